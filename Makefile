@@ -1,0 +1,110 @@
+# Needs Python, pip and make. Every target does its own set-up; a second call costs nothing.
+#
+#   make demo    JupyterLab on the quickstart with the embedded demo model (ARGS=--check: headless, prints the answer)
+#   make test    everything: style, types, JavaScript, tests, notebooks
+#   make soak    the kill, fault and size tests at their full numbers
+#   make bench   the figures of the README
+#   make format  puts Python files into shape
+#   make clean   removes what these targets made
+
+PYTHON ?= python3
+ARGS ?=
+
+BIN := .venv/bin
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
+STATIC := src/nbstream/view/static
+# Stop while a cell blocks travels differently in each of these, so each is tested.
+OTHER_KERNELS := .venv-ipykernel-7.3 .venv-ipykernel-6.31
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test soak bench format clean venv kernels browser lint js
+.DELETE_ON_ERROR:
+
+help:
+	@sed -n 's/^#   \(make .*\)/\1/p' Makefile
+
+demo: .venv/lab.stamp
+	$(BIN)/nbstream demo $(ARGS)
+
+# One pytest run over tests and notebooks, last, so that its closing lines tell the whole result.
+test: venv kernels browser lint js
+	$(BIN)/pytest --nbval-lax --nbval-current-env tests notebooks
+
+soak: venv kernels browser
+	NBSTREAM_SOAK=1 $(BIN)/pytest -m soak --timeout=7200 tests
+
+bench: venv browser
+	@set -e; for script in bench/[!_]*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
+
+format: venv
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+clean:
+	rm -rf .venv $(OTHER_KERNELS) js/node_modules build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+
+# --- set-up -----------------------------------------------------------------------------------------------------------
+
+venv: .venv/test.stamp
+kernels: $(OTHER_KERNELS:%=%/kernel.stamp)
+
+# Debian's Python has no ensurepip unless python3-venv is installed; the pip that is there can fill the environment too.
+define make_venv
+if $(PYTHON) -c 'import ensurepip' 2>/dev/null; then $(PYTHON) -m venv $(@D); \
+else $(PYTHON) -m venv --without-pip $(@D) && $(PYTHON) -m pip --python $(@D)/bin/python install --quiet pip; fi
+endef
+
+.venv/lab.stamp: pyproject.toml constraints.txt
+	$(make_venv)
+	$(BIN)/python $(PIP_INSTALL) --constraint constraints.txt --editable '.[lab]'
+	@touch $@
+
+.venv/test.stamp: .venv/lab.stamp
+	$(BIN)/python $(PIP_INSTALL) --constraint constraints.txt --editable '.[lab,test]'
+	@touch $@
+
+# A kernel to talk to, no more: the same versions, but ipykernel the one in the folder's name.
+.venv-ipykernel-%/kernel.stamp: pyproject.toml constraints.txt
+	$(make_venv)
+	sed 's/^ipykernel==[^ ;]*/ipykernel==$*.0/' constraints.txt >$(@D)/constraints.txt
+	$(@D)/bin/python $(PIP_INSTALL) --constraint $(@D)/constraints.txt --editable .
+	@touch $@
+
+browser:
+	@if command -v chromium || command -v chromium-browser || command -v google-chrome; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update && \
+		DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends chromium fonts-dejavu-core; \
+	else \
+		echo "No Chromium found, and the browser tests need one: install the package chromium (or google-chrome)." >&2; \
+		test -z "$$CI"; \
+	fi
+
+# --- checks before the tests ------------------------------------------------------------------------------------------
+
+lint: venv
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+# The bundle is committed so that Python users never need node; here it must equal what the sources give.
+js:
+	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory js-check; \
+	else \
+		echo "No npm found: the JavaScript checks are left out. Install nodejs (18 or newer) and npm to run them." >&2; \
+		test -z "$$CI"; \
+	fi
+
+.PHONY: js-check
+js-check: js/node_modules/npm.stamp
+	cd js && npm run --silent check && npm test --silent
+	@before=$$(mktemp -d) && trap 'rm -rf "$$before"' EXIT && cp -R $(STATIC) "$$before" && \
+	(cd js && npm run --silent build) && \
+	{ diff -r --brief "$$before/static" $(STATIC) || \
+	{ echo "$(STATIC) was not what js/src gives. It has been rebuilt: commit it." >&2; exit 1; }; }
+
+js/node_modules/npm.stamp: js/package.json
+	cd js && npm install --no-package-lock --no-audit --no-fund
+	@touch $@

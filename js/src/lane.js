@@ -1,0 +1,120 @@
+/**
+ * One agent's part of the answer: reasoning folded above, the text, a refusal, and a count of everything else.
+ */
+
+import { Blocks } from "./blocks.js";
+import { createPaper } from "./dom.js";
+
+/** @typedef {import("./records.js").Write} Write */
+
+/** One kind of text: its source, its blocks, its place on the page. */
+class Body {
+  #blocks = new Blocks();
+  #paint;
+  /** @type {string[]} */
+  #source = [];
+  #changed = false;
+
+  /** @param {HTMLElement} el */
+  constructor(el) {
+    this.#paint = createPaper(el);
+  }
+
+  get source() {
+    return this.#source.join("");
+  }
+
+  /** @param {string} text */
+  write(text) {
+    this.#source.push(text);
+    this.#blocks.write(text);
+    this.#changed = true;
+  }
+
+  end() {
+    this.#blocks.end();
+    this.#changed = true;
+  }
+
+  paint() {
+    if (this.#changed) this.#paint(this.#blocks.root);
+    this.#changed = false;
+  }
+}
+
+export class Lane {
+  el = document.createElement("div");
+  #heading = document.createElement("div");
+  #notes = document.createElement("div");
+  /** @type {Map<string, Body>} */
+  #bodies = new Map();
+  /** @type {Map<string, number>} */
+  #counts = new Map();
+
+  /** @param {string} agent */
+  constructor(agent) {
+    this.agent = agent;
+    this.el.className = "nbstream-lane";
+    this.el.dataset.agent = agent;
+    this.#heading.className = "nbstream-agent";
+    this.#heading.textContent = agent;
+    this.#heading.setAttribute("role", "heading");
+    this.#heading.setAttribute("aria-level", "4");
+    this.#notes.className = "nbstream-notes";
+    this.#notes.hidden = true;
+    const text = document.createElement("div");
+    text.className = "nbstream-text jp-RenderedHTMLCommon";
+    this.#bodies.set("text", new Body(text));
+    this.el.append(this.#heading, text, this.#notes);
+  }
+
+  /** @param {boolean} named show whose words these are */
+  set named(named) {
+    this.#heading.hidden = !named;
+  }
+
+  /** The Markdown as it came. */
+  get source() {
+    return ["text", "refusal"].map((kind) => this.#bodies.get(kind)?.source ?? "").filter(Boolean).join("\n\n");
+  }
+
+  /** @param {Write} write */
+  write({ kind, text }) {
+    if (kind === "text" || kind === "reasoning" || kind === "refusal") this.#body(kind).write(text);
+    else this.#counts.set(kind, (this.#counts.get(kind) ?? 0) + 1);
+  }
+
+  /** The answer is over: its last line is whole. */
+  end() {
+    for (const body of this.#bodies.values()) body.end();
+  }
+
+  paint() {
+    for (const body of this.#bodies.values()) body.paint();
+    if (this.#counts.size === 0) return;
+    this.#notes.hidden = false;
+    this.#notes.textContent = [...this.#counts].map(([kind, n]) => (n > 1 ? `${kind} (${n})` : kind)).join(", ");
+  }
+
+  /** @param {"text" | "reasoning" | "refusal"} kind */
+  #body(kind) {
+    const known = this.#bodies.get(kind);
+    if (known) return known;
+    const el = document.createElement("div");
+    el.className = "jp-RenderedHTMLCommon";
+    if (kind === "reasoning") {
+      const details = document.createElement("details");
+      details.className = "nbstream-reasoning";
+      const summary = document.createElement("summary");
+      summary.textContent = "Reasoning";
+      details.append(summary, el);
+      this.#heading.after(details);
+    } else {
+      el.classList.add("nbstream-refusal");
+      this.#notes.before(el);
+    }
+    const body = new Body(el);
+    this.#bodies.set(kind, body);
+    return body;
+  }
+}

@@ -1,0 +1,85 @@
+/**
+ * When to paint next, how much at once, and when to say so to the kernel. Pure: time comes in as an argument.
+ */
+
+/** A paint may take a fifth of the page's time, and nobody reads faster than this. */
+const INTERVAL_MS = 80;
+const SHARE = 5;
+/** 32 KB of Markdown stay below one long task (50 ms) on a slow laptop; a slower page halves it down to 2 KB. */
+const MOST_UNITS = 32_768;
+const LEAST_UNITS = 2_048;
+const SLOW_PAINT_MS = 30;
+/** Acks travel on the same socket as the text: at most four a second. */
+const ACK_INTERVAL_MS = 250;
+
+export class PaintPace {
+  #painted = false;
+  #startedAt = -Infinity;
+  #tookMs = 0;
+  #units = MOST_UNITS;
+
+  /** UTF-16 units to write in the next paint. */
+  get units() {
+    return this.#units;
+  }
+
+  /** Duration of the last paint, layout included. */
+  get tookMs() {
+    return this.#tookMs;
+  }
+
+  /**
+   * How long to wait before the next paint; 0 means the next frame.
+   * @param {number} now
+   * @param {number} waiting UTF-16 units that wait to be painted
+   */
+  waitMs(now, waiting) {
+    // The first text at once; the rest of a big write frame by frame, it was split only to keep the page alive.
+    if (!this.#painted || waiting > this.#units) return 0;
+    return Math.max(0, this.#startedAt + Math.max(INTERVAL_MS, SHARE * this.#tookMs) - now);
+  }
+
+  /**
+   * @param {number} startedAt
+   * @param {number} endedAt
+   */
+  paint(startedAt, endedAt) {
+    this.#painted = true;
+    this.#startedAt = startedAt;
+    this.#tookMs = endedAt - startedAt;
+    const next = this.#tookMs > SLOW_PAINT_MS ? this.#units / 2 : this.#units * 2;
+    this.#units = Math.min(MOST_UNITS, Math.max(LEAST_UNITS, next));
+  }
+}
+
+export class AckPace {
+  #sentAt = -Infinity;
+  #sent = -1;
+  #due = -1;
+
+  /** @param {number} offset painted up to here; an offset painted before is due again, its ack may have been lost */
+  painted(offset) {
+    this.#due = Math.max(this.#due, offset);
+    if (offset <= this.#sent) this.#sent = offset - 1;
+  }
+
+  /**
+   * The wait before the next ack, or null when none is due.
+   * @param {number} now
+   * @returns {number | null}
+   */
+  waitMs(now) {
+    if (this.#due <= this.#sent) return null;
+    return Math.max(0, this.#sentAt + ACK_INTERVAL_MS - now);
+  }
+
+  /**
+   * Take the offset to acknowledge now.
+   * @param {number} now
+   */
+  take(now) {
+    this.#sentAt = now;
+    this.#sent = this.#due;
+    return this.#due;
+  }
+}

@@ -1,0 +1,128 @@
+/**
+ * What this view holds of a stream, and what a page from the kernel adds to it.
+ *
+ * A page is applied by its offsets, never by its arrival: pages may come twice, late, or overlap (an answer to `ask`
+ * crosses a live page), and the text is the same. docs/protocol.md, section 2, is the contract.
+ */
+
+/** @typedef {{kind: string, agent: string, sequence?: number, off?: number, text?: string}} Part */
+/** @typedef {{agent: string, kind: string, text: string}} Write `text` is "" for kinds that carry none */
+/**
+ * @typedef {object} Page
+ * @property {"page"} type
+ * @property {string} stream
+ * @property {number} after
+ * @property {number} upto
+ * @property {number} tail
+ * @property {Part[]} parts
+ * @property {import("./state.js").KernelState} state
+ * @property {string} [answers] the view whose `ask` this page answers; live pages have none
+ */
+/**
+ * What to do with a page: `fresh` = another stream than the one shown, begin anew; `hole` = ask after `have`;
+ * `more` = the log goes on behind this page.
+ * @typedef {{fresh: boolean, hole: boolean, more: boolean, writes: Write[]}} Outcome
+ */
+
+const TEXT_KINDS = new Set(["text", "reasoning", "refusal"]);
+
+/**
+ * Length in Unicode code points, as Python counts.
+ * @param {string} text
+ */
+export function codePoints(text) {
+  let count = text.length;
+  for (let i = 0; i < text.length - 1; i++) {
+    if (isHigh(text.charCodeAt(i)) && isLow(text.charCodeAt(i + 1))) {
+      count--;
+      i++;
+    }
+  }
+  return count;
+}
+
+/**
+ * The index in UTF-16 units behind the first `count` code points.
+ * @param {string} text
+ * @param {number} count
+ */
+export function indexBehind(text, count) {
+  let at = 0;
+  while (count > 0 && at < text.length) {
+    at += isHigh(text.charCodeAt(at)) && isLow(text.charCodeAt(at + 1)) ? 2 : 1;
+    count--;
+  }
+  return at;
+}
+
+/**
+ * Cut so that no surrogate pair is torn: at most `units` (2 or more) UTF-16 units, one less where a character begins there.
+ * @param {string} text
+ * @param {number} units
+ * @returns {[string, string]}
+ */
+export function cutWhole(text, units) {
+  if (text.length <= units) return [text, ""];
+  const at = isHigh(text.charCodeAt(units - 1)) && isLow(text.charCodeAt(units)) ? units - 1 : units;
+  return [text.slice(0, at), text.slice(at)];
+}
+
+/** @param {number} unit */
+const isHigh = (unit) => unit >= 0xd800 && unit <= 0xdbff;
+/** @param {number} unit */
+const isLow = (unit) => unit >= 0xdc00 && unit <= 0xdfff;
+
+export class Records {
+  /** The stream shown; empty before the first page. */
+  stream = "";
+  /** The last record held; -1 holds nothing. */
+  have = -1;
+  /** Code points held, all agents and text kinds. */
+  chars = 0;
+  /** @type {Map<string, number>} code points per agent and kind */
+  #lengths = new Map();
+
+  /**
+   * @param {Page} page
+   * @returns {Outcome}
+   */
+  apply(page) {
+    const fresh = page.stream !== this.stream;
+    if (fresh) {
+      this.stream = page.stream;
+      this.have = -1;
+      this.chars = 0;
+      this.#lengths.clear();
+    }
+    if (page.after > this.have) return { fresh, hole: true, more: false, writes: [] };
+    if (page.upto <= this.have) return { fresh, hole: false, more: false, writes: [] };
+
+    const lengths = new Map(this.#lengths);
+    /** @type {Write[]} */
+    const writes = [];
+    let added = 0;
+    for (const part of page.parts) {
+      if (!TEXT_KINDS.has(part.kind)) {
+        // Without `off` nothing tells how much of the part is known already: it is only taken from pages that join.
+        if (page.after === this.have) writes.push({ agent: part.agent, kind: part.kind, text: "" });
+        continue;
+      }
+      const lane = `${part.kind} ${part.agent}`;
+      const length = lengths.get(lane) ?? 0;
+      const off = part.off ?? length;
+      // Text that does not join on is missing text, whatever the record numbers say: never show it.
+      if (off > length) return { fresh, hole: true, more: false, writes: [] };
+      const whole = part.text ?? "";
+      const text = off < length ? whole.slice(indexBehind(whole, length - off)) : whole;
+      if (!text) continue;
+      const count = codePoints(text);
+      lengths.set(lane, length + count);
+      added += count;
+      writes.push({ agent: part.agent, kind: part.kind, text });
+    }
+    this.#lengths = lengths;
+    this.chars += added;
+    this.have = page.upto;
+    return { fresh, hole: false, more: page.upto < page.tail, writes };
+  }
+}

@@ -1,0 +1,86 @@
+/**
+ * What the state line says and which buttons are offered, from the kernel's last word and the state of the link.
+ */
+
+/**
+ * @typedef {object} KernelState
+ * @property {string} state
+ * @property {string} line
+ * @property {string[]} actions
+ * @property {number} offset
+ * @property {number} chars
+ * @property {Record<string, string>} [agents]
+ * @property {boolean} [saved]
+ */
+/**
+ * `waiting`: asked, no page yet; `live`; `cut`: the connection to the server is gone, it may come back;
+ * `gone`: the kernel that recorded is dead or restarted.
+ * @typedef {"waiting" | "live" | "cut" | "gone"} Link
+ */
+/** @typedef {"stop" | "keep" | "resume" | "regenerate" | "interrupt" | "copy"} Action */
+/**
+ * @typedef {object} Shown
+ * @property {string} state
+ * @property {"live" | "lost"} link
+ * @property {string} line
+ * @property {Action[]} actions
+ * @property {boolean} busy true while text may still come
+ */
+
+/** @type {ReadonlyMap<Action, string>} every button and its name, in the order they are shown */
+export const BUTTONS = new Map([
+  ["stop", "Stop"],
+  ["interrupt", "Interrupt kernel"],
+  ["keep", "Keep waiting"],
+  ["resume", "Resume"],
+  ["regenerate", "Regenerate"],
+  ["copy", "Copy"],
+]);
+
+const LIVE = new Set(["connecting", "streaming", "retrying", "stalled"]);
+
+/** @param {string} state */
+export const isLive = (state) => LIVE.has(state);
+
+/**
+ * @param {object} facts
+ * @param {Link} facts.link
+ * @param {KernelState | null} facts.last the newest state from the kernel
+ * @param {number} facts.chars code points shown
+ * @param {number} facts.have last record shown
+ * @param {boolean} [facts.slow] the kernel has not answered for a while
+ * @param {boolean} [facts.stopUnanswered] Stop was pressed and nothing came back
+ * @returns {Shown}
+ */
+export function present({ link, last, chars, have, slow = false, stopUnanswered = false }) {
+  const state = last?.state ?? "connecting";
+  const lost = link === "cut" || link === "gone";
+  if (lost) {
+    return { state, link: "lost", line: lostLine(link, last, chars, have), actions: ["copy"], busy: false };
+  }
+  if (!last) {
+    const line = slow ? "connecting: the kernel is busy and has not answered yet" : "connecting ...";
+    return { state, link: "live", line, actions: [], busy: true };
+  }
+  const offered = new Set(last.actions);
+  if (stopUnanswered && isLive(state)) offered.add("interrupt");
+  const actions = [...BUTTONS.keys()].filter((action) => offered.has(action) || action === "copy");
+  const line = stopUnanswered && isLive(state) ? "Stop was sent, the kernel has not answered yet" : last.line;
+  return { state, link: "live", line, actions, busy: isLive(state) };
+}
+
+/**
+ * @param {Link} link
+ * @param {KernelState | null} last
+ * @param {number} chars
+ * @param {number} have
+ */
+function lostLine(link, last, chars, have) {
+  if (last?.state === "complete") return last.line;
+  if (!last || have < 0) {
+    return link === "cut" ? "Connection to the kernel is lost, waiting for it." : "Kernel is gone. Run the cell again.";
+  }
+  const saved = `${chars.toLocaleString("en-US")} ${chars === 1 ? "character is" : "characters are"} saved up to record ${have}`;
+  if (link === "cut") return `Connection to the kernel is lost. ${saved}; the rest follows when it is back.`;
+  return `Kernel is gone. ${saved}; run the cell again to go on behind them.`;
+}

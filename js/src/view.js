@@ -1,0 +1,333 @@
+/**
+ * One rendered view: pages come in, text is painted at a pace the page can bear, what was painted is acknowledged.
+ */
+
+import { Controls, copyText } from "./controls.js";
+import { AckPace, PaintPace } from "./pace.js";
+import { cutWhole, codePoints, Records } from "./records.js";
+import { isLive, present } from "./state.js";
+import { randomId, Transport } from "./transport.js";
+import { Viewport } from "./viewport.js";
+
+/** @typedef {import("./records.js").Page} Page */
+/** @typedef {import("./records.js").Write} Write */
+
+/** A hole is asked for at most this often: pages already on their way would each ask again. */
+const HOLE_MS = 500;
+/** Until the first page comes: ask again, and after a second also on the comm. */
+const ASK_AGAIN_MS = 2_000;
+const ASK_BY_COMM_MS = 1_000;
+/** Live pages behind the tail follow by themselves, one a second when no ack reaches the kernel; longer means lost. */
+const MORE_MS = 2_000;
+const STOP_MS = 300;
+/** A hidden tab gets no animation frames; its timers run about once a second. */
+const HIDDEN_MS = 250;
+
+export class View {
+  #records = new Records();
+  #paintPace = new PaintPace();
+  #ackPace = new AckPace();
+  #view = randomId();
+  /** @type {import("./state.js").Link} */
+  #link = "waiting";
+  /** @type {import("./state.js").KernelState | null} */
+  #last = null;
+  #slow = false;
+  #stopUnanswered = false;
+  /** @type {Write[]} */
+  #queue = [];
+  #queued = 0;
+  #paintedChars = 0;
+  #paintedOffset = -1;
+  #ended = false;
+  #painting = false;
+  #holeAskedAt = -Infinity;
+  /** @type {Map<string, () => void>} named timers; setting one replaces it */
+  #timers = new Map();
+
+  /**
+   * @param {import("./transport.js").Model} model
+   * @param {HTMLElement} el
+   * @param {object} options
+   * @param {Page | null} options.first a page that came before there was a view
+   * @param {AbortSignal} options.signal ends everything this view started
+   */
+  constructor(model, el, { first, signal }) {
+    this.signal = signal;
+    this.root = document.createElement("div");
+    this.root.className = "nbstream";
+    this.root.setAttribute("role", "article");
+    this.root.setAttribute("aria-label", "Streamed answer");
+    el.append(this.root);
+    this.viewport = new Viewport(this.root, signal);
+    this.controls = new Controls(this.root, { onAction: (action) => void this.#act(action), signal });
+    this.transport = new Transport(model, {
+      onPage: (page) => this.receive(page),
+      onLink: (link) => this.#linked(link),
+      signal,
+    });
+    this.root.dataset.stream = String(model.get("stream") ?? "");
+    this.#show();
+
+    signal.addEventListener("abort", () => {
+      this.#bye();
+      for (const cancel of this.#timers.values()) cancel();
+    });
+    addEventListener("pagehide", () => this.#bye(), { signal });
+    addEventListener("pageshow", (event) => event.persisted && this.#ask(), { signal });
+    document.addEventListener("visibilitychange", () => this.#schedulePaint(true), { signal });
+    if (first) this.receive(first);
+    this.#firstAsk();
+  }
+
+  /** @param {Page} page */
+  receive(page) {
+    const outcome = this.#records.apply(page);
+    if (outcome.fresh) this.#begin(page.stream);
+    this.#link = "live";
+    this.#last = page.state;
+    this.#slow = false;
+    if (!isLive(page.state.state)) this.#answered();
+    for (const name of ["ask again", "ask by comm"]) this.#clear(name);
+    if (outcome.hole) this.#askHole();
+    else if (outcome.more) this.#askMore(page.answers === this.#view ? 0 : MORE_MS);
+    else this.#clear("more");
+    for (const write of outcome.writes) {
+      this.#queue.push(write);
+      this.#queued += write.text.length;
+    }
+    // A page seen before is acknowledged again: the ack for it may be what got lost.
+    if (page.upto > page.after && page.upto <= this.#paintedOffset) {
+      this.#ackPace.painted(this.#paintedOffset);
+      this.#scheduleAck();
+    }
+    this.#schedulePaint();
+    this.#show();
+  }
+
+  /** @param {string} stream */
+  #begin(stream) {
+    this.root.dataset.stream = stream;
+    this.viewport.clear();
+    this.#queue = [];
+    this.#queued = 0;
+    this.#paintedChars = 0;
+    this.#paintedOffset = -1;
+    this.#paintPace = new PaintPace();
+    this.#ackPace = new AckPace();
+    this.#holeAskedAt = -Infinity;
+  }
+
+  // --- asking ---------------------------------------------------------------------------------------------------------
+
+  #firstAsk() {
+    this.#ask();
+    if (this.#last) return;
+    this.#after("ask again", ASK_AGAIN_MS, () => {
+      this.#slow = true;
+      this.#show();
+      this.#firstAsk();
+    });
+  }
+
+  #ask() {
+    const request = { type: "ask", view: this.#view, after: this.#records.have };
+    const way = this.transport.send(request, () => this.#clear("ask by comm"));
+    if (way === "control") this.#after("ask by comm", ASK_BY_COMM_MS, () => this.transport.sendByComm(request));
+  }
+
+  #askHole() {
+    const wait = Math.max(0, this.#holeAskedAt + HOLE_MS - performance.now());
+    this.#after("hole", wait, () => {
+      this.#holeAskedAt = performance.now();
+      this.#ask();
+    });
+  }
+
+  /**
+   * The log goes on behind this page. An answer ends there, so ask on; live pages come by themselves.
+   * @param {number} ms
+   */
+  #askMore(ms) {
+    this.#after("more", ms, () => this.#ask());
+  }
+
+  /** @param {"cut" | "gone" | "back"} link */
+  #linked(link) {
+    if (link === "back") {
+      if (this.#link !== "gone") this.#ask();
+      return;
+    }
+    if (this.#link !== "gone") this.#link = link;
+    for (const name of ["ask again", "ask by comm", "hole", "more", "stop"]) this.#clear(name);
+    this.#show();
+  }
+
+  #bye() {
+    this.transport.send({ type: "bye", view: this.#view });
+  }
+
+  // --- buttons --------------------------------------------------------------------------------------------------------
+
+  /** @param {import("./state.js").Action} action */
+  async #act(action) {
+    if (action === "copy") {
+      if (await copyText(this.viewport.source)) this.controls.done("copy");
+      return;
+    }
+    if (action === "interrupt") return this.transport.interrupt();
+    if (action === "stop" && this.transport.canInterrupt) {
+      this.#after("stop", STOP_MS, () => {
+        this.#stopUnanswered = true;
+        this.#show();
+      });
+    }
+    this.transport.send({ type: action, view: this.#view, agent: null }, () => this.#answered());
+  }
+
+  #answered() {
+    this.#clear("stop");
+    if (!this.#stopUnanswered) return;
+    this.#stopUnanswered = false;
+    this.#show();
+  }
+
+  // --- painting -------------------------------------------------------------------------------------------------------
+
+  /** @param {boolean} [again] choose anew between frame and timer: the tab was hidden or shown */
+  #schedulePaint(again = false) {
+    if (this.#painting && !again) return;
+    const settled = this.#paintedOffset >= this.#records.have && this.#queue.length === 0;
+    if (settled && this.#ended === this.#over()) {
+      this.#painting = false;
+      return;
+    }
+    this.#painting = true;
+    const wait = this.#paintPace.waitMs(performance.now(), this.#queued);
+    if (document.hidden) this.#after("paint", Math.max(wait, HIDDEN_MS), () => this.#paint());
+    else this.#after("paint", wait, () => this.#frame(() => this.#paint()));
+  }
+
+  #paint() {
+    const startedAt = performance.now();
+    const pieces = this.#take(this.#paintPace.units);
+    for (const piece of pieces) this.viewport.write(piece);
+    const drained = this.#queue.length === 0;
+    const offset = drained ? this.#records.have : this.#paintedOffset;
+    const ends = drained && this.#over();
+    if (this.#last?.agents) this.viewport.setAgents(this.#last.agents);
+    if (ends) this.viewport.end();
+    else this.viewport.paint();
+    this.#ended = ends;
+    for (const { text } of pieces) this.#paintedChars += codePoints(text);
+    this.root.dataset.chars = String(this.#paintedChars);
+    const stream = this.root.dataset.stream;
+    // A message to ourselves comes behind the frame, so the time holds style, layout and paint too.
+    this.#behindFrame(() => {
+      this.#paintPace.paint(startedAt, performance.now());
+      this.#painting = false;
+      if (stream === this.root.dataset.stream && offset > this.#paintedOffset) {
+        this.#paintedOffset = offset;
+        this.root.dataset.offset = String(offset);
+        this.#ackPace.painted(offset);
+        this.#scheduleAck();
+      }
+      this.#show();
+      this.#schedulePaint();
+    });
+  }
+
+  /**
+   * @param {number} units
+   * @returns {Write[]}
+   */
+  #take(units) {
+    const taken = [];
+    let count = 0;
+    while (count < this.#queue.length && units >= 2) {
+      const write = /** @type {Write} */ (this.#queue[count]);
+      const [now, rest] = cutWhole(write.text, units);
+      taken.push({ ...write, text: now });
+      units -= now.length;
+      this.#queued -= now.length;
+      if (rest) {
+        this.#queue[count] = { ...write, text: rest };
+        break;
+      }
+      count++;
+    }
+    this.#queue.splice(0, count);
+    return taken;
+  }
+
+  /** Whether the text held is all there is, as far as the kernel knows. */
+  #over() {
+    return this.#last !== null && !isLive(this.#last.state) && this.#records.have >= this.#last.offset;
+  }
+
+  #scheduleAck() {
+    const wait = this.#ackPace.waitMs(performance.now());
+    if (wait === null) return;
+    this.#after("ack", wait, () => {
+      const offset = this.#ackPace.take(performance.now());
+      this.transport.send({ type: "ack", view: this.#view, offset, ms: Math.round(this.#paintPace.tookMs) });
+    });
+  }
+
+  #show() {
+    const { chars, have } = this.#records;
+    const shown = present({
+      link: this.#link, last: this.#last, chars, have, slow: this.#slow, stopUnanswered: this.#stopUnanswered,
+    });
+    const { dataset } = this.root;
+    dataset.state = shown.state;
+    dataset.link = shown.link;
+    dataset.offset ??= "-1";
+    dataset.chars ??= "0";
+    this.root.setAttribute("aria-busy", String(shown.busy));
+    this.controls.show(shown);
+  }
+
+  // --- time -----------------------------------------------------------------------------------------------------------
+
+  /**
+   * @param {string} name
+   * @param {number} ms
+   * @param {() => void} run
+   */
+  #after(name, ms, run) {
+    this.#clear(name);
+    if (this.signal.aborted) return;
+    if (ms <= 0 && name === "paint") return run();
+    const timer = setTimeout(() => {
+      this.#timers.delete(name);
+      run();
+    }, ms);
+    this.#timers.set(name, () => clearTimeout(timer));
+  }
+
+  /** @param {() => void} run */
+  #frame(run) {
+    const frame = requestAnimationFrame(() => {
+      this.#timers.delete("paint");
+      run();
+    });
+    this.#timers.set("paint", () => cancelAnimationFrame(frame));
+  }
+
+  /** @param {() => void} run */
+  #behindFrame(run) {
+    const { port1, port2 } = new MessageChannel();
+    port1.onmessage = () => {
+      port1.close();
+      if (!this.signal.aborted) run();
+    };
+    port2.postMessage(null);
+  }
+
+  /** @param {string} name */
+  #clear(name) {
+    this.#timers.get(name)?.();
+    this.#timers.delete(name);
+  }
+}

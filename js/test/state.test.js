@@ -1,0 +1,40 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { present } from "../src/state.js";
+
+const streaming = { state: "streaming", line: "streaming, record 4", actions: ["stop"], offset: 4, chars: 20 };
+const complete = { state: "complete", line: "complete, 20 characters", actions: ["regenerate"], offset: 5, chars: 20 };
+const facts = { link: "live", last: streaming, chars: 1234, have: 56 };
+
+test("before the first page the line is calm and offers nothing", () => {
+  const shown = present({ link: "waiting", last: null, chars: 0, have: -1 });
+  assert.deepEqual(shown, { state: "connecting", link: "live", line: "connecting ...", actions: [], busy: true });
+  assert.match(present({ link: "waiting", last: null, chars: 0, have: -1, slow: true }).line, /busy/);
+});
+
+test("the kernel's line and buttons are shown as they are, Copy behind them", () => {
+  assert.deepEqual(present(facts), { state: "streaming", link: "live", line: streaming.line, actions: ["stop", "copy"], busy: true });
+});
+
+test("a dead kernel: the text is saved, and the line says how to go on", () => {
+  const shown = present({ ...facts, link: "gone" });
+  assert.equal(shown.line, "Kernel is gone. 1,234 characters are saved up to record 56; run the cell again to go on behind them.");
+  assert.deepEqual([shown.link, shown.actions, shown.busy], ["lost", ["copy"], false]);
+});
+
+test("a complete answer stays calm without a kernel", () => {
+  const shown = present({ ...facts, last: complete, link: "gone" });
+  assert.deepEqual([shown.line, shown.link], [complete.line, "lost"]);
+});
+
+test("a cut connection promises the rest", () => {
+  assert.match(present({ ...facts, link: "cut" }).line, /^Connection to the kernel is lost\. 1,234 .* record 56; the rest follows/);
+  assert.match(present({ link: "gone", last: null, chars: 0, have: -1 }).line, /Run the cell again/);
+  assert.match(present({ ...facts, link: "gone", chars: 1 }).line, / 1 character is saved/);
+});
+
+test("a Stop without an answer offers the interrupt until the stream is no longer live", () => {
+  assert.deepEqual(present({ ...facts, stopUnanswered: true }).actions, ["stop", "interrupt", "copy"]);
+  assert.deepEqual(present({ ...facts, last: complete, stopUnanswered: true }).actions, ["regenerate", "copy"]);
+});

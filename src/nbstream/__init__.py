@@ -1,0 +1,87 @@
+"""
+Stream LLM output into live Jupyter cells; every piece is saved before it is shown.
+
+    %load_ext nbstream
+    %%stream                      the cell is the prompt
+
+    stream = nbstream.show(source)   returns at once; recording and display go on
+    text = await stream              the whole text, when done
+    stream.stop(); nbstream.resume(stream.id); nbstream.regenerate(stream.id)
+
+Importing this package costs nothing: everything is loaded on first use.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nbstream.api import clean, regenerate, resume, show, start, streams
+    from nbstream.errors import (
+        Fenced,
+        LogDamaged,
+        LogError,
+        SourceError,
+        SourceLost,
+        SourceMalformed,
+        SourceRefused,
+        SourceSilent,
+        StoreFull,
+        StreamError,
+        StreamGone,
+    )
+    from nbstream.log.stores import open_store
+    from nbstream.sources.models import chat
+    from nbstream.sources.sse import sse
+    from nbstream.state import State
+    from nbstream.stream import Stream
+
+__version__ = "0.1.0"
+
+_ERRORS = (
+    "Fenced", "LogDamaged", "LogError", "SourceError", "SourceLost", "SourceMalformed", "SourceRefused",
+    "SourceSilent", "StoreFull", "StreamError", "StreamGone",
+)  # fmt: skip
+_HOMES = {
+    **dict.fromkeys(("clean", "regenerate", "resume", "show", "start", "streams"), "nbstream.api"),
+    **dict.fromkeys(_ERRORS, "nbstream.errors"),
+    "open_store": "nbstream.log.stores",
+    "chat": "nbstream.sources.models",
+    "sse": "nbstream.sources.sse",
+    "State": "nbstream.state",
+    "Stream": "nbstream.stream",
+}
+
+__all__ = [  # noqa: PLE0604 - one name a home, checked by a test
+    "Fenced", "LogDamaged", "LogError", "SourceError", "SourceLost", "SourceMalformed", "SourceRefused",
+    "SourceSilent", "State", "StoreFull", "Stream", "StreamError", "StreamGone", "chat", "clean", "open_store",
+    "regenerate", "resume", "show", "sse", "start", "streams",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        msg = f"module 'nbstream' has no attribute {name!r}"
+        raise AttributeError(msg)
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """`%load_ext nbstream`: adds `%%stream` and `%stream`. Prints nothing; loading twice changes nothing."""
+    from nbstream.magics import load
+
+    load(shell)
+
+
+def unload_ipython_extension(shell: Any) -> None:
+    """`%unload_ext nbstream`: takes the magics and what was started away again."""
+    from nbstream.magics import unload
+
+    unload(shell)

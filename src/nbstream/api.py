@@ -1,0 +1,160 @@
+"""The functions of the `nbstream` package: start and show streams, find old ones again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from nbstream import launch
+from nbstream.errors import StreamGone
+from nbstream.launch import Launched, Limits
+from nbstream.log.stores import open_store
+from nbstream.options import options
+from nbstream.place import Place, here
+from nbstream.rerun import Ask
+from nbstream.runtime import runtime
+from nbstream.stream import Stream
+
+if TYPE_CHECKING:
+    from nbstream.log.contract import Status, Store
+    from nbstream.sources.contract import Source
+
+
+def show(
+    source: Any,
+    *,
+    key: str | None = None,
+    fresh: bool = False,
+    replay: bool = False,
+    save: bool = True,
+    first_s: float | None = None,
+    idle_s: float | None = None,
+) -> Stream:
+    """
+    Stream *source* into this cell and return at once; recording and display go on while the kernel is free.
+
+    Running the cell again attaches, resumes or shows the saved answer, as the table in the README says. Without a page
+    (nbclient, papermill, nbval) and in a terminal it waits, because nobody could look later; there any end but complete
+    raises.
+
+    Args:
+        source: What `nbstream.chat`, `nbstream.sse` return, any iterator or async iterator of text or of OpenAI chunks,
+            or a factory `lambda cursor: ...` that makes one (it can then be resumed).
+        key: Your own name for the stream, unique in the notebook; else the cell's id and the count of streams in it.
+        fresh: Ask anew, whatever is saved.
+        replay: Show what is saved, without a call.
+        save: False keeps the stream in memory only.
+        first_s: Seconds without any output until the stream is stalled (default 120).
+        idle_s: Seconds without new output until it is stalled (default 60).
+    """
+    place = here()
+    launched = _launch(source, key, fresh, replay, save, first_s, idle_s, place)
+    from nbstream.view.show import show_stream
+
+    return show_stream(launched.stream, place, runtime(), BUTTONS)
+
+
+def start(
+    source: Any,
+    *,
+    key: str | None = None,
+    fresh: bool = False,
+    save: bool = True,
+    first_s: float | None = None,
+    idle_s: float | None = None,
+) -> Stream:
+    """Record *source* without showing it; the arguments are those of `show`."""
+    return _launch(source, key, fresh, False, save, first_s, idle_s, here()).stream
+
+
+def resume(stream: str | Stream) -> Stream:
+    """
+    Go on behind the last record of a stream, given by id, key or object; attaches when somebody already does.
+
+    A source that cannot resume gives the stream as it is saved. Raises `StreamGone` for one that is not in the store.
+    """
+    store, found = _find(stream)
+    return launch.resume(store, found.stream, _source_of(found), here().scope, _limits())
+
+
+def regenerate(stream: str | Stream) -> Stream:
+    """Ask the same question anew: a new stream whose parent is the old one. The old one is kept."""
+    store, found = _find(stream)
+    return launch.regenerate(store, found.stream, _source_of(found), here().scope, _limits())
+
+
+def streams() -> list[Stream]:
+    """Return every saved stream, newest first."""
+    store = open_store(options().store or None)
+    return [Stream(store, store.log(status.stream), runtime(), from_store=True) for status in store.list()]
+
+
+def clean(days: float = 30) -> list[str]:
+    """Delete the streams that were not shown or written for *days*; live ones stay. Returns their ids."""
+    return open_store(options().store or None).sweep(days=days)
+
+
+def find(stream: str) -> Stream:
+    """Return a saved stream by its id, the beginning of its id, or its key."""
+    store, found = _find(stream)
+    return Stream(store, store.log(found.stream), runtime(), from_store=True)
+
+
+class _Buttons:
+    """Resume and Regenerate as a page presses them."""
+
+    def resume(self, stream: Stream) -> Stream:
+        return resume(stream)
+
+    def regenerate(self, stream: Stream) -> Stream:
+        return regenerate(stream)
+
+
+BUTTONS = _Buttons()
+
+
+def _launch(
+    source: Any,
+    key: str | None,
+    fresh: bool,
+    replay: bool,
+    save: bool,
+    first_s: float | None,
+    idle_s: float | None,
+    place: Place,
+) -> Launched:
+    from nbstream.sources import as_source
+
+    given = as_source(source)
+    store = open_store((options().store or None) if save else "memory:")
+    ask = Ask(fingerprint=given.fingerprint, fresh=fresh, replay=replay, keep_complete=options().rerun == "saved")
+    limits = _limits(first_s, idle_s)
+    return launch.launch(store, given, place.key(given.fingerprint, key), place.scope, ask, limits)
+
+
+def _limits(first_s: float | None = None, idle_s: float | None = None) -> Limits:
+    return Limits(
+        first_s=options().first_s if first_s is None else first_s,
+        idle_s=options().idle_s if idle_s is None else idle_s,
+    )
+
+
+def _find(stream: str | Stream) -> tuple[Store, Status]:
+    if isinstance(stream, Stream):
+        return stream.store, stream.store.status(stream.id)
+    store = open_store(options().store or None)
+    named = store.find(here().key(None, stream))
+    if named is not None:
+        return store, store.status(named)
+    found = [status for status in store.list() if status.stream.startswith(stream)]
+    exact = [status for status in found if status.stream == stream]
+    if len(exact or found) != 1:
+        few = "is not in the store" if not found else f"fits {len(found)} streams"
+        msg = f"stream {stream!r} {few}; `%stream list` shows them all"
+        raise StreamGone(msg)
+    return store, (exact or found)[0]
+
+
+def _source_of(found: Status) -> Source:
+    from nbstream.sources import from_spec
+
+    return launch.source_of(found.stream) or from_spec(found.open.source)

@@ -1,0 +1,242 @@
+"""
+The store on disk: one diskcache file, shared by every process of this user.
+
+Writes go through one thread (`writer`), reads through one connection (`table`), the right to write a stream is a file
+lock (`lock`). Nothing is kept in memory that a SIGKILL could take away.
+"""
+
+from __future__ import annotations
+
+import builtins
+import os
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from nbstream.errors import Fenced, LogDamaged, StreamGone
+from nbstream.log import changes, rows
+from nbstream.log.contract import Lock, Started, Status
+from nbstream.log.disk_log import DiskLog
+from nbstream.log.home import local, store_directory
+from nbstream.log.retention import clock_is_sane, expired
+from nbstream.records import Open, encode
+
+if TYPE_CHECKING:
+    from nbstream.log.attached import Attached
+
+#: Rows removed in one transaction: other writers wait for some 30 ms, not for a whole stream.
+CHUNK = 1000
+
+
+def open_disk_store(
+    path: Path | None = None,
+    *,
+    durability: Literal["process", "power"] = "process",
+    clock: Callable[[], float] = time.time,
+) -> DiskStore:
+    """
+    Open the store in *path* (default: `NBSTREAM_HOME`, else the user's cache directory), making it if need be.
+
+    `durability="power"` survives the loss of power too, at one fsync a commit. Raises `StoreFull` when the directory
+    cannot be written, `LogDamaged` when the file in it is no store.
+    """
+    return DiskStore(local(path or store_directory()), durability=durability, clock=clock)
+
+
+class DiskStore:
+    """A `Store` in a directory; made by `open_disk_store`."""
+
+    def __init__(self, directory: Path, *, durability: Literal["process", "power"], clock: Callable[[], float]) -> None:
+        self.directory = directory
+        self._durability = durability
+        self._clock = clock
+        self._closed = False
+        self._forking = threading.Lock()
+        self._inherited: builtins.list[Attached] = []
+        self._attached = self._attach()
+
+    def start(self, first: Open, *, replaces: str | None = None) -> Started:
+        """See `Store.start`."""
+        stream, row = rows.stream_id(first.stream), encode(first)
+        # Held before the transaction: nobody may find the stream without its writer.
+        lock = None if self._has(stream) else self._here.hold(stream)
+        if lock is None:
+            raise rows.taken(stream)
+        now = self._clock()
+        try:
+            theirs = self._here.writer.submit(
+                lambda cache: changes.claim(cache, first, row, replaces=replaces, now=now), stream=stream
+            ).result()
+        except BaseException:
+            lock.remove()
+            raise
+        if theirs is not None:
+            lock.remove()
+            return Started(self._log(theirs), None)
+        return Started(self._log(stream, noted=now), lock)
+
+    def find(self, key: str) -> str | None:
+        """See `Store.find`."""
+        with self._here.table.snapshot() as seen:
+            named = seen.value(rows.key_row(key))
+            return named.decode() if named is not None and seen.has(named.decode()) else None
+
+    def log(self, stream: str) -> DiskLog:
+        """See `Store.log`."""
+        self._require(stream)
+        return self._log(stream)
+
+    def lock(self, stream: str) -> Lock | None:
+        """See `Store.lock`."""
+        self._require(stream)
+        lock = self._here.hold(stream)
+        if lock is not None and not self._has(stream):  # deleted while we waited
+            lock.remove()
+            raise rows.gone(stream)
+        return lock
+
+    def status(self, stream: str) -> Status:
+        """See `Store.status`."""
+        self._require(stream)
+        # Asked before reading: a writer that closes and lets go in between is seen as closed, not as dead.
+        live = self._here.live(stream)
+        with self._here.table.snapshot() as seen:
+            meta = seen.meta(stream)
+            status = rows.describe(
+                stream,
+                meta,
+                tail=seen.tail(stream),
+                record=lambda offset: seen.record(stream, offset),
+                live=live,
+                stop_requested=seen.value(rows.stop_row(stream, meta.opened, None)) is not None,
+            )
+        if live or status.close is not None:
+            return status
+        # Asked again: a writer that took over in between is seen as live.
+        return replace(status, live=self._here.live(stream))
+
+    def list(self) -> builtins.list[Status]:
+        """See `Store.list`."""
+        with self._here.table.snapshot() as seen:
+            streams = seen.streams()
+        found = []
+        for stream in streams:
+            with suppress(StreamGone, LogDamaged):  # deleted meanwhile; not to be shown
+                found.append(self.status(stream))
+        return sorted(found, key=lambda status: status.created, reverse=True)
+
+    def request_stop(self, stream: str, *, opened: int, agent: str | None = None) -> Future[None]:
+        """See `Store.request_stop`."""
+        return self._here.writer.submit(lambda cache: changes.request_stop(cache, stream, opened, agent), stream=stream)
+
+    def stop_requested(self, stream: str, *, opened: int, agent: str | None = None) -> bool:
+        """See `Store.stop_requested`."""
+        with self._here.table.snapshot() as seen:
+            if not seen.has(stream):
+                raise rows.gone(stream)
+            wanted = {rows.stop_row(stream, opened, None), rows.stop_row(stream, opened, agent)}
+            return any(seen.value(row) is not None for row in wanted)
+
+    def touch(self, stream: str) -> None:
+        """See `Store.touch`."""
+        now = self._clock()
+        self._here.writer.submit(lambda cache: changes.touch(cache, stream, now)).result()
+
+    def delete(self, stream: str) -> None:
+        """See `Store.delete`."""
+        if self._has(stream):
+            self._remove(stream)
+
+    def sweep(self, *, days: float = 30, now: float | None = None) -> builtins.list[str]:
+        """See `Store.sweep`."""
+        when = self._clock() if now is None else now
+        last = self._here.writer.submit(lambda cache: changes.stamp(cache, when)).result()
+        if last is None or not clock_is_sane(when, last):
+            return []
+        with self._here.table.snapshot() as seen:
+            streams, orphans = seen.streams(), seen.orphans()
+        for stream in orphans:
+            self._remove_rows(stream)
+
+        def old(meta: rows.Meta) -> bool:
+            return expired(meta.touched, now=when, days=days)
+
+        swept = []
+        for stream in streams:
+            with suppress(StreamGone, LogDamaged, Fenced):  # deleted meanwhile; of unknown age; live
+                with self._here.table.snapshot() as seen:
+                    due = old(seen.meta(stream))
+                # And asked again in the transaction: somebody may display it just now.
+                if due and self._remove(stream, only_if=old):
+                    swept.append(stream)
+        return swept
+
+    def close(self) -> None:
+        """See `Store.close`."""
+        if not self._closed and self._attached.pid == os.getpid():
+            self._attached.close()
+        self._closed = True
+
+    @property
+    def _here(self) -> Attached:
+        """What this process holds of the store; a forked child opens it for itself."""
+        if self._closed:
+            raise rows.closed()
+        if self._attached.pid != os.getpid():
+            with self._forking:
+                if self._attached.pid != os.getpid():
+                    # Kept for ever: SQLite forbids the child even to close the parent's connection.
+                    self._inherited.append(self._attached)
+                    self._attached = self._attach()
+        return self._attached
+
+    def _attach(self) -> Attached:
+        # diskcache and filelock cost 40 ms to import.
+        from nbstream.log.attached import Attached
+
+        return Attached(self.directory, self._durability, self._clock())
+
+    def _log(self, stream: str, *, noted: float = 0.0) -> DiskLog:
+        return DiskLog(stream, lambda: self._here, self._clock, noted=noted)
+
+    def _has(self, stream: str) -> bool:
+        with self._here.table.snapshot() as seen:
+            return seen.has(stream)
+
+    def _require(self, stream: str) -> None:
+        if not self._has(stream):
+            raise rows.gone(stream)
+
+    def _remove(self, stream: str, only_if: Callable[[rows.Meta], bool] | None = None) -> bool:
+        lock = self._here.hold(stream)
+        if lock is None:
+            raise rows.writer_lives(stream)
+        try:
+            forgotten = self._here.writer.submit(
+                lambda cache: changes.forget(cache, stream, only_if), stream=stream
+            ).result()
+            if forgotten:
+                self._remove_rows(stream)
+        except BaseException:
+            lock.release()
+            raise
+        if forgotten:
+            lock.remove()
+        else:
+            lock.release()
+        return forgotten
+
+    def _remove_rows(self, stream: str) -> None:
+        for prefix in (rows.stop_rows(stream), f"{stream}/"):
+            while True:
+                with self._here.table.snapshot() as seen:
+                    keys = seen.keys(prefix, CHUNK)
+                if not keys:
+                    break
+                self._here.writer.submit(partial(changes.remove, keys=keys)).result()

@@ -1,0 +1,73 @@
+"""Reading text back out of a log: by range, or whole."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nbstream.records import Delta
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from nbstream.log.contract import Log
+    from nbstream.records import Part, Record
+
+#: Records a read takes at a time: a few MiB at the most, whatever the stream's length.
+PAGE = 256
+
+
+def records_of(log: Log, after: int = -1) -> Iterator[Record]:
+    """Yield the records behind *after*, in pages, until the tail of this moment."""
+    while records := log.read(after, limit=PAGE):
+        yield from records
+        after += len(records)
+
+
+def parts_of(log: Log, after: int = -1) -> Iterator[Part]:
+    """Yield every part behind record *after*."""
+    for record in records_of(log, after):
+        if isinstance(record, Delta):
+            yield from record.parts
+
+
+def text_range(log: Log, agent: str, kind: str, start: int, end: int) -> str:
+    """
+    Return the recorded text of *agent* and *kind* from code point *start* to *end*.
+
+    The record in which the range begins is found by bisection over the parts' `off`, so that the last few characters
+    of a 100 MB stream cost a few reads.
+    """
+    if start >= end:
+        return ""
+    out: list[str] = []
+    for part in parts_of(log, _record_before(log, agent, kind, start)):
+        if part.agent != agent or part.kind != kind:
+            continue
+        if part.off >= end:
+            break
+        if part.off + len(part.text) > start:
+            out.append(part.text[max(0, start - part.off) : end - part.off])
+    return "".join(out)
+
+
+def _record_before(log: Log, agent: str, kind: str, start: int) -> int:
+    """Return an offset behind which the range that begins at *start* lies entirely."""
+    low, high = -1, log.tail()
+    while high - low > PAGE:
+        middle = (low + high) // 2
+        off = next(
+            (part.off for part in parts_of_page(log, middle) if part.agent == agent and part.kind == kind),
+            None,
+        )
+        if off is not None and off <= start:
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+def parts_of_page(log: Log, after: int) -> Iterator[Part]:
+    """Yield the parts of the few records right behind *after*."""
+    for record in log.read(after, limit=16):
+        if isinstance(record, Delta):
+            yield from record.parts

@@ -1,0 +1,52 @@
+"""Which store a process uses: one object per address, opened on first use."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nbstream.log.memory import MemoryStore
+
+if TYPE_CHECKING:
+    from nbstream.log.contract import Store
+
+_stores: dict[str, Store] = {}
+_lock = threading.Lock()
+
+#: The store of `--no-save`: gone with the process.
+MEMORY = "memory:"
+
+
+def open_store(url: str | None = None) -> Store:
+    """
+    Return the store at *url*, the same object for the same address.
+
+    Args:
+        url: None for the one of this user (`NBSTREAM_STORE`, else a directory of the user's cache, `NBSTREAM_HOME`
+            moves it), `memory:` for one that ends with the process, or the path of a directory.
+
+    Raises:
+        StoreFull: The directory cannot be written.
+        LogDamaged: What is there is no store of ours.
+    """
+    from nbstream.log.home import store_directory
+
+    url = url or os.environ.get("NBSTREAM_STORE") or str(store_directory())
+    with _lock:
+        store = _stores.get(url)
+        if store is None:
+            store = _stores[url] = _open(url)
+        return store
+
+
+def _open(url: str) -> Store:
+    if url == MEMORY:
+        return MemoryStore()
+    if "://" in url:
+        msg = f"unknown kind of store {url!r}: use a directory, or {MEMORY}"
+        raise ValueError(msg)
+    from nbstream.log.disk import open_disk_store
+
+    return open_disk_store(Path(url))

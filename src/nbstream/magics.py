@@ -1,0 +1,260 @@
+"""`%%stream` and `%stream`: what a user types."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.error import UsageError
+from IPython.core.magic import Magics, magics_class, no_var_expand
+from IPython.core.magic import cell_magic, line_magic
+from IPython.core.magic_arguments import argument, magic_arguments, parse_argstring
+
+from nbstream.errors import StreamError
+from nbstream.options import NbStream, options
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from nbstream.stream import Stream
+
+HELP = """\
+%stream list                     every saved stream
+%stream show ID                  show a saved stream, or watch a live one; no call
+%stream resume [ID]              go on behind its last record (the last stream of this notebook without ID)
+%stream stop [ID|all]            stop it: the call is closed and never resumes by itself
+%stream regenerate [ID]          ask the same question anew; the old answer is kept
+%stream replay ID                show what is saved, without a call
+%stream clean [--older-than 30d] delete streams nobody has shown or written for so long
+%stream status [ID]              everything there is to know about one stream, or the live ones
+%stream help                     this text;  %%stream? explains the cell magic"""
+
+
+@magics_class
+class StreamMagics(Magics):
+    """The magics; `last` is the stream that the last one showed."""
+
+    last: Stream | None = None
+
+    @magic_arguments()
+    @argument("--model", "-m", help="demo:, openai:NAME, or a bare name together with --base-url")
+    @argument("--base-url", help="address of an OpenAI-compatible server, e.g. http://127.0.0.1:8080/v1")
+    @argument("--system", "-s", help="system prompt")
+    @argument("--key", "-k", help="your own name for this stream, unique in the notebook")
+    @argument("--fresh", action="store_true", help="ask anew, whatever is saved")
+    @argument("--replay", action="store_true", help="show what is saved, without a call")
+    @argument("--wait", action="store_true", help="let the cell wait for the answer")
+    @argument("--to", metavar="NAME", help="bind the text to this variable; waits for it")
+    @argument("--no-save", action="store_true", help="keep the answer in memory only")
+    @argument("-p", dest="params", action="append", default=[], metavar="NAME=VALUE", help="parameter of the model")
+    @argument("--url", "-u", help="stream from this address (GET) instead; the cell may be empty")
+    @no_var_expand
+    @cell_magic("stream")
+    def stream_cell(self, line: str, cell: str) -> None:
+        """Stream the answer to the prompt in this cell; every piece is saved before it is shown."""
+        args = parse_argstring(self.stream_cell, line)
+        if args.to is not None and not args.to.isidentifier():
+            msg = f"--to {args.to}: not a variable name"
+            raise UsageError(msg)
+        if args.fresh and args.replay:
+            msg = "--fresh asks anew and --replay makes no call: give one of them"
+            raise UsageError(msg)
+        from nbstream import api
+
+        stream = api.show(
+            _source(args, cell), key=args.key, fresh=args.fresh, replay=args.replay, save=not args.no_save
+        )
+        self.last = stream
+        if args.wait or args.to or options().wait:
+            stream.wait()
+        if args.to:
+            if stream.state != "complete":
+                raise stream.exception()
+            self._shell.push({args.to: stream.text})
+
+    @no_var_expand
+    @line_magic("stream")
+    def stream_line(self, line: str) -> None:
+        """Find, show, stop, resume, clean: `%stream help`."""
+        verb, *rest = line.split() or ["help"]
+        verbs: dict[str, Callable[[list[str]], None]] = {
+            "list": self._list, "show": self._show, "resume": self._resume, "stop": self._stop,
+            "regenerate": self._regenerate, "replay": self._show, "clean": self._clean, "status": self._status,
+            "help": self._help,
+        }  # fmt: skip
+        if verb not in verbs:
+            msg = f"%stream {verb}: unknown; use {', '.join(verbs)}"
+            raise UsageError(msg)
+        verbs[verb](rest)
+
+    @property
+    def _shell(self) -> Any:
+        return self.shell
+
+    def _one(self, rest: list[str], what: str) -> str | Stream:
+        if len(rest) > 1:
+            msg = f"%stream {what} takes one ID; `%stream list` shows them"
+            raise UsageError(msg)
+        if rest:
+            return rest[0]
+        if self.last is None:
+            msg = f"%stream {what} needs an ID here: no stream was shown yet; `%stream list` shows them"
+            raise UsageError(msg)
+        return self.last
+
+    def _list(self, rest: list[str]) -> None:
+        from nbstream import api
+
+        _none(rest, "list")
+        found = api.streams()
+        if not found:
+            print("no streams are saved")
+        for stream in found:
+            print(describe(stream))
+
+    def _show(self, rest: list[str]) -> None:
+        from nbstream import api
+
+        given = self._one(rest, "show")
+        self._display(api.find(given) if isinstance(given, str) else given)
+
+    def _resume(self, rest: list[str]) -> None:
+        from nbstream import api
+
+        self._display(api.resume(self._one(rest, "resume")))
+
+    def _regenerate(self, rest: list[str]) -> None:
+        from nbstream import api
+
+        self._display(api.regenerate(self._one(rest, "regenerate")))
+
+    def _stop(self, rest: list[str]) -> None:
+        from nbstream import api
+
+        if rest == ["all"]:
+            live = [stream for stream in api.streams() if stream.state.live]
+        else:
+            given = self._one(rest, "stop")
+            live = [api.find(given) if isinstance(given, str) else given]
+        for stream in live:
+            stream.stop()
+            stream.wait(timeout=5)
+            print(describe(stream))
+        if not live:
+            print("nothing is live")
+
+    def _clean(self, rest: list[str]) -> None:
+        from nbstream import api
+
+        days = 30.0
+        if rest:
+            if len(rest) != 2 or rest[0] != "--older-than":
+                msg = "%stream clean [--older-than 30d]"
+                raise UsageError(msg)
+            days = _days(rest[1])
+        gone = api.clean(days)
+        print(f"deleted {len(gone)} stream{'' if len(gone) == 1 else 's'} older than {days:g} days")
+
+    def _status(self, rest: list[str]) -> None:
+        from nbstream import api
+
+        if rest:
+            given = self._one(rest, "status")
+            shown = [api.find(given) if isinstance(given, str) else given]
+        else:
+            shown = [stream for stream in api.streams() if stream.state.live]
+        if not shown:
+            print("nothing is live; `%stream list` shows what is saved")
+        for stream in shown:
+            for name, value in stream.status().items():
+                print(f"{name:12} {value}")
+
+    def _help(self, rest: list[str]) -> None:
+        _none(rest, "help")
+        print(HELP)
+
+    def _display(self, stream: Stream) -> None:
+        from nbstream import api
+
+        self.last = api.display_stream(stream)
+
+
+def describe(stream: Stream) -> str:
+    """Return one line about a stream: id, title, state."""
+    title = stream.title
+    return f"{stream.id:24}  {title[:40]:40}  {stream.status()['line']}"
+
+
+def load(shell: Any) -> None:
+    """Register the magics and the options with *shell*; twice is once."""
+    shell.register_magics(StreamMagics)
+    if options() not in shell.configurables:
+        shell.configurables.append(options())
+
+
+def unload(shell: Any) -> None:
+    """Undo `load`, and end what was started."""
+    for kind, name in (("cell", "stream"), ("line", "stream")):
+        shell.magics_manager.magics[kind].pop(name, None)
+    shell.magics_manager.registry.pop("StreamMagics", None)
+    if options() in shell.configurables:
+        shell.configurables.remove(options())
+    NbStream.clear_instance()
+
+
+def _source(args: Any, cell: str) -> Any:
+    """Return the source that a `%%stream` cell describes."""
+    from nbstream.sources.models import chat
+    from nbstream.sources.sse import sse
+
+    params = dict(_param(text) for text in args.params)
+    prompt = cell.strip("\n")
+    try:
+        if args.url:
+            if params:
+                msg = "-p goes with a model; put parameters of --url into the address"
+                raise UsageError(msg)
+            return sse(args.url, method="POST", content=prompt) if prompt.strip() else sse(args.url)
+        if not prompt.strip():
+            msg = "the cell is empty: write your prompt below %%stream"
+            raise UsageError(msg)
+        return chat(
+            prompt,
+            model=args.model or options().model,
+            base_url=args.base_url or options().base_url or None,
+            system=args.system or options().system or None,
+            **params,
+        )
+    except (ValueError, TypeError) as exc:
+        raise UsageError(str(exc)) from None
+
+
+def _param(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals or not name.isidentifier():
+        msg = f"-p {text}: write it as NAME=VALUE"
+        raise UsageError(msg)
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
+
+
+def _days(text: str) -> float:
+    try:
+        days = float(text.removesuffix("d"))
+    except ValueError:
+        days = -1
+    if days < 0:
+        msg = f"--older-than {text}: write a number of days, like 30d"
+        raise UsageError(msg)
+    return days
+
+
+def _none(rest: list[str], verb: str) -> None:
+    if rest:
+        msg = f"%stream {verb} takes no arguments, found {' '.join(rest)!r}"
+        raise UsageError(msg)
+
+
+_ = StreamError

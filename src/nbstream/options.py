@@ -1,0 +1,45 @@
+"""What a user can set: `%config NbStream.<name>`, or `NBSTREAM_<NAME>` in the environment."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from traitlets import Bool, Enum, Float, TraitError, Unicode
+from traitlets.config import SingletonConfigurable
+
+
+class NbStream(SingletonConfigurable):
+    """Options of nbstream."""
+
+    model = Unicode("demo:", help="The model when %%stream names none: demo:, openai:NAME, ...").tag(config=True)
+    base_url = Unicode("", help="Address of an OpenAI-compatible server; empty for the provider's own.").tag(config=True)
+    system = Unicode("", help="System prompt when %%stream gives none.").tag(config=True)
+    rerun = Enum(
+        ("saved", "new"),
+        default_value="saved",
+        help="First run of a cell whose answer is complete: show the saved one, or ask anew.",
+    ).tag(config=True)
+    wait = Bool(default_value=False, help="Let every %%stream cell wait for its answer, as --wait does.").tag(config=True)
+    first_s = Float(120.0, help="Seconds without any output until a stream is stalled.").tag(config=True)
+    idle_s = Float(60.0, help="Seconds without new output until a stream is stalled.").tag(config=True)
+    store = Unicode("", help="Where streams are saved: empty for the user's cache, a directory, or memory:").tag(
+        config=True
+    )
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        for name, trait in self.traits(config=True).items():
+            value = os.environ.get(f"NBSTREAM_{name.upper()}")
+            if value is not None:
+                try:
+                    setattr(self, name, trait.from_string(value))
+                except (TraitError, ValueError) as exc:
+                    msg = f"NBSTREAM_{name.upper()}={value!r}: {exc}"
+                    raise ValueError(msg) from None
+
+
+def options() -> NbStream:
+    """Return this process's options."""
+    instance: NbStream = NbStream.instance()
+    return instance

@@ -1,0 +1,64 @@
+"""One connection to a source: what it yields goes on, and somebody else may cut it with a reason."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+from typing import TYPE_CHECKING
+
+from nbstream.errors import SourceError, SourceLost
+from nbstream.sources.contract import Pulse
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from nbstream.records import Cursor
+    from nbstream.sources.contract import Arrival, End, Source
+
+
+class Call:
+    """A call that is being made. Whatever ends `run`, the upstream is closed before it returns."""
+
+    def __init__(self, source: Source, cursor: Cursor | None, now: float) -> None:
+        self.pulse = Pulse(now)
+        self._source = source
+        self._cursor = cursor
+        self._reason: SourceError | None = None
+        self._task: asyncio.Task[End] | None = None
+
+    async def run(self, take: Callable[[Arrival], Awaitable[None]]) -> End:
+        """Hand every arrival to *take* and return the end mark; raises `SourceError` when there is none."""
+        self._task = asyncio.ensure_future(self._pull(take))
+        try:
+            await asyncio.wait({self._task})
+        finally:
+            # Also when we are cancelled: ended only when the task has closed its connection.
+            while not self._task.done():
+                self._task.cancel()
+                await _undisturbed(self._task)
+        if self._task.cancelled() and self._reason is not None:
+            raise self._reason
+        return self._task.result()
+
+    def cut(self, reason: SourceError) -> None:
+        """End the call: `run` closes the upstream and raises *reason*."""
+        self._reason = reason
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _pull(self, take: Callable[[Arrival], Awaitable[None]]) -> End:
+        async with aclosing(self._source.connect(self._cursor, self.pulse)) as arrivals:
+            async for arrival in arrivals:
+                await take(arrival)
+                if arrival.end is not None:
+                    return arrival.end
+        msg = "the source ended without an end mark"
+        raise SourceLost(msg)
+
+
+async def _undisturbed(task: asyncio.Task[End]) -> None:
+    """Wait for *task* even if we are cancelled (again) meanwhile: a second cancel must not leave a socket open."""
+    try:
+        await asyncio.wait({task}, timeout=5)
+    except asyncio.CancelledError:
+        await asyncio.wait({task}, timeout=5)

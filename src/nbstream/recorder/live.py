@@ -1,0 +1,48 @@
+"""What is true of a stream only while it is live: states in between, retries, waits, speed. Not stored."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from nbstream.state import State
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(slots=True)
+class Live:
+    """Live status of one recorder. Moments are seconds of the recorder's monotonic clock."""
+
+    state: State = State.CONNECTING
+    #: Repetitions of the call so far, and when the next one starts.
+    retries: int = 0
+    retry_at: float | None = None
+    #: Open upstream connections (0 or 1).
+    connections: int = 0
+    #: False while something that arrived could not be stored; it is not shown either.
+    saved: bool = True
+    #: One more thing the state line says.
+    note: str | None = None
+    error: Mapping[str, Any] | None = None
+    #: Output of this call: pieces, code points, first and last moment.
+    pieces: int = 0
+    chars: int = 0
+    first_at: float | None = None
+    last_at: float | None = None
+
+    def arrived(self, now: float, chars: int) -> None:
+        """Count one piece of output."""
+        self.pieces += 1
+        self.chars += chars
+        self.last_at = now
+        if self.first_at is None:
+            self.first_at = now
+
+    @property
+    def speed(self) -> float | None:
+        """Pieces (about tokens) per second since the first one; None before there is anything to measure."""
+        if self.first_at is None or self.last_at is None or self.last_at - self.first_at < 0.1:
+            return None
+        return (self.pieces - 1) / (self.last_at - self.first_at)

@@ -1,0 +1,133 @@
+"""
+The runtime: one background thread with one event loop that does all the work of this process.
+
+`show()` returns at once and the kernel stays free, because everything that waits, waits here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import os
+import threading
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from nbstream.recorder import Recorder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from concurrent.futures import Future
+
+T = TypeVar("T")
+
+#: Live calls at a time, per notebook; the rest waits, connecting.
+SLOTS = 8
+#: How long the end of the process waits for its streams' last records.
+GOODBYE_S = 3.0
+
+
+class Runtime:
+    """The loop, and the recorders that live on it. All methods may be called from any thread."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="nbstream", daemon=True)
+        self._recorders: dict[str, Recorder] = {}
+        self._looks: defaultdict[str, set[Callable[[], None]]] = defaultdict(set)
+        self._slots: dict[str, asyncio.Semaphore] = {}
+        self._thread.start()
+
+    def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+        """Run *work* on the loop; the future is for other threads."""
+        return asyncio.run_coroutine_threadsafe(work, self.loop)
+
+    def call(self, function: Callable[[], object]) -> None:
+        """Call *function* soon on the loop."""
+        self.loop.call_soon_threadsafe(function)
+
+    def record(self, stream: str, scope: str, make: Callable[[Callable[[], None], asyncio.Semaphore], Recorder]) -> None:
+        """
+        Let the recorder that *make* returns run; it is found under *stream* until its call is at rest.
+
+        *make* is called on the loop with the function that signals changes and with the slots of *scope*.
+        """
+        self.submit(self._start(stream, scope, make)).result()
+
+    def recorder(self, stream: str) -> Recorder | None:
+        """Return the recorder of *stream* if it is at work in this process."""
+        return self._recorders.get(stream)
+
+    @property
+    def recorders(self) -> dict[str, Recorder]:
+        """The recorders at work, by stream."""
+        return dict(self._recorders)
+
+    def subscribe(self, stream: str, look: Callable[[], None]) -> Callable[[], None]:
+        """Call *look* (on the loop) whenever the live status of *stream* changes; returns the end of that."""
+        self._looks[stream].add(look)
+
+        def end() -> None:
+            self._looks[stream].discard(look)
+            if not self._looks[stream]:
+                self._looks.pop(stream, None)
+
+        return end
+
+    def close(self) -> None:
+        """End every recorder (interrupted: their lease is over) and the thread."""
+        if not self._thread.is_alive():
+            return
+        try:
+            self.submit(self._leave()).result(GOODBYE_S)
+        finally:
+            self.loop.call_soon_threadsafe(self.loop.stop)
+            self._thread.join(GOODBYE_S)
+
+    async def _start(
+        self, stream: str, scope: str, make: Callable[[Callable[[], None], asyncio.Semaphore], Recorder]
+    ) -> None:
+        slots = self._slots.setdefault(scope, asyncio.Semaphore(SLOTS))
+        recorder = make(lambda: self._signal(stream), slots)
+        self._recorders[stream] = recorder
+        task = asyncio.ensure_future(recorder.run())
+        task.add_done_callback(lambda task: self._ended(stream, recorder, task))
+
+    def _ended(self, stream: str, recorder: Recorder, task: asyncio.Task[None]) -> None:
+        if self._recorders.get(stream) is recorder:
+            del self._recorders[stream]
+        self._signal(stream)
+        if not task.cancelled():
+            task.result()  # a bug in the recorder is reported by the loop, not swallowed
+
+    def _signal(self, stream: str) -> None:
+        for look in tuple(self._looks.get(stream, ())):
+            look()
+
+    async def _leave(self) -> None:
+        for recorder in self.recorders.values():
+            recorder.leave()
+        while self._recorders:
+            await asyncio.sleep(0.01)
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self.loop)
+        try:
+            self.loop.run_forever()
+        finally:
+            self.loop.close()
+
+
+_runtime: Runtime | None = None
+_owner = 0
+_lock = threading.Lock()
+
+
+def runtime() -> Runtime:
+    """Return this process's runtime, started on first use (and anew in a forked child)."""
+    global _runtime, _owner  # noqa: PLW0603 - one loop a process is the point
+    with _lock:
+        if _runtime is None or _owner != os.getpid():
+            _runtime, _owner = Runtime(), os.getpid()
+            atexit.register(_runtime.close)
+        return _runtime

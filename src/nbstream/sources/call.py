@@ -1,0 +1,159 @@
+"""One HTTP call as the user described it: what is sent, and what may be told about it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit, urlunsplit
+
+from nbstream.errors import SourceRefused
+from nbstream.sources.redaction import Redactor, safe_url, secrets_of_headers, secrets_of_url
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+#: The embedded demo model; its port is looked up when the call is made, and is no part of the question.
+DEMO = "demo:"
+
+TITLE_CHARS = 80
+
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_HEADER_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e\t]*[\x21-\x7e])?|")
+
+
+@dataclass(frozen=True, repr=False)
+class Call:
+    """
+    A request that can be sent any number of times.
+
+    `url` is http(s), or `demo:` plus a path of the embedded demo server. `key_env` names the environment variable that
+    holds the key; it is read when the call is made and never stored. `question` is what makes two calls the same.
+    """
+
+    method: str
+    url: str
+    body: bytes | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+    key_env: str | None = None
+    question: str = ""
+    title: str | None = None
+    _key: str = field(default="", compare=False)
+
+    @classmethod
+    def of(
+        cls,
+        method: str,
+        url: str,
+        *,
+        json_body: Any = None,
+        content: str | bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        key_env: str | None = None,
+    ) -> Call:
+        """Check and freeze a request; raises `ValueError` or `TypeError` with one clear line."""
+        _check_url(url)
+        if json_body is not None and content is not None:
+            raise ValueError("give json= or content=, not both")
+        method = method.upper()
+        if not _HEADER_NAME.fullmatch(method):
+            raise ValueError(f"not an HTTP method: {method!r}")
+        given = tuple((name, _checked(name, value)) for name, value in (headers or {}).items())
+        if json_body is not None:
+            body: bytes | None = _json(json_body).encode()
+            question = _json(json_body, canonical=True)
+            if not any(name.lower() == "content-type" for name, _ in given):
+                given += (("Content-Type", "application/json"),)
+        else:
+            body = content.encode() if isinstance(content, str) else content
+            question = "" if body is None else hashlib.sha256(body).hexdigest()
+        return cls(method, url, body, given, key_env, question, _title(json_body))
+
+    def __repr__(self) -> str:
+        return f"{self.method} {safe_url(self.url)}"
+
+    def ready(self) -> Call:
+        """Return the call with its key, read now; raises `SourceRefused` when the variable is not set."""
+        if self.key_env is None:
+            return self
+        key = os.environ.get(self.key_env, "").strip()
+        if not key:
+            raise SourceRefused(f"{self.key_env} is not set: put your key into that environment variable and run again")
+        if not _HEADER_VALUE.fullmatch(key):
+            raise SourceRefused(f"{self.key_env} holds characters that no key has: set it again and run again")
+        return replace(self, headers=(*self.headers, ("Authorization", f"Bearer {key}")), _key=key)
+
+    @property
+    def redact(self) -> Redactor:
+        """What to put every text of the server through."""
+        return Redactor([self._key, *secrets_of_url(self.url), *secrets_of_headers(self.headers)])
+
+    def spec(self, format: str) -> dict[str, Any]:
+        """Describe the call for the log: names of headers and variables, never their values."""
+        spec: dict[str, Any] = {"kind": "sse", "method": self.method, "url": safe_url(self.url), "format": format}
+        if self.headers:
+            spec["headers"] = [name for name, _ in self.headers]
+        if self.key_env:
+            spec["key_env"] = self.key_env
+        if self.body is not None:
+            spec["body"] = hashlib.sha256(self.question.encode()).hexdigest()
+        if self.title:
+            spec["title"] = self.title
+        return spec
+
+    def fingerprint(self, format: str) -> str:
+        """Return what is equal exactly for the same question. Who asks (headers, user, password) is no part of it."""
+        parts = urlsplit(self.url)
+        url = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], fragment=""))
+        return hashlib.sha256(_json([self.method, url, self.question, format]).encode()).hexdigest()
+
+
+def with_offset(url: str, offset: int) -> str:
+    """Return *url* asking for what comes behind *offset*; the rest of the query stays as it is, byte for byte."""
+    parts = urlsplit(url)
+    kept = [pair for pair in parts.query.split("&") if pair and pair.partition("=")[0] != "offset"]
+    return urlunsplit(parts._replace(query="&".join([*kept, f"offset={offset}"])))
+
+
+def _check_url(url: str) -> None:
+    if url.startswith(DEMO):
+        return
+    try:
+        parts = urlsplit(url)
+        fine = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        fine = False
+    if not fine:
+        raise ValueError(f"not an http:// or https:// address: {safe_url(url) if '//' in url else url!r}")
+
+
+def _checked(name: str, value: Any) -> str:
+    # The value is a secret as often as not: no message quotes it.
+    if not isinstance(value, str):
+        raise TypeError(f"header {name!r}: the value must be str, not {type(value).__name__}")
+    if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
+        raise ValueError(f"header {name!r} holds characters that HTTP does not allow (a line end behind a key?)")
+    return value
+
+
+def _json(value: Any, *, canonical: bool = False) -> str:
+    try:
+        return json.dumps(value, sort_keys=canonical, separators=(",", ":"), allow_nan=False)
+    except (TypeError, ValueError) as exc:
+        raise type(exc)(f"the request is not JSON: {exc}") from exc
+
+
+def _title(body: Any) -> str | None:
+    """Return the beginning of the user's prompt, to recognise a stream by. Other fields may hold keys: not shown."""
+    if not isinstance(body, dict):
+        return None
+    prompt = body.get("messages") or body.get("prompt") or body.get("input")
+    if isinstance(prompt, list):
+        users = [one for one in prompt if isinstance(one, dict) and one.get("role") == "user"]
+        prompt = users[-1].get("content") if users else None
+    if isinstance(prompt, list):
+        prompt = " ".join(str(one["text"]) for one in prompt if isinstance(one, dict) and "text" in one)
+    return " ".join(prompt.split())[:TITLE_CHARS] or None if isinstance(prompt, str) else None

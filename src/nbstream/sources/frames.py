@@ -1,0 +1,62 @@
+"""What the readers of all formats share: JSON frames, and the cursor that event ids make."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from nbstream.errors import SourceMalformed
+
+if TYPE_CHECKING:
+    from nbstream.records import Cursor
+
+QUOTE_CHARS = 80
+
+
+class Place:
+    """
+    The cursor of one connection, by event id.
+
+    `{"id": ..., "first": ...}`: `first` is the id of the stream's very first event, by which a server that starts over
+    is recognised. What else the cursor of the connection before carried for us (the format chosen) is carried on.
+    """
+
+    def __init__(self, cursor: Cursor | None) -> None:
+        kept = dict(cursor or {})
+        self.last: str = kept.pop("id", "")
+        kept.pop("offset", None)
+        kept.pop("numbers", None)
+        self._kept = kept
+
+    def behind(self, event_id: str) -> dict[str, Any] | None:
+        """Return the cursor behind the event with this id, or None if it names no place of its own."""
+        if event_id == self.last or not event_id:
+            return None
+        self.last = event_id
+        if "first" not in self._kept:
+            self._kept["first"] = event_id
+        return {"id": event_id, **self._kept}
+
+    def at_offset(self, event_id: str, offset: int) -> dict[str, Any]:
+        """Return the cursor behind an event that says itself where its text stands: it needs no id of its own."""
+        cursor = self.behind(event_id)
+        if cursor is None:
+            cursor = {"id": self.last, **self._kept} if self.last else dict(self._kept)
+        cursor["offset"] = offset
+        return cursor
+
+
+def frame_of(data: str) -> dict[str, Any]:
+    """Return the JSON object in *data*; anything else raises `SourceMalformed` naming it."""
+    try:
+        frame = json.loads(data)
+    except (ValueError, RecursionError) as exc:
+        raise malformed(data) from exc
+    if type(frame) is not dict:
+        raise malformed(data)
+    return frame
+
+
+def malformed(data: str) -> SourceMalformed:
+    """Return the exception for a frame that is not of its format."""
+    return SourceMalformed(f"the upstream sent a frame that is not of its format: {data[:QUOTE_CHARS]!r}")

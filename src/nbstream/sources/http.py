@@ -1,0 +1,193 @@
+"""
+One HTTP answer, held open: sent as a browser's EventSource would, told in our errors, closed whatever happens.
+
+Loaded with the first call, because httpx takes 100-200 ms to import.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+import threading
+import time
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Final
+
+import anyio
+import httpx
+
+from nbstream.errors import SourceLost, SourceMalformed, SourceRefused
+from nbstream.sources.call import DEMO, with_offset
+from nbstream.sources.closing import to_the_end
+from nbstream.sources.refusal import plain_text, refused_by_status
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from nbstream.sources.call import Call
+
+__all__ = ["answer"]
+
+MAX_REDIRECTS: Final = 5
+#: How much of a refusal is read, and for how long: some servers never end it.
+REFUSAL_BYTES: Final = 64 * 1024
+REFUSAL_S: Final = 5.0
+
+# Reading has no limit: only the recorder's watchdog knows whether a model is thinking or dead.
+TIMEOUTS: Final = httpx.Timeout(30.0, read=None)
+# One connection a call, never kept: a redirect closes the one before.
+LIMITS: Final = httpx.Limits(max_connections=1, max_keepalive_connections=0)
+
+_context: ssl.SSLContext | None = None
+_context_lock = threading.Lock()
+
+
+@asynccontextmanager
+async def answer(call: Call, *, event_id: str = "", offset: int | None = None) -> AsyncIterator[httpx.Response]:
+    """
+    Send *call* and enter with its answer, a 2xx of type text/event-stream; everything else raises `SourceError`.
+
+    *event_id* goes out as `Last-Event-ID`, as it came; *offset* as a query parameter. On leaving, the connection is
+    closed before anything else happens, even if the task is cancelled twice.
+    """
+    url = call.url if offset is None else with_offset(call.url, offset)
+    if _context is None or url.startswith(DEMO):
+        url = await asyncio.to_thread(_prepare, url)
+    client = httpx.AsyncClient(
+        verify=_ssl_context(), timeout=TIMEOUTS, limits=LIMITS, trust_env=not _is_loopback(httpx.URL(url).host)
+    )
+    response: httpx.Response | None = None
+    try:
+        with _our_errors(call):
+            response = await _send(client, call, url, event_id)
+            if response.status_code == 204:
+                raise _no_content(call, resumed=bool(event_id) or offset is not None)
+            if not 200 <= response.status_code < 300 or not _is_event_stream(response):
+                raise await _refusal(call, response)
+            yield response
+    finally:
+        await to_the_end(_close(client, response))
+
+
+async def _send(client: httpx.AsyncClient, call: Call, url: str, event_id: str) -> httpx.Response:
+    """Follow redirects by hand: httpx would keep `x-api-key` and its like on another origin."""
+    ours = {
+        "Accept": "text/event-stream",
+        "Accept-Encoding": "identity",  # a compressor holds small events back
+        "Cache-Control": "no-store",
+    }
+    theirs = dict(call.headers)
+    about_body = {name: value for name, value in theirs.items() if name.lower() == "content-type"}
+    method, body = call.method, call.body
+    target = httpx.URL(url)
+    for _ in range(MAX_REDIRECTS + 1):
+        headers = httpx.Headers(ours)
+        headers.update(httpx.Headers(theirs))
+        if event_id:
+            headers[b"Last-Event-ID"] = event_id.encode()  # type: ignore[index, assignment] # not always ASCII
+        response = await client.send(client.build_request(method, target, content=body, headers=headers), stream=True)
+        if response.status_code not in {301, 302, 303, 307, 308}:
+            return response
+        await response.aclose()
+        here, target = target, _location(call, target, response)
+        if response.status_code == 303 or (response.status_code in {301, 302} and method == "POST"):
+            method, body = "GET", None
+            theirs = {name: value for name, value in theirs.items() if name not in about_body}
+            about_body = {}
+        if _origin(here) != _origin(target):
+            theirs = about_body
+        elif here.userinfo and not target.userinfo:
+            target = target.copy_with(userinfo=here.userinfo)
+    raise SourceRefused(f"{call} was redirected more than {MAX_REDIRECTS} times; check the address")
+
+
+def _location(call: Call, here: httpx.URL, response: httpx.Response) -> httpx.URL:
+    target = here.join(response.headers.get("location", ""))
+    if "location" not in response.headers or target.scheme not in {"http", "https"} or not target.host:
+        status = response.status_code
+        raise SourceRefused(f"{call} answered {status} with no address to go to; check the address", status=status)
+    return target
+
+
+async def _refusal(call: Call, response: httpx.Response) -> SourceRefused:
+    body = bytearray()
+    # Whatever has come of a refusal is quoted; one that breaks off is a refusal all the same.
+    with anyio.move_on_after(REFUSAL_S), contextlib.suppress(httpx.TransportError, httpx.DecodingError):
+        async for chunk in response.aiter_bytes():
+            body += chunk
+            if len(body) >= REFUSAL_BYTES:
+                break
+    status = response.status_code
+    if 200 <= status < 300:
+        media_type = response.headers.get("content-type", "") or "no content type"
+        said = plain_text(body.decode("utf-8", "replace"))
+        message = f"{call} answered {status}, but not an event stream: {plain_text(media_type)}"
+        return SourceRefused(f"{message}: {said}" if said else message, status=status)
+    return refused_by_status(repr(call), status, response.reason_phrase, response.headers, bytes(body), now=time.time())
+
+
+def _no_content(call: Call, *, resumed: bool) -> SourceRefused:
+    if resumed:
+        return SourceRefused(f"{call} answered 204: nothing comes behind the place where it was cut", status=204)
+    return SourceRefused(f"{call} answered 204: there is nothing to stream", status=204)
+
+
+@contextlib.contextmanager
+def _our_errors(call: Call) -> Iterator[None]:
+    try:
+        yield
+    except (httpx.ConnectError, httpx.ConnectTimeout) as exc:
+        host = exc.request.url.netloc.decode()  # without user and password
+        raise SourceLost(f"cannot reach {host}: {_text(exc)}; is the server running?") from exc
+    except httpx.DecodingError as exc:
+        raise SourceMalformed(f"{call} sent a body that cannot be decompressed: {_text(exc)}") from exc
+    except (httpx.LocalProtocolError, httpx.UnsupportedProtocol, httpx.InvalidURL) as exc:
+        # Not chained: h11 quotes the header it does not like.
+        raise SourceRefused(f"{call} cannot be sent: {_text(exc)}") from None
+    except httpx.TransportError as exc:
+        raise SourceLost(f"{call}: the connection was lost ({_text(exc)})") from exc
+
+
+def _text(exc: Exception) -> str:
+    return f"{type(exc).__name__}: {plain_text(str(exc))}".rstrip(": ")
+
+
+def _prepare(url: str) -> str:
+    """Do in a thread what would hold up the loop: build the TLS context, start the demo server."""
+    _ssl_context()
+    if not url.startswith(DEMO):
+        return url
+    from nbstream.demo import demo_url
+
+    return demo_url() + url.removeprefix(DEMO)
+
+
+def _ssl_context() -> ssl.SSLContext:
+    """Return the one context of this process: building it takes 40-100 ms."""
+    global _context  # noqa: PLW0603 - built once, on first use, by whichever thread comes first
+    with _context_lock:
+        if _context is None:
+            _context = httpx.create_ssl_context()
+        return _context
+
+
+async def _close(client: httpx.AsyncClient, response: httpx.Response | None) -> None:
+    try:
+        if response is not None:
+            await response.aclose()
+    finally:
+        await client.aclose()
+
+
+def _is_event_stream(response: httpx.Response) -> bool:
+    media_type: str = response.headers.get("content-type", "").partition(";")[0]
+    return media_type.strip(" \t").lower() == "text/event-stream"
+
+
+def _is_loopback(host: str) -> bool:
+    return host == "localhost" or host.startswith("127.") or host in {"::1", "[::1]"}
+
+
+def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
+    return url.scheme, url.host, url.port

@@ -1,0 +1,191 @@
+"""
+Python objects as sources: generators, SDK streams, async iterators, and factories that make one.
+
+A sync iterator runs in a daemon thread of its own: it may block in `next()` for as long as it likes, and not even
+closing it wakes it. An async iterator runs on the loop it belongs to, the one that was running when we got it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import hashlib
+import inspect
+import time
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from nbstream.errors import SourceRefused
+from nbstream.records import TEXT_KINDS
+from nbstream.sources.contract import Arrival, Traits
+from nbstream.sources.items import ItemReader, error_of
+from nbstream.sources.pump import call_in_thread, pump_here, pump_loop, pump_thread
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Iterator, Mapping
+
+    from nbstream.records import Cursor
+    from nbstream.sources.contract import Pulse, Resume
+
+    Streamable: TypeAlias = Iterable[Any] | AsyncIterable[Any] | Awaitable[Any] | Callable[..., Any]
+
+__all__ = ["ObjectSource", "from_object"]
+
+LEFT_RUNNING = "the call may run until its next item"
+NEEDS_ITS_LOOP = "moves only while the cell's event loop is free"
+
+
+def from_object(obj: Streamable) -> ObjectSource:
+    """
+    Return a source for a Python object.
+
+    *obj* is an iterable or async iterable (a generator, an SDK's stream), an awaitable of one, or a factory: a function
+    that makes one, called when the stream starts. A factory with one parameter gets the cursor `{"items": n, "chars":
+    m}` of what has already arrived, None at first, and can so go on behind it; only factories can be resumed.
+
+    Items are str, `Part`, chat-completion chunks (dicts or the SDK's objects) or native frames as dicts; others are
+    recorded by their type's name. The iterator's end is the end mark; where chunks come, a finish_reason is needed too.
+    """
+    if isinstance(obj, (str, bytes, bytearray, dict)):
+        raise TypeError(f"a {type(obj).__name__} is no stream: give an iterator, an async iterator or a factory")
+    if hasattr(obj, "__aiter__") or hasattr(obj, "__iter__") or inspect.isawaitable(obj):
+        return ObjectSource(obj)
+    if callable(obj):
+        return ObjectSource(None, factory=obj)
+    raise TypeError(f"{type(obj).__name__} is no stream: give an iterator, an async iterator or a factory")
+
+
+class ObjectSource:
+    """An iterator that is here already, or a factory that makes one. Made by `from_object`."""
+
+    replayable = False
+
+    def __init__(self, obj: Any, *, factory: Callable[..., Any] | None = None) -> None:
+        self._obj, self._factory = obj, factory
+        self._connected = False
+        self._takes_cursor = factory is not None and _takes_argument(factory)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self.note: str | None = None
+        if hasattr(obj, "__aiter__") or inspect.isawaitable(obj):
+            try:
+                self._loop = asyncio.get_running_loop()
+            except RuntimeError:
+                self._loop = None  # it has no loop yet: it will get the one that connects
+            else:
+                self.note = NEEDS_ITS_LOOP
+
+    def __repr__(self) -> str:
+        return f"<source {self.spec['type']}>"
+
+    @property
+    def spec(self) -> Mapping[str, Any]:
+        """The type of the object, or the name of the factory."""
+        if self._factory is not None:
+            return {"kind": "factory", "type": _name(self._factory)}
+        return {"kind": "object", "type": _name(type(self._obj))}
+
+    @property
+    def fingerprint(self) -> str | None:
+        """Name and code of a factory; None for an object, whose call was made before we saw it."""
+        return None if self._factory is None else f"factory:{_name(self._factory)}:{_digest(self._factory)}"
+
+    @property
+    def traits(self) -> Traits:
+        """The iterator's own end, and what it raises."""
+        resume: Resume = "cursor" if self._takes_cursor else "none"
+        return Traits("the iterator's end", "an exception", None, resume, cancel="close the iterator")
+
+    async def connect(self, cursor: Cursor | None, pulse: Pulse) -> AsyncGenerator[Arrival, None]:
+        """Iterate, and yield what arrives; see `Source.connect`."""
+        if self._factory is None and self._connected:
+            raise SourceRefused("this object was used up by its first run: make it anew, or give a factory to resume")
+        self._connected = True
+        obj = self._obj if self._factory is None else await self._make(cursor)
+        yield Arrival()
+        reader = ItemReader()
+        items: int = cursor.get("items", 0) if cursor else 0
+        chars: int = cursor.get("chars", 0) if cursor else 0
+        async with aclosing(await self._pump(obj)) as batches:
+            async for batch in batches:
+                pulse.last_byte = time.monotonic()
+                for item in batch:
+                    arrival = reader.read(item)
+                    if self._takes_cursor:
+                        items += 1
+                        chars += sum(len(part.text) for part in arrival.parts if part.kind in TEXT_KINDS)
+                        arrival = arrival._replace(cursor={"items": items, "chars": chars})
+                    yield arrival
+        yield reader.eof()
+
+    async def _make(self, cursor: Cursor | None) -> Any:
+        """Call the factory; in a thread unless it is async, since it may well wait for its server's first byte."""
+        factory = self._factory
+        assert factory is not None  # noqa: S101 - for the type checker
+        arguments = (None if cursor is None else dict(cursor),) if self._takes_cursor else ()
+        make = functools.partial(factory, *arguments)
+        try:
+            if inspect.iscoroutinefunction(factory) or inspect.isasyncgenfunction(factory):
+                obj = make()
+            else:
+                obj = await call_in_thread(make)
+            return await obj if inspect.isawaitable(obj) else obj
+        except Exception as exc:
+            raise error_of(exc) from exc
+
+    async def _pump(self, obj: Any) -> AsyncGenerator[list[Any], None]:
+        if self._loop is not None and self._loop is not asyncio.get_running_loop():
+            return pump_loop(obj, self._loop, self._left)
+        try:
+            if inspect.isawaitable(obj):
+                obj = await obj
+        except Exception as exc:
+            raise error_of(exc) from exc
+        if hasattr(obj, "__aiter__"):
+            return pump_here(obj)
+        if hasattr(obj, "__iter__") and not isinstance(obj, (str, bytes, dict)):
+            return pump_thread(obj, self._left)
+        raise SourceRefused(f"the factory returned {type(obj).__name__}: return an iterator or an async iterator")
+
+    def _left(self) -> None:
+        self.note = LEFT_RUNNING
+
+
+def _takes_argument(factory: Callable[..., Any]) -> bool:
+    try:
+        inspect.signature(factory).bind()
+    except TypeError:
+        return True  # it needs one
+    except ValueError:
+        return False  # built in, and does not say
+    return any(name == "cursor" for name in inspect.signature(factory).parameters)
+
+
+def _name(obj: Any) -> str:
+    named = obj if hasattr(obj, "__qualname__") else type(obj)
+    return f"{named.__module__}.{named.__qualname__}"
+
+
+def _digest(factory: Callable[..., Any]) -> str:
+    """Return a digest of the factory's code and what it closes over: every lambda of a notebook has the same name."""
+    return hashlib.sha256("\n".join(_traces(factory)).encode()).hexdigest()[:16]
+
+
+def _traces(value: Any) -> Iterator[str]:
+    """Yield what tells *value* from its like and is the same in the next kernel (no address, no line number)."""
+    if isinstance(value, (str, bytes, int, float, bool, type(None))):
+        yield repr(value)
+    elif isinstance(value, (list, tuple)):
+        for one in value:
+            yield from _traces(one)
+    elif isinstance(value, dict):
+        yield from _traces(list(value.items()))
+    elif isinstance(value, functools.partial):
+        yield from _traces((value.func, value.args, value.keywords))
+    elif inspect.iscode(value):
+        yield value.co_code.hex()
+        yield from _traces((value.co_names, value.co_consts))
+    elif inspect.isfunction(value):
+        cells = [cell.cell_contents for cell in value.__closure__ or ()]
+        yield from _traces((value.__code__, value.__defaults__, value.__kwdefaults__, cells))
+    else:
+        yield _name(value)

@@ -1,0 +1,208 @@
+"""
+The stream of OpenAI's chat completions, as OpenAI and many servers like it send it.
+
+Seen in the wild and therefore read: `content: null`, `choices: []`, usage behind the finish, reasoning under several
+names at once, content as a list, a missing `[DONE]`, and an error object followed by `[DONE]`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from nbstream.errors import SourceRefused
+from nbstream.records import ASSISTANT, Part
+from nbstream.sources.contract import Arrival, End, Traits
+from nbstream.sources.frames import Place, frame_of, malformed
+from nbstream.sources.refusal import read_error, refused_by_frame
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from httpx_sse import ServerSentEvent
+
+    from nbstream.records import Cursor, Finish
+
+#: Some servers fill several of these with the same text: the first one that has any counts.
+_REASONING = ("reasoning_content", "reasoning", "thinking")
+
+_FINISHES: dict[str, Finish] = {
+    "stop": "stop", "eos": "stop", "eos_token": "stop", "end_turn": "stop", "stop_sequence": "stop",
+    "length": "length", "max_tokens": "length", "model_length": "length",
+    "tool_calls": "tool_calls", "function_call": "tool_calls", "tool_use": "tool_calls",
+    "content_filter": "content_filter", "safety": "content_filter",
+    "refusal": "refusal", "pause_turn": "pause", "abort": "cancelled", "cancelled": "cancelled",
+}  # fmt: skip
+_FAILURES = frozenset({"error", "insufficient_system_resource"})
+
+
+class OpenAIChat:
+    """
+    Reads chat-completion chunks.
+
+    The end mark is `[DONE]`. A clean end of the connection counts too, but only behind a finish_reason: some servers
+    leave `[DONE]` out. There is a cursor only where chunks carry an event id *and* `"offset"`, the code points of the
+    whole text before the chunk, as the demo model's do: an id alone promises nothing here.
+    """
+
+    traits = Traits(
+        end_mark="data: [DONE], or a finish_reason and then the end of the connection",
+        error_mark='{"error": {...}}',
+        heartbeat="SSE comment",
+        resume="event-id",
+    )
+
+    def __init__(self, cursor: Cursor | None = None) -> None:
+        self._place = Place(cursor)
+        self._model: str | None = None
+        self._finish: str | None = None
+        #: Has a chunk come at all?
+        self.begun = False
+
+    def read(self, event: ServerSentEvent) -> Arrival | None:
+        """Return what *event* says."""
+        data = event.data
+        if not data.startswith("{"):
+            data = data.strip()
+            if data == "[DONE]":
+                return self._end(event.id or None)
+            if not data:
+                return None
+        frame = frame_of(data)
+        if event.event == "error" and "error" not in frame:
+            frame = {"error": frame}
+        try:
+            arrival = self.frame(frame)
+            if arrival.parts and arrival.parts[0].kind == "raw" and event.event != "message":
+                arrival = _raw(event.event)
+            offset = frame.get("offset")
+            if event.id and type(offset) is int:
+                length = 0
+                for part in arrival.parts:
+                    if part.kind == "text":
+                        length += len(part.text)
+                cursor = self._place.at_offset(event.id, offset + length)
+                return arrival._replace(start=offset, cursor=cursor, event_id=event.id)
+        except (AttributeError, TypeError, LookupError) as exc:
+            raise malformed(data) from exc
+        return arrival
+
+    def frame(self, frame: Mapping[str, Any]) -> Arrival:
+        """Return what a decoded chunk says; `AttributeError`, `TypeError` or `LookupError` for what is not one."""
+        choices = frame.get("choices")
+        if choices is None or "error" in frame:
+            error = read_error(frame)
+            if error is not None:
+                raise refused_by_frame(error)
+            if choices is None and not frame.get("usage"):
+                return _raw(frame.get("type") or frame.get("object"))
+        self.begun = True
+        parts: tuple[Part, ...] = ()
+        for choice in choices or ():
+            parts += self._choice(choice)
+        model = frame.get("model")
+        if model == self._model or type(model) is not str:
+            model = None
+        else:
+            self._model = model
+        usage = frame.get("usage")
+        return Arrival(parts, usage=_usage(usage) if usage else None, model=model)
+
+    def eof(self) -> Arrival | None:
+        """Return the end if a finish_reason came."""
+        return self._end() if self._finish is not None else None
+
+    def _choice(self, choice: Mapping[str, Any]) -> tuple[Part, ...]:
+        finish = choice.get("finish_reason")
+        if finish:
+            if finish in _FAILURES:
+                raise SourceRefused(f"the upstream gave up with finish_reason {finish!r}", retryable=True)
+            # Only the first choice's reason is told; the others are voices beside it.
+            if self._finish is None or not choice.get("index"):
+                self._finish = str(finish)
+        delta = choice.get("delta")
+        if not delta:
+            return ()
+        index = choice.get("index")
+        agent = f"{ASSISTANT}-{index + 1}" if index else ASSISTANT
+        content = delta.get("content")
+        if content and len(delta) == 1 and type(content) is str:
+            return (Part("text", content, agent),)
+        return tuple(_parts(delta, agent))
+
+    def _end(self, event_id: str | None = None) -> Arrival:
+        raw = self._finish
+        finish = "stop" if raw is None else _FINISHES.get(raw.lower(), "other")
+        return Arrival(event_id=event_id, end=End(finish, raw))
+
+
+def _parts(delta: Mapping[str, Any], agent: str) -> list[Part]:
+    parts = []
+    reasoning = next((text for name in _REASONING if (text := delta.get(name)) and type(text) is str), None)
+    if reasoning is None:
+        reasoning = "".join(_texts(delta.get("reasoning_details") or (), ("text", "summary")))
+    if reasoning:
+        parts.append(Part("reasoning", reasoning, agent))
+    content = delta.get("content")
+    if type(content) is str:
+        if content:
+            parts.append(Part("text", content, agent))
+    elif content is not None:
+        parts += _listed(content, agent)
+    if refusal := delta.get("refusal"):
+        parts.append(Part("refusal", _text(refusal), agent))
+    for call in delta.get("tool_calls") or ():
+        parts.append(_tool_call(call, call.get("function") or {}, agent))
+    if function := delta.get("function_call"):
+        parts.append(_tool_call({"index": 0}, function, agent))
+    return parts
+
+
+def _listed(content: Any, agent: str) -> list[Part]:
+    """Read content that is a list of typed pieces."""
+    parts = []
+    for piece in content:
+        if piece.get("type") == "thinking":
+            thought = piece["thinking"]
+            text = thought if type(thought) is str else "".join(_texts(thought, ("text",)))
+            parts.append(Part("reasoning", text, agent))
+        elif piece.get("type") == "text":
+            parts.append(Part("text", _text(piece["text"]), agent))
+        else:
+            parts.append(Part("raw", agent=agent, fields={"type": str(piece.get("type"))}))
+    return parts
+
+
+def _texts(pieces: Any, names: tuple[str, ...]) -> list[str]:
+    return [text for piece in pieces for name in names if type(text := piece.get(name)) is str]
+
+
+def _tool_call(call: Mapping[str, Any], function: Mapping[str, Any], agent: str) -> Part:
+    fields: dict[str, Any] = {"index": call.get("index") or 0, "args_delta": _text(function.get("arguments") or "")}
+    # Only the first piece of a call carries its id and name.
+    if call.get("id"):
+        fields["id"] = _text(call["id"])
+    if function.get("name"):
+        fields["name"] = _text(function["name"])
+    return Part("tool_call", agent=agent, fields=fields)
+
+
+def _usage(usage: Mapping[str, Any]) -> dict[str, int]:
+    prompt, answer = usage.get("prompt_tokens_details") or {}, usage.get("completion_tokens_details") or {}
+    counts = {
+        "input": usage.get("prompt_tokens"),
+        "output": usage.get("completion_tokens"),
+        "reasoning": answer.get("reasoning_tokens"),
+        "cached": prompt.get("cached_tokens"),
+        "total": usage.get("total_tokens"),
+    }
+    return {name: count for name, count in counts.items() if type(count) is int}
+
+
+def _raw(name: Any) -> Arrival:
+    return Arrival((Part("raw", fields={"type": str(name)}),))
+
+
+def _text(value: Any) -> str:
+    if type(value) is not str:
+        raise TypeError(f"expected text, found {type(value).__name__}")
+    return value

@@ -1,0 +1,198 @@
+"""Running an iterator where it belongs, and closing it, as far as that can be done."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+import socket
+import threading
+from typing import TYPE_CHECKING, Any
+
+from nbstream.errors import SourceLost
+from nbstream.sources.closing import to_the_end
+from nbstream.sources.handover import Handover
+from nbstream.sources.items import error_of
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Iterable
+
+#: How long closing waits for an iterator that is busy elsewhere, before it is left to itself.
+PATIENCE_S = 0.05
+#: How long the iterator's own `aclose()` may take.
+CLOSE_S = 5.0
+
+
+async def pump_here(iterable: Any) -> AsyncGenerator[list[Any], None]:
+    """Iterate an async iterable on this loop."""
+    iterator = aiter(iterable)
+    try:
+        async for item in iterator:
+            yield [item]
+    except Exception as exc:
+        raise error_of(exc) from exc
+    finally:
+        await to_the_end(_close_async(iterator, iterable))
+
+
+async def pump_loop(
+    iterable: Any, loop: asyncio.AbstractEventLoop, left: Callable[[], None]
+) -> AsyncGenerator[list[Any], None]:
+    """Iterate an async iterable (or an awaitable of one) on *loop*; *left* is called if it could not be ended."""
+    handover = Handover()
+    running = _run_async(iterable, loop, handover)
+    try:
+        future = asyncio.run_coroutine_threadsafe(running, loop)
+    except RuntimeError as exc:
+        running.close()
+        raise SourceLost("the event loop that this iterator belongs to is closed; make it anew and run again") from exc
+    try:
+        while items := await handover.take():
+            yield items
+    finally:
+        future.cancel()
+        await to_the_end(_leave(handover, iterable, left))
+    if handover.error is not None:
+        raise error_of(handover.error) from handover.error
+
+
+async def pump_thread(iterable: Iterable[Any], left: Callable[[], None]) -> AsyncGenerator[list[Any], None]:
+    """Iterate a sync iterable in a thread of its own; *left* is called if it could not be ended."""
+    handover = Handover()
+    threading.Thread(target=_run_sync, args=(iterable, handover), name="nbstream-iterator", daemon=True).start()
+    try:
+        while items := await handover.take():
+            yield items
+    finally:
+        await to_the_end(_leave(handover, iterable, left))
+    if handover.error is not None:
+        raise error_of(handover.error) from handover.error
+
+
+async def call_in_thread(function: Callable[[], Any]) -> Any:
+    """
+    Call *function* in a daemon thread and return what it returns.
+
+    `asyncio.to_thread` would make the interpreter wait for it at exit. If nobody waits for the result any more, it is
+    closed as soon as it is there.
+    """
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[tuple[Any, BaseException | None]] = loop.create_future()
+
+    def deliver(result: Any, error: BaseException | None) -> None:
+        if future.cancelled():
+            _close_sync(result)
+        else:
+            future.set_result((result, error))
+
+    def run() -> None:
+        result, error = None, None
+        try:
+            result = function()
+        except BaseException as exc:  # noqa: BLE001 - told to whoever waits
+            error = exc
+        try:
+            loop.call_soon_threadsafe(deliver, result, error)
+        except RuntimeError:  # the loop is closed: nobody waits
+            _close_sync(result)
+
+    threading.Thread(target=run, name="nbstream-factory", daemon=True).start()
+    result, error = await future
+    if error is not None:
+        raise error_of(error) from error
+    return result
+
+
+def _run_sync(iterable: Iterable[Any], handover: Handover) -> None:
+    room = threading.Event()
+    handover.on_room(room.set)
+    error: BaseException | None = None
+    iterator: Any = None
+    try:
+        iterator = iter(iterable)
+        for item in iterator:
+            if handover.closed:
+                break
+            handover.put(item)
+            while handover.full:
+                room.clear()
+                if handover.full:  # the taker may have made room just before
+                    room.wait()
+    except BaseException as exc:  # noqa: BLE001 - told to the taker; there is nobody else to tell in this thread
+        error = exc
+    finally:
+        _close_sync(iterator, iterable)
+        handover.end(error)
+
+
+async def _run_async(iterable: Any, loop: asyncio.AbstractEventLoop, handover: Handover) -> None:
+    room = asyncio.Event()
+
+    def wake() -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits for room
+            loop.call_soon_threadsafe(room.set)
+
+    handover.on_room(wake)
+    error: BaseException | None = None
+    iterator: Any = None
+    try:
+        if inspect.isawaitable(iterable):
+            iterable = await iterable
+        iterator = aiter(iterable)
+        async for item in iterator:
+            handover.put(item)
+            while handover.full:
+                room.clear()
+                if handover.full:
+                    await room.wait()
+    except Exception as exc:  # noqa: BLE001 - told to the taker
+        error = exc
+    except BaseException as exc:
+        error = exc
+        raise  # a KeyboardInterrupt belongs to the loop it came from
+    finally:
+        await to_the_end(_close_async(iterator, iterable))
+        handover.end(error)
+
+
+async def _leave(handover: Handover, iterable: Any, left: Callable[[], None]) -> None:
+    """End a maker somewhere else: it looks at its next item; one that waits for a socket is woken by shutting that."""
+    handover.close()
+    if not await handover.ended(PATIENCE_S / 2):
+        _shut_socket(iterable)
+        if not await handover.ended(PATIENCE_S):
+            left()
+
+
+def _close_sync(*things: Any) -> None:
+    for thing in things:
+        close = getattr(thing, "close", None) or getattr(getattr(thing, "response", None), "close", None)
+        # What cannot be closed (a generator at work, an SDK whose connection is gone) is not ours to repair.
+        with contextlib.suppress(Exception):
+            if callable(close) and not inspect.iscoroutinefunction(close):
+                close()
+
+
+async def _close_async(*things: Any) -> None:
+    for thing in things:
+        response = getattr(thing, "response", None)
+        names = [(thing, "aclose"), (thing, "close"), (response, "aclose")]
+        close = next((found for owner, name in names if callable(found := getattr(owner, name, None))), None)
+        with contextlib.suppress(Exception):  # see _close_sync
+            result = close() if close is not None else None
+            if inspect.isawaitable(result):
+                await asyncio.wait_for(result, CLOSE_S)
+
+
+def _shut_socket(thing: Any) -> None:
+    """
+    Shut the socket under an SDK stream, where it can be reached; the read that waits for it then ends.
+
+    Closing would not wake it, and `SSLSocket.shutdown` would take the reader's TLS state away under it.
+    """
+    extensions = getattr(getattr(thing, "response", None), "extensions", None)
+    stream = extensions.get("network_stream") if isinstance(extensions, dict) else None
+    found = stream.get_extra_info("socket") if hasattr(stream, "get_extra_info") else None
+    if isinstance(found, socket.socket):
+        with contextlib.suppress(OSError):  # already closed
+            socket.socket.shutdown(found, socket.SHUT_RDWR)

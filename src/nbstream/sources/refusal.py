@@ -1,0 +1,143 @@
+"""How an upstream says no: statuses, error objects and the wait it asks for, as one `SourceRefused`."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from nbstream.errors import SourceRefused
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+#: Longest quotation of a server's own words.
+QUOTE_CHARS = 200
+
+_RETRYABLE = frozenset({408, 409, 425, 429})
+#: Waiting does not bring money: refused although the status is 429.
+_QUOTA = frozenset({
+    "insufficient_quota", "quota_exceeded", "billing_hard_limit_reached", "billing_not_active", "insufficient_credits",
+    "exceeded_current_quota_error", "access_terminated",
+})  # fmt: skip
+_TRANSIENT = frozenset({
+    "server_error", "internal_error", "internal_server_error", "internalservererror", "api_error", "overloaded",
+    "overloaded_error", "engine_overloaded", "rate_limit_error", "rate_limit_exceeded", "too_many_requests",
+    "service_unavailable", "unavailable", "timeout", "timeout_error", "resource_exhausted",
+})  # fmt: skip
+_ADVICE = {
+    401: "check the key",
+    402: "the account has no credit",
+    403: "the key may not do this",
+    404: "check the address and the model's name",
+    413: "the request is too large",
+}
+
+
+class ErrorObject(NamedTuple):
+    """An error as JSON carries it: `names` are its type and code, `retryable` its own word on that if it gives one."""
+
+    message: str
+    names: tuple[str, ...] = ()
+    status: int | None = None
+    retryable: bool | None = None
+
+
+def is_retryable(status: int) -> bool:
+    """May a request that got this *status* be sent again?"""
+    return status in _RETRYABLE or status >= 500
+
+
+def read_error(body: Any, *, strict: bool = True) -> ErrorObject | None:
+    """
+    Return the error in a decoded JSON *body*, or None.
+
+    *strict* takes only what names itself an error, as frames of a stream must; a body that came with an error status
+    may also just have a `message` or `detail`.
+    """
+    if not isinstance(body, dict):
+        return None
+    error = body.get("error")
+    if not error:
+        if body.get("object") != "error" and body.get("type") != "error" and (strict or not _message(body)):
+            return None
+        error = body
+    if not isinstance(error, dict):
+        error = {"message": str(error)}
+    named = (error.get("type"), error.get("code"), error.get("status"))
+    status = next((value for value in named if type(value) is int and 400 <= value < 600), None)
+    retryable = error.get("retryable")
+    return ErrorObject(
+        message=_message(error) or plain_text(json.dumps(error)),
+        names=tuple(value.lower() for value in named if isinstance(value, str) and value != "error"),
+        status=status,
+        retryable=retryable if isinstance(retryable, bool) else None,
+    )
+
+
+def refused_by_frame(error: ErrorObject) -> SourceRefused:
+    """Return the exception for an error *inside* a stream."""
+    if error.retryable is not None:
+        retryable = error.retryable
+    elif any(name in _QUOTA for name in error.names):
+        retryable = False
+    else:
+        transient = error.status is not None and is_retryable(error.status)
+        retryable = transient or any(name in _TRANSIENT for name in error.names)
+    named = f" ({', '.join(error.names)})" if error.names else ""
+    return SourceRefused(f"the upstream reported an error: {error.message}{named}", retryable=retryable)
+
+
+def refused_by_status(
+    what: str, status: int, reason: str, headers: Mapping[str, str], body: bytes, *, now: float
+) -> SourceRefused:
+    """Return the exception for an answer with an error *status*; *now* is wall time, for a Retry-After date."""
+    text = body.decode("utf-8", "replace")
+    error = None
+    if "json" in headers.get("content-type", ""):
+        try:
+            error = read_error(json.loads(text), strict=False)
+        except ValueError:
+            error = None  # cut off, or not JSON at all: quoted as text below
+    quota = error is not None and any(name in _QUOTA for name in error.names)
+    said = error.message if error else plain_text(text)
+    message = f"{what} answered {status} {reason}".rstrip()
+    if said:
+        message += f": {said}"
+    if quota:
+        message += "; the quota is used up"
+    elif status in _ADVICE:
+        message += f"; {_ADVICE[status]}"
+    return SourceRefused(
+        message, status=status, retryable=is_retryable(status) and not quota, retry_after_s=retry_after_s(headers, now)
+    )
+
+
+def retry_after_s(headers: Mapping[str, str], now: float) -> float | None:
+    """Return the wait the server asks for: `retry-after-ms`, or `Retry-After` as seconds or as a date."""
+    for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        value = headers.get(name, "").strip()
+        if re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,9})?", value):
+            return float(value) * unit
+    try:
+        return max(0.0, parsedate_to_datetime(headers.get("retry-after", "")).timestamp() - now)
+    except (ValueError, TypeError, OverflowError):
+        return None  # absent, or not a date
+
+
+def plain_text(text: str) -> str:
+    """Return the beginning of *text* as one line: no tags, no control characters."""
+    text = re.sub(r"(?is)<(script|style|head)\b.*?</\1\s*>|<!--.*?-->|<[^>]*>", " ", text)
+    line = " ".join(html.unescape(text).split())
+    line = "".join(char for char in line if char.isprintable())
+    return line if len(line) <= QUOTE_CHARS else f"{line[:QUOTE_CHARS]}..."
+
+
+def _message(error: Mapping[str, Any]) -> str:
+    for name in ("message", "detail", "error", "msg"):
+        value = error.get(name)
+        if isinstance(value, str) and value.strip():
+            return plain_text(value)
+    return ""

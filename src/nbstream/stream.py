@@ -1,0 +1,339 @@
+"""`Stream`: what a user holds. A reader of the log, with the buttons."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from nbstream import errors, words
+from nbstream.errors import LogError, StreamError
+from nbstream.log.readback import PAGE, records_of
+from nbstream.recorder.progress import Progress
+from nbstream.records import Delta
+from nbstream.state import State
+from nbstream.transcript import Transcript
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Generator, Mapping
+
+    from nbstream.log.contract import Log, Status, Store
+    from nbstream.recorder import Recorder
+    from nbstream.records import Part
+    from nbstream.runtime import Runtime
+    from nbstream.transcript import AgentText
+
+
+class Interrupted(KeyboardInterrupt):
+    """Interrupt while a cell waited: the stream was stopped, and Run All halts here."""
+
+    def _render_traceback_(self) -> list[str]:
+        return [str(self)]
+
+
+class Stream:
+    """
+    One message and everything that happens to it. Made by `nbstream.show`, `start`, `resume`, `regenerate`.
+
+    All text attributes are what is *saved* so far; reading them never waits for the source.
+    """
+
+    def __init__(self, store: Store, log: Log, runtime: Runtime, *, from_store: bool = False) -> None:
+        self._store, self._log, self._runtime = store, log, runtime
+        self._from_store = from_store
+        self._asked: str | None = store.status(log.stream).open.source.get("model")
+        self._transcript, self._progress = Transcript(), Progress()
+        self._reading = threading.Lock()
+
+    def __repr__(self) -> str:
+        facts = self.facts()
+        return f"Stream {self.id}: {words.line(facts)}"
+
+    # -- what was said ------------------------------------------------------------------------------------------
+
+    @property
+    def id(self) -> str:
+        """The stream's id, for `%stream show ID`, `nbstream.resume(ID)`."""
+        return self._log.stream
+
+    @property
+    def text(self) -> str:
+        """The answer so far; with several agents all their texts, a blank line between."""
+        return self._read().joined("text")
+
+    @property
+    def reasoning(self) -> str:
+        """What the model let us see of its thinking."""
+        return self._read().joined("reasoning")
+
+    @property
+    def refusal(self) -> str:
+        """Why the model would not answer, in its words."""
+        return self._read().joined("refusal")
+
+    @property
+    def tool_calls(self) -> list[dict[str, Any]]:
+        """The tool calls so far: `{index, id, name, arguments}`, arguments as the JSON text that came."""
+        return [call for agent in self._read().agents.values() for call in agent.tool_calls]
+
+    @property
+    def agents(self) -> Mapping[str, AgentText]:
+        """What each agent said: `stream.agents["planner"].text`."""
+        return self._read().agents
+
+    @property
+    def seams(self) -> list[Part]:
+        """Where a new generation goes on behind the text of another (none unless the stream was continued)."""
+        return [part for part in self._read().marks if part.kind == "seam"]
+
+    @property
+    def usage(self) -> Mapping[str, int]:
+        """Tokens as the provider counted them: `input output reasoning cached total`; empty when it did not say."""
+        close = self._status().close
+        return close.usage if close else {}
+
+    @property
+    def finish(self) -> str | None:
+        """Why the model ended: `stop length tool_calls content_filter refusal pause cancelled error other`."""
+        close = self._status().close
+        return close.finish if close else None
+
+    @property
+    def model(self) -> str | None:
+        """The model's own name once it said it, else the one asked for."""
+        status = self._status()
+        return (status.close.model if status.close else None) or status.open.source.get("model")
+
+    @property
+    def error(self) -> Mapping[str, Any] | None:
+        """`{type, message, retryable}` of the last trouble, None when all is well."""
+        recorder = self._recorder
+        if recorder is not None:
+            return recorder.live.error
+        close = self._status().close
+        return close.error if close else None
+
+    @property
+    def offset(self) -> int:
+        """The last saved record."""
+        return self._log.tail()
+
+    # -- how it stands ------------------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> State:
+        """Where the stream is now; equal to its name: `stream.state == "complete"`."""
+        recorder = self._recorder
+        return recorder.live.state if recorder is not None else self._status().state
+
+    @property
+    def settled(self) -> bool:
+        """At rest, and everything that can be saved is saved."""
+        recorder = self._recorder
+        if recorder is not None:
+            return not recorder.live.state.live and not recorder.live.saved
+        return not self._status().state.live
+
+    def facts(self) -> words.Facts:
+        """Return what the state line says. Costs no more than what was appended since the last time."""
+        recorder = self._recorder
+        if recorder is None:
+            return self._facts_at_rest()
+        live, now, progress = recorder.live, time.monotonic(), recorder.progress
+        return words.Facts(
+            state=live.state, chars=progress.chars, tail=progress.tail, model=progress.model or self._asked,
+            saved=live.saved, note=live.note, error=live.error, retries=live.retries,
+            retry_in_s=max(0.0, live.retry_at - now) if live.retry_at is not None else None,
+            silent_s=now - live.last_at if live.last_at is not None else None,
+            speed=live.speed, resumable=recorder.can_reconnect,
+        )  # fmt: skip
+
+    def _facts_at_rest(self) -> words.Facts:
+        status, progress = self._status(), self._progressed()
+        close = status.close
+        return words.Facts(
+            state=status.state, chars=progress.chars, tail=status.tail,
+            model=(close.model if close else None) or self._asked,
+            error=close.error if close else None, finish=close.finish if close else None,
+            took_s=close.at - status.open.at if close else None, ended_at=close.at if close else None,
+            elsewhere=status.live, resumable=self.resumable, from_store=self._from_store,
+            resumed=progress.opens - 1,
+        )  # fmt: skip
+
+    @property
+    def resumable(self) -> bool:
+        """Can the message go on behind its last record without repeating text or money?"""
+        source, progress = self._status().open.source, self._progressed()
+        if source.get("kind") == "object":
+            return False
+        return not progress.shown or progress.cursor is not None or bool(source.get("replayable"))
+
+    def status(self) -> dict[str, Any]:
+        """Return one dict: state, retries, speed (pieces per second), connections, saved record, and the line in words."""
+        facts, recorder = self.facts(), self._recorder
+        return {
+            "id": self.id,
+            "state": str(facts.state),
+            "line": words.line(facts),
+            "actions": words.actions(facts),
+            "chars": facts.chars,
+            "offset": facts.tail,
+            "saved": facts.saved,
+            "retries": facts.retries,
+            "retry_in_s": facts.retry_in_s,
+            "speed": facts.speed,
+            "connections": recorder.live.connections if recorder else 0,
+            "error": facts.error,
+            "host": "kernel" if recorder else ("elsewhere" if facts.elsewhere else None),
+        }
+
+    # -- the buttons --------------------------------------------------------------------------------------------
+
+    def stop(self) -> None:
+        """
+        Stop: the upstream call is closed at once and never resumes by itself. Twice, or at rest, changes nothing.
+
+        The intent is stored beside the log, so that it holds even if this process dies now, and reaches a recorder in
+        another process within 250 ms.
+        """
+        recorder = self._recorder
+        if recorder is not None:
+            self._runtime.call(recorder.stop)
+        try:
+            status = self._status()
+            if status.close is None:
+                self._store.request_stop(self.id, opened=status.opened).result(5)
+        except (LogError, TimeoutError):
+            if recorder is None:
+                raise
+            # The socket is closed all the same; the recorder keeps the intent and says "not saved".
+
+    def keep(self) -> None:
+        """Keep waiting: the answer to a stall."""
+        recorder = self._recorder
+        if recorder is not None:
+            self._runtime.call(recorder.keep)
+
+    # -- waiting ------------------------------------------------------------------------------------------------
+
+    def wait(self, timeout: float | None = None) -> State:
+        """
+        Wait until the stream is at rest, or *timeout* seconds; return its state.
+
+        Interrupt (the stop button of the notebook, Ctrl-C) stops the stream and raises, so that Run All halts.
+        """
+        moved = threading.Event()
+        ends = self.subscribe(moved.set)
+        until = None if timeout is None else time.monotonic() + timeout
+        try:
+            while not self.settled:
+                left = 0.25 if until is None else min(0.25, until - time.monotonic())
+                if left <= 0:
+                    break
+                moved.wait(left)
+                moved.clear()
+        except KeyboardInterrupt:
+            self.stop()
+            self._settle(5.0)
+            msg = f"stopped by Interrupt; what came is saved as stream {self.id}"
+            raise Interrupted(msg) from None
+        finally:
+            ends()
+        return self.state
+
+    def _settle(self, timeout_s: float) -> None:
+        until = time.monotonic() + timeout_s
+        while not self.settled and time.monotonic() < until:
+            time.sleep(0.01)
+
+    def __await__(self) -> Generator[Any, None, str]:
+        """Wait and return the text; raises unless the message is complete."""
+        return self._text_when_complete().__await__()
+
+    async def _text_when_complete(self) -> str:
+        async for _ in self:
+            pass
+        if self.state is not State.COMPLETE:
+            raise self.exception()
+        return self.text
+
+    def exception(self) -> StreamError:
+        """Return the error that describes why the stream is not complete."""
+        kind = getattr(errors, (self.error or {}).get("type", ""), StreamError)
+        msg = f"stream {self.id} is {words.line(self.facts())}"
+        return kind(msg) if issubclass(kind, StreamError) else StreamError(msg)
+
+    async def __aiter__(self) -> AsyncIterator[Part]:
+        """Yield the parts from the beginning, each once it is saved, until the stream is at rest."""
+        loop, moved = asyncio.get_running_loop(), asyncio.Event()
+        ends = self.subscribe(lambda: loop.call_soon_threadsafe(moved.set))
+        after = -1
+        try:
+            while True:
+                moved.clear()
+                settled = await asyncio.to_thread(lambda: self.settled)
+                while records := await asyncio.to_thread(self._log.read, after, limit=PAGE):
+                    after += len(records)
+                    for record in records:
+                        if isinstance(record, Delta):
+                            for part in record.parts:
+                                yield part
+                if settled:
+                    return
+                await _either(moved, 0.25)
+        finally:
+            ends()
+
+    def subscribe(self, look: Callable[[], None]) -> Callable[[], None]:
+        """Call *look* (from any thread, must not block) when there may be news; returns the end of that."""
+        ends = self._log.subscribe(look), self._runtime.subscribe(self.id, look)
+
+        def end() -> None:
+            for one in ends:
+                one()
+
+        return end
+
+    @property
+    def log(self) -> Log:
+        """The stream's log."""
+        return self._log
+
+    @property
+    def store(self) -> Store:
+        """The store it lies in."""
+        return self._store
+
+    @property
+    def _recorder(self) -> Recorder | None:
+        return self._runtime.recorder(self.id)
+
+    def _status(self) -> Status:
+        return self._store.status(self.id)
+
+    def _progressed(self) -> Progress:
+        """Bring the counts (not the text) up to the tail and return them."""
+        with self._reading:
+            for record in records_of(self._log, self._progress.tail):
+                self._progress.add(record)
+            return self._progress
+
+    def transcript(self) -> Transcript:
+        """Return everything said so far, folded by agent. Holds the whole text."""
+        return self._read()
+
+    def _read(self) -> Transcript:
+        """Bring the transcript up to the tail and return it."""
+        with self._reading:
+            read = self._transcript
+            while records := self._log.read(read.tail, limit=PAGE):
+                read.add(records)
+            return read
+
+
+async def _either(moved: asyncio.Event, timeout_s: float) -> None:
+    try:
+        await asyncio.wait_for(moved.wait(), timeout_s)
+    except (TimeoutError, asyncio.TimeoutError):
+        return

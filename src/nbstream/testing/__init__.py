@@ -1,0 +1,45 @@
+"""
+What tests need to put a stream through its paces, ours and yours: nothing here is a mock.
+
+- `FaultServer` with `Answer`, `Pause`: a real HTTP server on 127.0.0.1 that cuts, stalls, resets and lies on command;
+  `Request` is what it was asked.
+- `ScriptedSource`: a source that says what the test scripted; `SILENCE` and `PING` are steps of its script.
+- `Gate`: a step of either script that waits for the test.
+- `FakeClock`: time that passes when the test says so.
+- `read_sse`: bytes in, server-sent events out, through the reader that streams use.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from nbstream.testing.answer import Answer, Pause, Request
+from nbstream.testing.fake_clock import FakeClock
+from nbstream.testing.fault_server import FaultServer
+from nbstream.testing.gate import Gate
+from nbstream.testing.scripted import PING, SILENCE, ScriptedSource
+
+if TYPE_CHECKING:
+    from nbstream.testing.sse_bytes import read_sse
+
+__all__ = [
+    "PING",
+    "SILENCE",
+    "Answer",
+    "FakeClock",
+    "FaultServer",
+    "Gate",
+    "Pause",
+    "Request",
+    "ScriptedSource",
+    "read_sse",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "read_sse":  # imports httpx
+        from nbstream.testing.sse_bytes import read_sse
+
+        return read_sse
+    msg = f"module {__name__!r} has no attribute {name!r}"
+    raise AttributeError(msg)

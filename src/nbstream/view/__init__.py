@@ -1,0 +1,1 @@
+"""Views: readers of the log that show it."""

@@ -1,0 +1,94 @@
+"""The widget: a page session on a Jupyter comm. Holds no text; everything it shows comes from the log by messages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
+
+import anywidget
+import traitlets
+
+from nbstream.view.session import PageSession
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from nbstream.runtime import Runtime
+    from nbstream.stream import Stream
+    from nbstream.view.session import Buttons
+
+_STATIC = Path(__file__).parent / "static"
+
+#: Type of our control message. The control channel is served while a cell blocks; a comm message waits for the cell
+#: (ipykernel 6.31 and 7.4).
+CONTROL_MESSAGE = "nbstream_request"
+
+class StreamWidget(anywidget.AnyWidget):
+    """Shows one stream in a page."""
+
+    _esm = _STATIC / "widget.js"
+    _css = _STATIC / "widget.css"
+    #: Synced, so that the page knows what it shows before the first message: never text.
+    stream = traitlets.Unicode().tag(sync=True)
+    comm_id = traitlets.Unicode().tag(sync=True)
+
+    def __init__(
+        self, stream: Stream, runtime: Runtime, buttons: Buttons, switched: Callable[[Stream], None] = lambda _: None
+    ) -> None:
+        super().__init__(stream=stream.id)
+        self.comm_id = self.model_id
+        self._session = PageSession(stream, self.send, runtime, buttons, switched)
+        self.on_msg(lambda _, content, __: self.request(content))
+        _sessions[self.comm_id] = self
+
+    @property
+    def session(self) -> PageSession:
+        """The session behind this widget."""
+        return self._session
+
+    def request(self, message: Mapping[str, Any]) -> None:
+        """Take one message of a page, from whatever channel it came."""
+        self._session.request(message)
+
+    def close(self) -> None:
+        """Say nothing more and close the comm."""
+        self._session.close()
+        super().close()
+
+    def _repr_mimebundle_(self, **kwargs: object) -> dict[str, Any]:  # noqa: ARG002 - IPython's signature
+        # Without a kernel a widget output falls back to its text/plain. The answer is in the sibling output: keep it empty.
+        view = {"version_major": 2, "version_minor": 0, "model_id": self.model_id}
+        return {"text/plain": "", "application/vnd.jupyter.widget-view+json": view}
+
+
+_sessions: WeakValueDictionary[str, StreamWidget] = WeakValueDictionary()
+
+
+def listen(kernel: Any) -> None:
+    """Serve pages on the control channel of *kernel*; idempotent."""
+    if CONTROL_MESSAGE in kernel.control_handlers:
+        return
+
+    def handle(channel: Any, idents: Any, message: Mapping[str, Any]) -> None:
+        content = message["content"]
+        widget = _sessions.get(str(content.get("comm")))
+        request = content.get("request") or {}
+        if widget is not None:
+            widget.request(request)
+        if widget is None or request.get("type") not in ("ack", "bye"):
+            status = "ok" if widget is not None else "unknown"
+            kernel.session.send(channel, "nbstream_reply", {"status": status}, parent=message, ident=idents)
+
+    kernel.control_handlers[CONTROL_MESSAGE] = handle
+
+
+def unlisten(kernel: Any) -> None:
+    """Undo `listen`."""
+    kernel.control_handlers.pop(CONTROL_MESSAGE, None)
+
+
+def close_all() -> None:
+    """Close every widget of this kernel."""
+    for widget in list(_sessions.values()):
+        widget.close()

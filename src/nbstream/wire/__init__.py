@@ -1,0 +1,1 @@
+"""Bytes to events and back: one module for each format on the wire."""

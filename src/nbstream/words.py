@@ -1,0 +1,153 @@
+"""
+The state line in words, and which buttons stand beside it.
+
+Honest words: *resumed* is the same message, *regenerated* a new stream. Every state that is not final says what to do
+next. One author for page, terminal and saved form.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from nbstream.state import State
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What there is to say. Times are seconds; moments are seconds since the epoch."""
+
+    state: State
+    chars: int = 0
+    tail: int = -1
+    model: str | None = None
+    saved: bool = True
+    note: str | None = None
+    error: Mapping[str, Any] | None = None
+    finish: str | None = None
+    retries: int = 0
+    retry_in_s: float | None = None
+    silent_s: float | None = None
+    speed: float | None = None
+    took_s: float | None = None
+    ended_at: float | None = None
+    #: Somebody else's process records it.
+    elsewhere: bool = False
+    #: Calling again would repeat neither text nor money.
+    resumable: bool = True
+    #: The saved answer is shown instead of a new call.
+    from_store: bool = False
+    #: How often this message was resumed.
+    resumed: int = 0
+
+
+def actions(facts: Facts) -> list[str]:
+    """Return the buttons to offer, in order."""
+    if facts.state is State.STALLED:
+        return ["keep", *(["resume"] if facts.resumable else []), "stop"]
+    if facts.state.live:
+        return ["stop"]
+    if facts.state is State.COMPLETE:
+        return ["regenerate"]
+    return [*(["resume"] if facts.resumable else []), "regenerate"]
+
+
+def line(facts: Facts) -> str:
+    """Return the whole state line."""
+    said = [_HEADS[facts.state](facts), *_figures(facts)]
+    if facts.note:
+        said.append(facts.note)
+    return " · ".join(part for part in said if part)
+
+
+def size(chars: int) -> str:
+    """Return a number of characters in words."""
+    return f"{chars:,} character{'' if chars == 1 else 's'}"
+
+
+def moment(at: float) -> str:
+    """Return wall time as people write it, in the local zone."""
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(at))
+
+
+def _figures(facts: Facts) -> list[str]:
+    out = []
+    if facts.model and facts.state in (State.CONNECTING, State.STREAMING, State.COMPLETE):
+        out.append(facts.model)
+    if facts.chars:
+        out.append(size(facts.chars))
+    if facts.state is State.STREAMING and facts.speed is not None:
+        out.append(f"{facts.speed:,.0f} tokens/s")
+    if facts.state in (State.COMPLETE, State.STOPPED) and facts.took_s is not None:
+        out.append(f"{facts.took_s:,.1f} s")
+    if facts.resumed and not facts.state.live:
+        out.append(f"resumed {_times(facts.resumed)}")
+    if facts.saved and facts.tail >= 0:
+        out.append(f"saved up to record {facts.tail}")
+    return out
+
+
+def _times(count: int) -> str:
+    return {1: "once", 2: "twice"}.get(count, f"{count} times")
+
+
+def _connecting(facts: Facts) -> str:
+    return "connecting" if facts.note else "connecting: waiting for the first text"
+
+
+def _streaming(facts: Facts) -> str:
+    return "streaming (recorded by another process)" if facts.elsewhere else "streaming"
+
+
+def _retrying(facts: Facts) -> str:
+    wait = f"next try in {facts.retry_in_s:.0f} s" if facts.retry_in_s and facts.retry_in_s >= 1 else "trying again"
+    return f"connection lost, {wait} (try {facts.retries}){_because(facts)}"
+
+
+def _stalled(facts: Facts) -> str:
+    silent = f"nothing has come for {facts.silent_s:.0f} s" if facts.silent_s else "nothing comes"
+    return f"stalled: {silent}. Keep waiting, or Stop?"
+
+
+def _stopped(facts: Facts) -> str:  # noqa: ARG001 - all heads take the facts
+    return "stopped by you"
+
+
+def _interrupted(facts: Facts) -> str:
+    how = "Resume goes on behind it" if facts.resumable else "the source cannot resume; Regenerate asks anew"
+    return f"interrupted: everything shown is saved, {how}{_because(facts)}"
+
+
+def _failed(facts: Facts) -> str:
+    return f"failed{_because(facts)}"
+
+
+def _complete(facts: Facts) -> str:
+    if facts.from_store and facts.ended_at is not None:
+        return f"complete, saved at {moment(facts.ended_at)}, Regenerate for a new one"
+    if facts.finish == "length":
+        return "complete: cut off by the token limit"
+    if facts.finish not in (None, "stop"):
+        return f"complete ({facts.finish})"
+    return "complete"
+
+
+def _because(facts: Facts) -> str:
+    message = (facts.error or {}).get("message")
+    return f" ({message})" if message else ""
+
+
+_HEADS = {
+    State.CONNECTING: _connecting,
+    State.STREAMING: _streaming,
+    State.RETRYING: _retrying,
+    State.STALLED: _stalled,
+    State.STOPPED: _stopped,
+    State.INTERRUPTED: _interrupted,
+    State.FAILED: _failed,
+    State.COMPLETE: _complete,
+}

@@ -1,0 +1,45 @@
+"""What every test may ask for: the size of the run and the seed of its random choices."""
+
+import os
+import random
+
+import pytest
+
+
+def pytest_addoption(parser):
+    """Let `--soak` or NBSTREAM_SOAK=1 ask for the full numbers."""
+    parser.addoption("--soak", action="store_true", help="run kill, fault and size tests at their full numbers")
+
+
+def pytest_configure(config):
+    """Choose the seed once, so that one line repeats a whole run."""
+    config.stash[SEED] = int(os.environ.get("NBSTREAM_SEED") or random.randrange(2**32))
+
+
+def pytest_report_header(config):
+    """Show the seed where a failed run is read first."""
+    return f"nbstream: NBSTREAM_SEED={config.stash[SEED]}"
+
+
+def pytest_collection_modifyitems(items):
+    """Mark what has a larger number, so that `-m soak` runs just that."""
+    for item in items:
+        if "soak" in getattr(item, "fixturenames", ()):
+            item.add_marker("soak")
+
+
+@pytest.fixture(scope="session")
+def soak(pytestconfig) -> bool:
+    """Whether to run the big numbers."""
+    return pytestconfig.getoption("--soak") or os.environ.get("NBSTREAM_SOAK", "0") not in {"", "0"}
+
+
+@pytest.fixture
+def seed(pytestconfig) -> int:
+    """Return the seed of this run, printed: a failure shows how to repeat it."""
+    value = pytestconfig.stash[SEED]
+    print(f"repeat with NBSTREAM_SEED={value}")
+    return value
+
+
+SEED = pytest.StashKey[int]()

@@ -1,0 +1,46 @@
+"""Every store, for one suite. A further store joins by a further parameter."""
+
+import pytest
+from samples import Child
+
+from nbstream.log.disk import open_disk_store
+from nbstream.log.memory import MemoryStore
+
+
+class Clock:
+    """A clock that stands still until it is set."""
+
+    now = 1_700_000_000.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    """Return the clock of the stores of this test."""
+    return Clock()
+
+
+@pytest.fixture(params=["memory", "disk"])
+def store(request, tmp_path, clock):
+    """Return an empty store of each kind."""
+    made = MemoryStore(clock=clock) if request.param == "memory" else open_disk_store(tmp_path / "store", clock=clock)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def disk(tmp_path, clock):
+    """Return an empty store on disk."""
+    made = open_disk_store(tmp_path / "store", clock=clock)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def child(disk):
+    """Return another process that has opened `disk`."""
+    other = Child(disk.directory)
+    yield other
+    other.kill()

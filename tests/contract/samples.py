@@ -1,0 +1,66 @@
+"""Records and processes for the tests of the stores."""
+
+import subprocess
+import sys
+
+from nbstream.records import Close, Delta, Open, Part
+
+#: What a child process runs: one expression a line, and one line back with its value or its error.
+CHILD = """
+import sys
+from pathlib import Path
+from samples import a_close, a_delta, an_open
+from nbstream.log.disk import open_disk_store
+
+store = open_disk_store(Path(sys.argv[1]))
+kept = []  # locks live as long as the process
+print("ready", flush=True)
+for line in sys.stdin:
+    try:
+        print(repr(eval(line)), flush=True)
+    except Exception as exc:
+        print(f"{type(exc).__name__}: {exc}", flush=True)
+"""
+
+
+def an_open(stream="s1", key="k", intent="new"):
+    return Open(stream, key, intent, {"kind": "demo"}, "fp", "writer", "host", "boot", 1.0)
+
+
+def a_delta(text="text", sequence=1):
+    return Delta((Part("text", text, sequence=sequence),), at=2.0)
+
+
+def a_close(how="complete"):
+    return Close(how, at=3.0)
+
+
+class Child:
+    """Another process with the same store."""
+
+    def __init__(self, directory):
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", CHILD, str(directory)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            bufsize=1,
+            cwd=__file__.rpartition("/")[0],
+        )
+        assert self.process.stdout.readline() == "ready\n"
+
+    def send(self, expression):
+        self.process.stdin.write(expression + "\n")
+
+    def answer(self):
+        return self.process.stdout.readline().strip()
+
+    def do(self, expression):
+        self.send(expression)
+        return self.answer()
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdin.close()
+        self.process.stdout.close()
