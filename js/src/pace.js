@@ -5,18 +5,23 @@
 /** A paint may take a fifth of the page's time, and nobody reads faster than this. */
 const INTERVAL_MS = 80;
 const SHARE = 5;
-/** 32 KB of Markdown stay below one long task (50 ms) on a slow laptop; a slower page halves it down to 2 KB. */
+/** 32 KB of Markdown stay below one long task (50 ms) on a slow laptop; a slower page halves it, down to 2 KB. */
 const MOST_UNITS = 32_768;
 const LEAST_UNITS = 2_048;
 const SLOW_PAINT_MS = 30;
-/** Acks travel on the same socket as the text: at most four a second. */
+/** Acks travel on the same socket as the text: at most four a second, unless the kernel holds text back for them. */
 const ACK_INTERVAL_MS = 250;
+/** An ack costs 1.4 kB with what the kernel says about it; while less than this was painted since, one a second does. */
+const ACK_UNITS = 16_384;
+const SLOW_ACK_INTERVAL_MS = 1_000;
 
 export class PaintPace {
   #painted = false;
   #startedAt = -Infinity;
   #tookMs = 0;
   #units = MOST_UNITS;
+  /** milliseconds per unit of the last slow paint */
+  #cost = Infinity;
 
   /** UTF-16 units to write in the next paint. */
   get units() {
@@ -42,13 +47,17 @@ export class PaintPace {
   /**
    * @param {number} startedAt
    * @param {number} endedAt
+   * @param {number} written UTF-16 units
    */
-  paint(startedAt, endedAt) {
+  paint(startedAt, endedAt, written) {
     this.#painted = true;
     this.#startedAt = startedAt;
     this.#tookMs = endedAt - startedAt;
-    const next = this.#tookMs > SLOW_PAINT_MS ? this.#units / 2 : this.#units * 2;
-    this.#units = Math.min(MOST_UNITS, Math.max(LEAST_UNITS, next));
+    const cost = this.#tookMs / Math.max(1, written);
+    // Where smaller pieces cost more a unit, the time is a fixed price a paint (one huge paragraph): pay it less often.
+    const halve = this.#tookMs > SLOW_PAINT_MS && cost < 1.5 * this.#cost;
+    this.#cost = this.#tookMs > SLOW_PAINT_MS ? cost : Infinity;
+    this.#units = Math.min(MOST_UNITS, Math.max(LEAST_UNITS, halve ? this.#units / 2 : this.#units * 2));
   }
 }
 
@@ -56,9 +65,14 @@ export class AckPace {
   #sentAt = -Infinity;
   #sent = -1;
   #due = -1;
+  #units = 0;
 
-  /** @param {number} offset painted up to here; an offset painted before is due again, its ack may have been lost */
-  painted(offset) {
+  /**
+   * @param {number} offset painted up to here; an offset painted before is due again, its ack may have been lost
+   * @param {number} [units] UTF-16 units painted with it
+   */
+  painted(offset, units = 0) {
+    this.#units += units;
     this.#due = Math.max(this.#due, offset);
     if (offset <= this.#sent) this.#sent = offset - 1;
   }
@@ -66,11 +80,13 @@ export class AckPace {
   /**
    * The wait before the next ack, or null when none is due.
    * @param {number} now
+   * @param {boolean} behind the log goes on behind what is painted
    * @returns {number | null}
    */
-  waitMs(now) {
+  waitMs(now, behind) {
     if (this.#due <= this.#sent) return null;
-    return Math.max(0, this.#sentAt + ACK_INTERVAL_MS - now);
+    const interval = this.#units >= ACK_UNITS ? ACK_INTERVAL_MS : SLOW_ACK_INTERVAL_MS;
+    return behind ? 0 : Math.max(0, this.#sentAt + interval - now);
   }
 
   /**
@@ -80,6 +96,7 @@ export class AckPace {
   take(now) {
     this.#sentAt = now;
     this.#sent = this.#due;
+    this.#units = 0;
     return this.#due;
   }
 }

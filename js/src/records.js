@@ -13,15 +13,13 @@
  * @property {string} stream
  * @property {number} after
  * @property {number} upto
- * @property {number} tail
+ * @property {number} [tail] the log's last record; only an answer to `ask` has it
  * @property {Part[]} parts
- * @property {import("./state.js").KernelState} state
- * @property {string} [answers] the view whose `ask` this page answers; live pages have none
+ * @property {Partial<import("./state.js").KernelState>} state what is new of the state
  */
 /**
- * What to do with a page: `fresh` = another stream than the one shown, begin anew; `hole` = ask after `have`;
- * `more` = the log goes on behind this page.
- * @typedef {{fresh: boolean, hole: boolean, more: boolean, writes: Write[]}} Outcome
+ * What to do with a page: `fresh` = another stream than the one shown, begin anew; `hole` = ask after `have`.
+ * @typedef {{fresh: boolean, hole: boolean, writes: Write[]}} Outcome
  */
 
 const TEXT_KINDS = new Set(["text", "reasoning", "refusal"]);
@@ -77,6 +75,8 @@ export class Records {
   stream = "";
   /** The last record held; -1 holds nothing. */
   have = -1;
+  /** The last record of the log, as far as the kernel has said. */
+  tail = -1;
   /** Code points held, all agents and text kinds. */
   chars = 0;
   /** @type {Map<string, number>} code points per agent and kind */
@@ -91,11 +91,13 @@ export class Records {
     if (fresh) {
       this.stream = page.stream;
       this.have = -1;
+      this.tail = -1;
       this.chars = 0;
       this.#lengths.clear();
     }
-    if (page.after > this.have) return { fresh, hole: true, more: false, writes: [] };
-    if (page.upto <= this.have) return { fresh, hole: false, more: false, writes: [] };
+    this.tail = Math.max(this.tail, page.upto, page.tail ?? -1, page.state.offset ?? -1);
+    if (page.after > this.have) return { fresh, hole: true, writes: [] };
+    if (page.upto <= this.have) return { fresh, hole: false, writes: [] };
 
     const lengths = new Map(this.#lengths);
     /** @type {Write[]} */
@@ -111,7 +113,7 @@ export class Records {
       const length = lengths.get(lane) ?? 0;
       const off = part.off ?? length;
       // Text that does not join on is missing text, whatever the record numbers say: never show it.
-      if (off > length) return { fresh, hole: true, more: false, writes: [] };
+      if (off > length) return { fresh, hole: true, writes: [] };
       const whole = part.text ?? "";
       const text = off < length ? whole.slice(indexBehind(whole, length - off)) : whole;
       if (!text) continue;
@@ -123,6 +125,6 @@ export class Records {
     this.#lengths = lengths;
     this.chars += added;
     this.have = page.upto;
-    return { fresh, hole: false, more: page.upto < page.tail, writes };
+    return { fresh, hole: false, writes };
   }
 }

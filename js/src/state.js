@@ -37,6 +37,17 @@ export const BUTTONS = new Map([
   ["copy", "Copy"],
 ]);
 
+/** What a page shows of a stream it has heard nothing of. @type {KernelState} */
+const UNKNOWN = { state: "connecting", line: "connecting ...", actions: [], offset: -1, chars: 0 };
+
+/**
+ * Pages carry only what is new of the state.
+ * @param {KernelState | null} last
+ * @param {Partial<KernelState>} news
+ * @returns {KernelState}
+ */
+export const merge = (last, news) => ({ ...UNKNOWN, ...last, ...news });
+
 const LIVE = new Set(["connecting", "streaming", "retrying", "stalled"]);
 
 /** @param {string} state */

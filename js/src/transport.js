@@ -112,7 +112,7 @@ export class Transport {
    */
   #sendByControl(request, answered) {
     const kernel = this.#kernel;
-    const comm = this.#model.get("comm");
+    const comm = this.#model.get("comm_id");
     if (!kernel?.sendControlMessage || !comm) return false;
     const future = kernel.sendControlMessage(controlMessage(kernel, { comm, request }), answered !== undefined, true);
     // A kernel without our handler neither answers nor goes idle, and JupyterLab cancels what is open at a restart.

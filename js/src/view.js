@@ -5,7 +5,8 @@
 import { Controls, copyText } from "./controls.js";
 import { AckPace, PaintPace } from "./pace.js";
 import { cutWhole, codePoints, Records } from "./records.js";
-import { isLive, present } from "./state.js";
+import { isLive, merge, present } from "./state.js";
+import { Timers } from "./timers.js";
 import { randomId, Transport } from "./transport.js";
 import { Viewport } from "./viewport.js";
 
@@ -42,18 +43,15 @@ export class View {
   #ended = false;
   #painting = false;
   #holeAskedAt = -Infinity;
-  /** @type {Map<string, () => void>} named timers; setting one replaces it */
-  #timers = new Map();
+  #timers;
 
   /**
    * @param {import("./transport.js").Model} model
    * @param {HTMLElement} el
-   * @param {object} options
-   * @param {Page | null} options.first a page that came before there was a view
-   * @param {AbortSignal} options.signal ends everything this view started
+   * @param {AbortSignal} signal ends everything this view started
    */
-  constructor(model, el, { first, signal }) {
-    this.signal = signal;
+  constructor(model, el, signal) {
+    this.#timers = new Timers(signal);
     this.root = document.createElement("div");
     this.root.className = "nbstream";
     this.root.setAttribute("role", "article");
@@ -62,36 +60,32 @@ export class View {
     this.viewport = new Viewport(this.root, signal);
     this.controls = new Controls(this.root, { onAction: (action) => void this.#act(action), signal });
     this.transport = new Transport(model, {
-      onPage: (page) => this.receive(page),
+      onPage: (page) => this.#receive(page),
       onLink: (link) => this.#linked(link),
       signal,
     });
     this.root.dataset.stream = String(model.get("stream") ?? "");
     this.#show();
 
-    signal.addEventListener("abort", () => {
-      this.#bye();
-      for (const cancel of this.#timers.values()) cancel();
-    });
+    signal.addEventListener("abort", () => this.#bye());
     addEventListener("pagehide", () => this.#bye(), { signal });
     addEventListener("pageshow", (event) => event.persisted && this.#ask(), { signal });
     document.addEventListener("visibilitychange", () => this.#schedulePaint(true), { signal });
-    if (first) this.receive(first);
     this.#firstAsk();
   }
 
   /** @param {Page} page */
-  receive(page) {
+  #receive(page) {
     const outcome = this.#records.apply(page);
     if (outcome.fresh) this.#begin(page.stream);
     this.#link = "live";
-    this.#last = page.state;
+    this.#last = merge(this.#last, page.state);
     this.#slow = false;
-    if (!isLive(page.state.state)) this.#answered();
-    for (const name of ["ask again", "ask by comm"]) this.#clear(name);
+    if (!isLive(this.#last.state)) this.#answered();
+    for (const name of ["ask again", "ask by comm"]) this.#timers.clear(name);
     if (outcome.hole) this.#askHole();
-    else if (outcome.more) this.#askMore(page.answers === this.#view ? 0 : MORE_MS);
-    else this.#clear("more");
+    else if (this.#records.have < this.#records.tail) this.#askMore(page.tail === undefined ? MORE_MS : 0);
+    else this.#timers.clear("more");
     for (const write of outcome.writes) {
       this.#queue.push(write);
       this.#queued += write.text.length;
@@ -108,6 +102,7 @@ export class View {
   /** @param {string} stream */
   #begin(stream) {
     this.root.dataset.stream = stream;
+    this.#last = null;
     this.viewport.clear();
     this.#queue = [];
     this.#queued = 0;
@@ -122,8 +117,7 @@ export class View {
 
   #firstAsk() {
     this.#ask();
-    if (this.#last) return;
-    this.#after("ask again", ASK_AGAIN_MS, () => {
+    this.#timers.after("ask again", ASK_AGAIN_MS, () => {
       this.#slow = true;
       this.#show();
       this.#firstAsk();
@@ -132,24 +126,24 @@ export class View {
 
   #ask() {
     const request = { type: "ask", view: this.#view, after: this.#records.have };
-    const way = this.transport.send(request, () => this.#clear("ask by comm"));
-    if (way === "control") this.#after("ask by comm", ASK_BY_COMM_MS, () => this.transport.sendByComm(request));
+    const way = this.transport.send(request, () => this.#timers.clear("ask by comm"));
+    if (way === "control") this.#timers.after("ask by comm", ASK_BY_COMM_MS, () => this.transport.sendByComm(request));
   }
 
   #askHole() {
     const wait = Math.max(0, this.#holeAskedAt + HOLE_MS - performance.now());
-    this.#after("hole", wait, () => {
+    this.#timers.after("hole", wait, () => {
       this.#holeAskedAt = performance.now();
       this.#ask();
     });
   }
 
   /**
-   * The log goes on behind this page. An answer ends there, so ask on; live pages come by themselves.
+   * The log goes on behind this page. Behind an answer ask on; live pages come by themselves.
    * @param {number} ms
    */
   #askMore(ms) {
-    this.#after("more", ms, () => this.#ask());
+    this.#timers.after("more", ms, () => this.#ask());
   }
 
   /** @param {"cut" | "gone" | "back"} link */
@@ -159,7 +153,7 @@ export class View {
       return;
     }
     if (this.#link !== "gone") this.#link = link;
-    for (const name of ["ask again", "ask by comm", "hole", "more", "stop"]) this.#clear(name);
+    for (const name of ["ask again", "ask by comm", "hole", "more", "stop"]) this.#timers.clear(name);
     this.#show();
   }
 
@@ -177,7 +171,7 @@ export class View {
     }
     if (action === "interrupt") return this.transport.interrupt();
     if (action === "stop" && this.transport.canInterrupt) {
-      this.#after("stop", STOP_MS, () => {
+      this.#timers.after("stop", STOP_MS, () => {
         this.#stopUnanswered = true;
         this.#show();
       });
@@ -186,7 +180,7 @@ export class View {
   }
 
   #answered() {
-    this.#clear("stop");
+    this.#timers.clear("stop");
     if (!this.#stopUnanswered) return;
     this.#stopUnanswered = false;
     this.#show();
@@ -204,8 +198,8 @@ export class View {
     }
     this.#painting = true;
     const wait = this.#paintPace.waitMs(performance.now(), this.#queued);
-    if (document.hidden) this.#after("paint", Math.max(wait, HIDDEN_MS), () => this.#paint());
-    else this.#after("paint", wait, () => this.#frame(() => this.#paint()));
+    if (document.hidden) this.#timers.after("paint", Math.max(wait, HIDDEN_MS), () => this.#paint());
+    else this.#timers.frameAfter("paint", wait, () => this.#paint());
   }
 
   #paint() {
@@ -215,21 +209,25 @@ export class View {
     const drained = this.#queue.length === 0;
     const offset = drained ? this.#records.have : this.#paintedOffset;
     const ends = drained && this.#over();
-    if (this.#last?.agents) this.viewport.setAgents(this.#last.agents);
+    if (this.#last) this.viewport.setStates(this.#last.state, this.#last.agents);
     if (ends) this.viewport.end();
     else this.viewport.paint();
     this.#ended = ends;
-    for (const { text } of pieces) this.#paintedChars += codePoints(text);
+    let written = 0;
+    for (const { text } of pieces) {
+      written += text.length;
+      this.#paintedChars += codePoints(text);
+    }
     this.root.dataset.chars = String(this.#paintedChars);
     const stream = this.root.dataset.stream;
     // A message to ourselves comes behind the frame, so the time holds style, layout and paint too.
-    this.#behindFrame(() => {
-      this.#paintPace.paint(startedAt, performance.now());
+    this.#timers.behindFrame(() => {
+      this.#paintPace.paint(startedAt, performance.now(), written);
       this.#painting = false;
       if (stream === this.root.dataset.stream && offset > this.#paintedOffset) {
         this.#paintedOffset = offset;
         this.root.dataset.offset = String(offset);
-        this.#ackPace.painted(offset);
+        this.#ackPace.painted(offset, written);
         this.#scheduleAck();
       }
       this.#show();
@@ -266,9 +264,9 @@ export class View {
   }
 
   #scheduleAck() {
-    const wait = this.#ackPace.waitMs(performance.now());
+    const wait = this.#ackPace.waitMs(performance.now(), this.#paintedOffset < this.#records.tail);
     if (wait === null) return;
-    this.#after("ack", wait, () => {
+    this.#timers.after("ack", wait, () => {
       const offset = this.#ackPace.take(performance.now());
       this.transport.send({ type: "ack", view: this.#view, offset, ms: Math.round(this.#paintPace.tookMs) });
     });
@@ -286,48 +284,5 @@ export class View {
     dataset.chars ??= "0";
     this.root.setAttribute("aria-busy", String(shown.busy));
     this.controls.show(shown);
-  }
-
-  // --- time -----------------------------------------------------------------------------------------------------------
-
-  /**
-   * @param {string} name
-   * @param {number} ms
-   * @param {() => void} run
-   */
-  #after(name, ms, run) {
-    this.#clear(name);
-    if (this.signal.aborted) return;
-    if (ms <= 0 && name === "paint") return run();
-    const timer = setTimeout(() => {
-      this.#timers.delete(name);
-      run();
-    }, ms);
-    this.#timers.set(name, () => clearTimeout(timer));
-  }
-
-  /** @param {() => void} run */
-  #frame(run) {
-    const frame = requestAnimationFrame(() => {
-      this.#timers.delete("paint");
-      run();
-    });
-    this.#timers.set("paint", () => cancelAnimationFrame(frame));
-  }
-
-  /** @param {() => void} run */
-  #behindFrame(run) {
-    const { port1, port2 } = new MessageChannel();
-    port1.onmessage = () => {
-      port1.close();
-      if (!this.signal.aborted) run();
-    };
-    port2.postMessage(null);
-  }
-
-  /** @param {string} name */
-  #clear(name) {
-    this.#timers.get(name)?.();
-    this.#timers.delete(name);
   }
 }

@@ -54,9 +54,13 @@ export class Viewport {
     this.#lane(write.agent).write(write);
   }
 
-  /** @param {Record<string, string>} agents their states, in order of appearance */
-  setAgents(agents) {
-    for (const [agent, state] of Object.entries(agents)) this.#lane(agent).el.dataset.state = state;
+  /**
+   * @param {string} state of the stream
+   * @param {Record<string, string>} [agents] of each agent where they differ, in order of appearance
+   */
+  setStates(state, agents = {}) {
+    for (const agent of Object.keys(agents)) this.#lane(agent);
+    for (const [agent, lane] of this.#lanes) lane.el.dataset.state = agents[agent] ?? state;
   }
 
   paint() {

@@ -26,7 +26,7 @@ test("a page behind a hole changes nothing and asks", () => {
 test("a page known already brings only its state", () => {
   const records = new Records();
   records.apply(page(-1, 5, [text(0, "Hello")]));
-  assert.deepEqual(records.apply(page(1, 4, [text(0, "He")])), { fresh: false, hole: false, more: false, writes: [] });
+  assert.deepEqual(records.apply(page(1, 4, [text(0, "He")])), { fresh: false, hole: false, writes: [] });
   assert.deepEqual(records.apply(page(5, 5, [])).hole, false);
 });
 
@@ -67,8 +67,14 @@ test("a page of another stream starts anew", () => {
   assert.equal(records.apply(page(3, 4, [], { stream: "u" })).hole, true);
 });
 
-test("a page that ends before the tail says that there is more", () => {
-  assert.equal(new Records().apply(page(-1, 2, [text(0, "x")], { tail: 9 })).more, true);
+test("the tail is the last record anybody spoke of", () => {
+  const records = new Records();
+  records.apply(page(-1, 2, [text(0, "x")], { tail: undefined }));
+  assert.equal(records.tail, 2);
+  records.apply(page(2, 2, [], { state: { offset: 5 } }));
+  assert.equal(records.tail, 5);
+  records.apply(page(2, 3, [text(1, "y")], { tail: 9 }));
+  assert.deepEqual([records.have, records.tail], [3, 9]);
 });
 
 test("any order, doubling and overlap of pages gives the text once", () => {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { present } from "../src/state.js";
+import { merge, present } from "../src/state.js";
 
 const streaming = { state: "streaming", line: "streaming, record 4", actions: ["stop"], offset: 4, chars: 20 };
 const complete = { state: "complete", line: "complete, 20 characters", actions: ["regenerate"], offset: 5, chars: 20 };
@@ -37,4 +37,9 @@ test("a cut connection promises the rest", () => {
 test("a Stop without an answer offers the interrupt until the stream is no longer live", () => {
   assert.deepEqual(present({ ...facts, stopUnanswered: true }).actions, ["stop", "interrupt", "copy"]);
   assert.deepEqual(present({ ...facts, last: complete, stopUnanswered: true }).actions, ["regenerate", "copy"]);
+});
+
+test("news of the state leave the rest as it was", () => {
+  assert.deepEqual(merge(streaming, { offset: 7, line: "x" }), { ...streaming, offset: 7, line: "x" });
+  assert.equal(merge(null, { offset: 7 }).state, "connecting");
 });

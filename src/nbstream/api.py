@@ -82,6 +82,13 @@ def regenerate(stream: str | Stream) -> Stream:
     return launch.regenerate(store, found.stream, _source_of(found), here().scope, _limits())
 
 
+def display_stream(stream: Stream) -> Stream:
+    """Show a stream that exists already, as `show` would. Never makes a call."""
+    from nbstream.view.show import show_stream
+
+    return show_stream(stream, here(), runtime(), BUTTONS)
+
+
 def streams() -> list[Stream]:
     """Return every saved stream, newest first."""
     store = open_store(options().store or None)

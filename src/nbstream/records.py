@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, get_args
 
 from nbstream.errors import LogDamaged
 
@@ -164,8 +164,11 @@ def decode(data: bytes, *, stream: str, offset: int) -> Record:
         if kind == "delta":
             parts = tuple(Part.from_json(part) for part in body.pop("parts"))
             return Delta(parts=parts, **body)
+        if kind == "close" and body["how"] not in get_args(How):
+            msg = f"unknown ending {body['how']!r}"
+            raise ValueError(msg)  # noqa: TRY301 - as above
         return {"open": Open, "close": Close}[kind](**body)
-    except (ValueError, KeyError, TypeError, AttributeError) as exc:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as exc:
         msg = (
             f"record {offset} of stream {stream} is damaged or foreign ({type(exc).__name__}: {exc}); what is before"
             f" it is intact: `%stream show {stream}`, or `%%stream --fresh` for a new answer"

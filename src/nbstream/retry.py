@@ -50,3 +50,10 @@ def wait_s(attempt: int, *, jitter: float, server_s: float | None = None) -> flo
     if server_s is not None:
         return server_s if server_s <= LONGEST_WAIT_S else None
     return WAITS_S[attempt] * (1 - JITTER * jitter)
+
+
+def last_words(error: SourceError, attempts: int, *, server_s: float | None = None) -> str:
+    """Return what to say of *error* when the call is not sent again: how often it was, or how long to wait."""
+    if server_s is not None and server_s > LONGEST_WAIT_S:
+        return f"{error}; the server asks to wait {server_s:,.0f} s, Resume after that"
+    return f"{error} ({attempts} {'retry' if attempts == 1 else 'retries'})"

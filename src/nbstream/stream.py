@@ -106,6 +106,11 @@ class Stream:
         return (status.close.model if status.close else None) or status.open.source.get("model")
 
     @property
+    def title(self) -> str:
+        """The beginning of the question, to recognise the stream by; empty when there is none."""
+        return str(self._status().open.source.get("title", ""))
+
+    @property
     def error(self) -> Mapping[str, Any] | None:
         """`{type, message, retryable}` of the last trouble, None when all is well."""
         recorder = self._recorder

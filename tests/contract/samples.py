@@ -14,6 +14,10 @@ from nbstream.log.disk import open_disk_store
 
 store = open_disk_store(Path(sys.argv[1]))
 kept = []  # locks live as long as the process
+
+def began(started):
+    return started.log.stream, started.lock is not None
+
 print("ready", flush=True)
 for line in sys.stdin:
     try:
@@ -24,14 +28,17 @@ for line in sys.stdin:
 
 
 def an_open(stream="s1", key="k", intent="new"):
+    """Return an `open` record."""
     return Open(stream, key, intent, {"kind": "demo"}, "fp", "writer", "host", "boot", 1.0)
 
 
 def a_delta(text="text", sequence=1):
+    """Return a `delta` of one text part."""
     return Delta((Part("text", text, sequence=sequence),), at=2.0)
 
 
 def a_close(how="complete"):
+    """Return a `close`."""
     return Close(how, at=3.0)
 
 

@@ -8,7 +8,7 @@ import pytest
 from samples import a_close, a_delta, an_open
 
 from nbstream.errors import Fenced, StreamGone
-from nbstream.records import Delta, Part
+from nbstream.records import Delta, Part, whole_characters
 
 
 @pytest.fixture
@@ -97,11 +97,22 @@ def test_a_second_writer_is_refused(store, log):
     assert log.tail() == 29
 
 
-@pytest.mark.parametrize(
-    "text",
-    ["a\rb", "a\r\nb\r\n", "\x00", "\u2028\u2029\x85", "\ufeffx", "\U0001f600", "e\u0301", "\ufffd", "", '"\\{}', "x" * 300_000],
-    ids=["CR", "CRLF", "NUL", "separators", "BOM", "astral", "combining", "replacement", "empty", "JSON", "long"],
-)
+TEXTS = {
+    "CR": "a\rb",
+    "CRLF": "a\r\nb\r\n",
+    "NUL": "\x00",
+    "separators": "\u2028\u2029\x85",
+    "BOM": "\ufeffx",
+    "astral": "\U0001f600",
+    "combining": "e\u0301",
+    "replaced surrogate": whole_characters("\ud83d"),
+    "empty": "",
+    "JSON": '"\\{}',
+    "long": "x" * 300_000,
+}
+
+
+@pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
 def test_text_comes_back_as_it_went(log, text):
     """Every character comes back, line ends and NUL included."""
     record = Delta((Part("text", text, sequence=1, fields={"name": text}),), at=2.5, cursor={"id": text}, behind=3)

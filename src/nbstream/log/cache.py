@@ -29,6 +29,8 @@ _SETTINGS = {
     # A value that goes to a side file is not part of the transaction. No record is this large.
     "disk_min_file_size": 2**31 - 1,
     "sqlite_journal_mode": "wal",
+    # A disk error under a memory map is a SIGBUS: the kernel dies. Without one it is an exception.
+    "sqlite_mmap_size": 0,
 }
 #: SQLite: NORMAL survives the death of the process, FULL also that of the machine (one fsync a commit).
 _SYNCHRONOUS = {"process": 1, "power": 2}

@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from nbstream.errors import Fenced, LogDamaged, StreamGone
+from nbstream.errors import Fenced, LogDamaged, StoreFull, StreamGone
 from nbstream.log import changes, rows
 from nbstream.log.contract import Lock, Started, Status
 from nbstream.log.disk_log import DiskLog
@@ -46,7 +46,12 @@ def open_disk_store(
     `durability="power"` survives the loss of power too, at one fsync a commit. Raises `StoreFull` when the directory
     cannot be written, `LogDamaged` when the file in it is no store.
     """
-    return DiskStore(local(path or store_directory()), durability=durability, clock=clock)
+    directory = path or store_directory()
+    try:
+        directory = local(directory)
+    except OSError as exc:
+        raise StoreFull(f"no place for the store ({exc}); set NBSTREAM_HOME to a directory of this machine") from exc
+    return DiskStore(directory, durability=durability, clock=clock)
 
 
 class DiskStore:

@@ -7,11 +7,9 @@ store there can be damaged: then a directory of this machine is taken instead, a
 
 from __future__ import annotations
 
-import getpass
 import os
 import re
 import stat
-import sys
 import tempfile
 import warnings
 from pathlib import Path
@@ -21,6 +19,9 @@ _NETWORK = frozenset(
     | {"glusterfs", "lustre", "gpfs", "beegfs", "orangefs", "pvfs2", "panfs", "fuse.sshfs", "fuse.glusterfs"}
     | {"fuse.ceph", "fuse.s3fs", "fuse.gcsfuse", "fuse.rclone", "fuse.juicefs", "fuse.davfs2"}
 )
+
+#: Where every user may make a directory (`private` checks who did); /var/tmp, where there is one, outlives a reboot.
+_SHARED = Path("/var/tmp") if Path("/var/tmp").is_dir() else Path(tempfile.gettempdir())  # noqa: S108
 
 
 def store_directory() -> Path:
@@ -34,13 +35,15 @@ def store_directory() -> Path:
 
 
 def local(directory: Path) -> Path:
-    """Return *directory*, or, with a warning, one of this machine if it lies on a network file system."""
+    """
+    Return *directory*, or, with a warning, one of this machine if it lies on a network file system.
+
+    Only Linux' file systems are recognised. Raises `OSError` when the other directory cannot be had.
+    """
     kind = filesystem(directory, _mounts())
     if kind not in _NETWORK:
         return directory
-    # /var/tmp outlives a reboot where there is one.
-    shared = Path("/var/tmp") if Path("/var/tmp").is_dir() else Path(tempfile.gettempdir())  # noqa: S108 - checked below
-    other = shared / f"nbstream-{getpass.getuser()}" / "store"
+    other = _SHARED / f"nbstream-{os.getuid()}" / "store"
     warnings.warn(
         f"{directory} is on a network file system ({kind}), where the store could be damaged: using {other}. Set"
         " NBSTREAM_HOME to a directory of this machine that is kept.",
@@ -54,26 +57,19 @@ def private(directory: Path) -> None:
     """
     Make *directory*, readable by this user only.
 
-    Raises `OSError` when that is not possible, `PermissionError` too when it belongs to somebody else or is a link into
-    another place.
+    Raises `OSError` when that is not possible or when it belongs to another user.
     """
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if sys.platform == "win32":
-        return  # the user's profile is private there
-    found = directory.lstat()
+    found = directory.stat()
     if found.st_uid != os.getuid():
         raise PermissionError(f"permission denied: {directory} belongs to another user")
-    if not stat.S_ISLNK(found.st_mode) and stat.S_IMODE(found.st_mode) & 0o077:
+    if stat.S_IMODE(found.st_mode) & 0o077:
         directory.chmod(0o700)
 
 
 def filesystem(directory: Path, mounts: list[tuple[str, str]]) -> str:
     """Return the type of the file system of *directory*, "" if none of the *mounts* (path, type) holds it."""
-    whole = directory.absolute()
-    for parent in (whole, *whole.parents):
-        if parent.exists():
-            whole = parent.resolve()
-            break
+    whole = directory.resolve()
     parents = {str(path) for path in (whole, *whole.parents)}
     # The last mount on a path is the one that is seen.
     best = ("", "")

@@ -78,6 +78,8 @@ class Hub:
                 signalled.clear()  # before asking: a signal that comes in between is not lost
                 if ready():
                     return True
+                if self._closed.is_set():
+                    raise closed()
                 left = deadline - time.monotonic()
                 if left <= 0 or not signalled.wait(left):
                     return ready()

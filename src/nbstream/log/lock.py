@@ -7,14 +7,14 @@ whoever gets a lock on a removed file finds the stream gone.
 
 from __future__ import annotations
 
+import fcntl
+import os
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 #: A prober holds the lock for microseconds; a writer that tries this long meets only other writers.
 PATIENCE_S = 0.5
-#: Two probers may meet as well, and neither is a writer.
-PROBE_S = 0.01
 
 
 class HeldLock:
@@ -47,8 +47,12 @@ class LockFiles:
         """Hold the lock of *stream*; None while somebody else does, in this process too. Raises `OSError`."""
         if stream in self._ours:
             return None
-        lock = self._try(stream, PATIENCE_S)
-        if lock is None:
+        self._directory.mkdir(mode=0o700, exist_ok=True)
+        # Not thread-local: the thread that ends a stream is rarely the one that began it.
+        lock = FileLock(self._path(stream), timeout=PATIENCE_S, thread_local=False)
+        try:
+            lock.acquire(poll_interval=0.002)
+        except Timeout:
             return None
         held = self._ours[stream] = HeldLock(self, stream, lock)
         return held
@@ -57,12 +61,19 @@ class LockFiles:
         """Say whether anybody holds the lock of *stream*."""
         if stream in self._ours:
             return True
-        if not self._path(stream).exists():
+        try:
+            probe = os.open(self._path(stream), os.O_RDONLY)
+        except FileNotFoundError:
             return False
-        probe = self._try(stream, PROBE_S)
-        if probe is None:
+        try:
+            # filelock takes an exclusive flock. A shared one meets only that: probers do not see each other.
+            fcntl.flock(probe, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            # Not left to `close`: a child forked just now has the file open, too.
+            fcntl.flock(probe, fcntl.LOCK_UN)
+        except BlockingIOError:
             return True
-        probe.release()
+        finally:
+            os.close(probe)
         return False
 
     def forget(self, stream: str, held: HeldLock) -> None:
@@ -74,16 +85,6 @@ class LockFiles:
         """Let go of everything this process holds."""
         for held in list(self._ours.values()):
             held.release()
-
-    def _try(self, stream: str, patience_s: float) -> FileLock | None:
-        self._directory.mkdir(mode=0o700, exist_ok=True)
-        # Not thread-local: the thread that ends a stream is rarely the one that began it.
-        lock = FileLock(self._path(stream), timeout=patience_s, thread_local=False)
-        try:
-            lock.acquire(poll_interval=0.002)
-        except Timeout:
-            return None
-        return lock
 
     def _path(self, stream: str) -> Path:
         return self._directory / f"{stream}.lock"

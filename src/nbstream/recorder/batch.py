@@ -10,21 +10,30 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from nbstream.records import TEXT_KINDS, Delta, join
+from nbstream.recorder.progress import measure
+from nbstream.records import TEXT_KINDS, Delta
 
 if TYPE_CHECKING:
-    from nbstream.recorder.progress import Progress
+    from collections.abc import Iterable, Iterator
+
+    from nbstream.recorder.progress import Name, Progress
     from nbstream.records import Cursor, Part
 
-#: Bytes of text in one record: small enough that no value becomes a file of its own, large enough for a flood.
-RECORD_BYTES = 16 * 1024
+#: Bytes of text in one record: small for a page, large enough for a flood. What JSON escapes comes on top.
+RECORD_BYTES = 15 * 1024
+#: Bytes that a part adds to its record besides its text.
+PART_BYTES = 80
+#: Longer text is cut into pieces of this many code points, of which four fill a record, or one of the widest.
+PIECE_CHARS = 3800
 #: Code points waiting before the upstream is paused.
 PENDING_CHARS = 256 * 1024
+#: A part that waits costs memory, and time to store, like this many code points besides its text.
+PART_CHARS = 64
 
 
 class Batch:
     """
-    A queue of parts on their way into the log.
+    A queue of parts on their way into the log, behind *progress* (which whoever stores the records moves).
 
     Entries are (part, cursor): the cursor stands on the last part of an event and names the place behind it.
     """
@@ -39,59 +48,66 @@ class Batch:
 
     @property
     def full(self) -> bool:
-        """Should the upstream wait until some of this is stored?"""
+        """Whether the upstream should wait until some of this is stored."""
         return self._chars >= PENDING_CHARS
 
-    def add(self, parts: tuple[Part, ...], cursor: Cursor | None) -> None:
-        """Queue the parts of one event."""
-        last = len(parts) - 1
-        for i, part in enumerate(parts):
-            self._entries.append((part, cursor if i == last else None))
-            self._chars += len(part.text) + 1
+    def add(self, parts: tuple[Part, ...], cursor: Cursor | None) -> bool:
+        """Queue the parts of one event; returns whether the upstream should wait for room now."""
+        last = parts[-1]
+        if len(parts) > 1 or len(last.text) > PIECE_CHARS:
+            *before, last = [piece for part in parts for piece in _pieces(part)]
+            for part in before:
+                self._entries.append((part, None))
+                self._chars += len(part.text) + PART_CHARS
+        self._entries.append((last, cursor))
+        self._chars += len(last.text) + PART_CHARS
+        return self._chars >= PENDING_CHARS
 
     def take(self, at: float) -> Delta:
-        """Remove one record's worth, number its parts, and move the progress behind it. Not to be called when empty."""
-        progress, entries = self._progress, self._entries
-        cursor, behind = progress.cursor, progress.behind
-        taken: list[Part] = []
+        """Remove one record's worth and return it, joined and numbered. Not to be called when empty."""
+        entries = self._entries
+        cursor, behind = self._progress.cursor, self._progress.behind
+        runs: list[tuple[Part, list[str]]] = []
+        texts: list[str] = []
         room = RECORD_BYTES
-        while entries and room > 0:
+        agent = kind = None
+        while entries:
             part, place = entries[0]
-            head, rest = _split(part, room)
-            if rest is None:
-                entries.popleft()
-            else:
-                entries[0] = (rest, place)
-            taken.append(head)
-            self._chars -= len(head.text) + (rest is None)
-            room -= len(head.text) if head.text.isascii() else len(head.text.encode())
-            if part.fields:
-                room -= len(str(part.fields))
-            if rest is None and place is not None:
+            text = part.text
+            size = len(text) if text.isascii() else len(text.encode())
+            joins = part.kind == kind and part.agent == agent and part.fields is None
+            if not joins:
+                size += PART_BYTES + (len(str(part.fields)) if part.fields else 0)
+            if size > room and runs:
+                break
+            room -= size
+            entries.popleft()
+            self._chars -= len(text) + PART_CHARS
+            if not joins:
+                texts = []
+                runs.append((part, texts))
+                agent, kind = part.agent, part.kind if part.kind in TEXT_KINDS and part.fields is None else None
+            texts.append(text)
+            if place is not None:
                 cursor, behind = place, 0
-            elif cursor is not None and part.kind in TEXT_KINDS:
-                behind += len(head.text)
-        parts = tuple(self._number(part) for part in join(taken))
-        progress.tail += 1
-        progress.cursor, progress.behind = cursor, behind
+            elif cursor is not None:
+                behind += measure(part)
+        parts = self._numbered(part._replace(text="".join(texts)) for part, texts in runs)
         return Delta(parts=parts, at=at, cursor=cursor, behind=behind)
 
-    def _number(self, part: Part) -> Part:
-        progress = self._progress
-        numbered = part._replace(
-            sequence=progress.sequences.get(part.agent, 0) + 1,
-            off=progress.lengths.get((part.agent, part.kind), 0) if part.kind in TEXT_KINDS else 0,
-        )
-        progress.count(numbered)
-        return numbered
+    def _numbered(self, parts: Iterable[Part]) -> tuple[Part, ...]:
+        sequences: dict[str, int] = {}
+        lengths: dict[Name, int] = {}
+        out = []
+        for part in parts:
+            agent, name = part.agent, (part.agent, part.kind)
+            sequences[agent] = sequences.get(agent, self._progress.sequences.get(agent, 0)) + 1
+            off = lengths.get(name, self._progress.lengths.get(name, 0))
+            lengths[name] = off + measure(part)
+            out.append(part._replace(sequence=sequences[agent], off=off if part.kind in TEXT_KINDS else 0))
+        return tuple(out)
 
 
-def _split(part: Part, room: int) -> tuple[Part, Part | None]:
-    """Cut *part* so that the head fits into *room* bytes (at least one character; never inside a character)."""
-    text = part.text
-    if len(text) * 4 <= room or (text.isascii() and len(text) <= room):
-        return part, None
-    head = text.encode()[:room].decode(errors="ignore") or text[0]
-    if len(head) == len(text):
-        return part, None
-    return part._replace(text=head), part._replace(text=text[len(head) :])
+def _pieces(part: Part) -> Iterator[Part]:
+    for start in range(0, len(part.text) or 1, PIECE_CHARS):
+        yield part._replace(text=part.text[start : start + PIECE_CHARS])

@@ -6,12 +6,13 @@ import asyncio
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
-from nbstream.errors import SourceError, SourceLost
+from nbstream.errors import SourceLost, SourceMalformed, StreamError
 from nbstream.sources.contract import Pulse
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from nbstream.errors import SourceError
     from nbstream.records import Cursor
     from nbstream.sources.contract import Arrival, End, Source
 
@@ -21,13 +22,19 @@ class Call:
 
     def __init__(self, source: Source, cursor: Cursor | None, now: float) -> None:
         self.pulse = Pulse(now)
+        #: What has come is being checked, or waits for room: meanwhile nothing is read, and silence is ours.
+        self.paused = False
         self._source = source
         self._cursor = cursor
         self._reason: SourceError | None = None
         self._task: asyncio.Task[End] | None = None
 
-    async def run(self, take: Callable[[Arrival], Awaitable[None]]) -> End:
-        """Hand every arrival to *take* and return the end mark; raises `SourceError` when there is none."""
+    async def run(self, take: Callable[[Arrival], Awaitable[None] | None]) -> End:
+        """
+        Hand every arrival to *take* and return the end mark; raises `SourceError` when there is none.
+
+        *take* returns what to wait for before the next arrival, or None.
+        """
         self._task = asyncio.ensure_future(self._pull(take))
         try:
             await asyncio.wait({self._task})
@@ -46,12 +53,23 @@ class Call:
         if self._task is not None:
             self._task.cancel()
 
-    async def _pull(self, take: Callable[[Arrival], Awaitable[None]]) -> End:
-        async with aclosing(self._source.connect(self._cursor, self.pulse)) as arrivals:
-            async for arrival in arrivals:
-                await take(arrival)
-                if arrival.end is not None:
-                    return arrival.end
+    async def _pull(self, take: Callable[[Arrival], Awaitable[None] | None]) -> End:
+        try:
+            async with aclosing(self._source.connect(self._cursor, self.pulse)) as arrivals:
+                async for arrival in arrivals:
+                    waiting = take(arrival)
+                    if waiting is not None:
+                        self.paused = True
+                        await waiting
+                        self.paused = False
+                    if arrival.end is not None:
+                        return arrival.end
+        except StreamError:
+            raise
+        except Exception as exc:
+            # A user's read= or iterator may raise anything; the stream says so instead of standing still.
+            msg = f"the source broke: {type(exc).__name__}: {exc}"
+            raise SourceMalformed(msg) from exc
         msg = "the source ended without an end mark"
         raise SourceLost(msg)
 

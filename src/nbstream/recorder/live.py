@@ -26,16 +26,14 @@ class Live:
     #: One more thing the state line says.
     note: str | None = None
     error: Mapping[str, Any] | None = None
-    #: Output of this call: pieces, code points, first and last moment.
+    #: Output of this call: pieces, first and last moment.
     pieces: int = 0
-    chars: int = 0
     first_at: float | None = None
     last_at: float | None = None
 
-    def arrived(self, now: float, chars: int) -> None:
+    def arrived(self, now: float) -> None:
         """Count one piece of output."""
         self.pieces += 1
-        self.chars += chars
         self.last_at = now
         if self.first_at is None:
             self.first_at = now

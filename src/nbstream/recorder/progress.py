@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from nbstream.log.readback import records_of
 from nbstream.records import TEXT_KINDS, Close, Delta
@@ -14,22 +15,30 @@ if TYPE_CHECKING:
     from nbstream.log.contract import Log
     from nbstream.records import Cursor, Part, Record
 
+#: Whose output, and which kind of it: (agent, kind).
+Name: TypeAlias = tuple[str, str]
 
 
+def measure(part: Part) -> int:
+    """Return how far *part* moves its agent and kind: code points of text, one for anything else."""
+    return len(part.text) if part.kind in TEXT_KINDS else 1
 
 
 @dataclass(slots=True)
 class Progress:
-    """The numbers of one stream behind its last record."""
+    """The numbers of one stream behind its last record. Other threads may look at it while one moves it."""
 
     tail: int = -1
-    #: (agent, kind) -> code points of text kinds, or number of parts of the others.
-    lengths: dict[tuple[str, str], int] = field(default_factory=dict)
+    #: Code points of text kinds, or number of parts of the others.
+    lengths: dict[Name, int] = field(default_factory=dict)
+    #: Code points of all agents.
+    chars: int = 0
     #: agent -> its last sequence.
     sequences: dict[str, int] = field(default_factory=dict)
     cursor: Cursor | None = None
-    behind: int = 0
-    #: agent -> the source's own sequence of the last frame recorded.
+    #: What is stored behind the cursor, in order: at every resume the upstream sends it once more.
+    trail: list[tuple[Name, int]] = field(default_factory=list)
+    #: agent -> the source's own number of the last frame before the cursor.
     numbers: dict[str, int] = field(default_factory=dict)
     usage: Mapping[str, int] = field(default_factory=dict)
     model: str | None = None
@@ -46,30 +55,57 @@ class Progress:
 
     def add(self, record: Record) -> None:
         """Move behind *record*."""
-        self.tail += 1
         if isinstance(record, Delta):
             for part in record.parts:
-                self.count(part)
-            if record.cursor is not None:
-                self.cursor, self.behind = record.cursor, record.behind
-                self.numbers.update(record.cursor.get("numbers") or {})
+                self._count(part)
+            self._follow(record)
         elif isinstance(record, Close):
             self.usage, self.model = record.usage or self.usage, record.model or self.model
         else:
             self.opens += 1
-
-    def count(self, part: Part) -> None:
-        """Move behind *part*."""
-        name = part.agent, part.kind
-        self.lengths[name] = self.lengths.get(name, 0) + (len(part.text) if part.kind in TEXT_KINDS else 1)
-        self.sequences[part.agent] = part.sequence
-
-    @property
-    def chars(self) -> int:
-        """Code points of all agents."""
-        return sum(length for (_, kind), length in self.lengths.items() if kind in TEXT_KINDS)
+        self.tail += 1
 
     @property
     def shown(self) -> bool:
-        """Has anything been recorded that a reader could see?"""
+        """Whether anything has been recorded that a reader could see."""
         return bool(self.lengths)
+
+    @property
+    def behind(self) -> int:
+        """How much is stored behind the cursor."""
+        return sum(length for _, length in self.trail)
+
+    @property
+    def behind_of(self) -> Counter[Name]:
+        """How much is stored behind the cursor, of each agent and kind."""
+        total: Counter[Name] = Counter()
+        for name, length in self.trail:
+            total[name] += length
+        return total
+
+    def _count(self, part: Part) -> None:
+        name, length = (part.agent, part.kind), measure(part)
+        self.lengths[name] = self.lengths.get(name, 0) + length
+        self.sequences[part.agent] = part.sequence
+        if part.kind in TEXT_KINDS:
+            self.chars += length
+
+    def _follow(self, record: Delta) -> None:
+        """Move the cursor, and keep of the trail what is behind it."""
+        if record.cursor is None:
+            return
+        self.cursor = record.cursor
+        self.numbers.update(record.cursor.get("numbers") or {})
+        trail = self.trail if record.behind else []
+        for part in record.parts if record.behind else ():
+            name, length = (part.agent, part.kind), measure(part)
+            if trail and trail[-1][0] == name:
+                length += trail.pop()[1]
+            trail.append((name, length))
+        surplus = sum(length for _, length in trail) - record.behind
+        while surplus > 0:
+            name, length = trail.pop(0)
+            if length > surplus:
+                trail.insert(0, (name, length - surplus))
+            surplus -= length
+        self.trail = trail

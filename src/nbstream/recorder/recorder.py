@@ -14,21 +14,20 @@ from typing import TYPE_CHECKING
 from nbstream import retry
 from nbstream.clock import Clock
 from nbstream.errors import LogError, SourceError, SourceLost, SourceMalformed, SourceRefused, SourceSilent
-from nbstream.log.readback import text_range
 from nbstream.recorder.call import Call
+from nbstream.recorder.intake import Intake
 from nbstream.recorder.live import Live
-from nbstream.recorder.splice import Splice
 from nbstream.recorder.writer import Writer
-from nbstream.records import Close, Finish, How
+from nbstream.records import Close, How
 from nbstream.state import Event, State, step
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable, Mapping
     from typing import Any
 
     from nbstream.log.contract import Lock, Log, Store
     from nbstream.recorder.progress import Progress
-    from nbstream.sources.contract import Arrival, End, Source
+    from nbstream.sources.contract import Arrival, End, Pulse, Source
 
 #: How often stop rows of other processes, and silence, are looked at.
 LOOK_S = 0.25
@@ -67,17 +66,14 @@ class Recorder:
         self._store, self._log, self._lock, self._progress = store, log, lock, progress
         self._idle_s, self._first_s = idle_s, first_s
         self._clock, self._attended, self._changed, self._jitter = clock or Clock(), attended, changed, jitter
-        self._writer = Writer(log, progress, self.live, self._clock, changed)
-        #: Everything received, stored or on its way: the tables a `Splice` checks against and keeps.
-        self._received = dict(progress.lengths)
-        self._numbers = dict(progress.numbers)
-        self._usage = dict(progress.usage)
+        self._writer = Writer(log, progress, self.live, self._clock, self._saving)
+        self._intake = Intake(log, self._writer, progress, self.live)
         self._slots = slots or asyncio.Semaphore()
-        self._splice: Splice | None = None
         self._call: Call | None = None
         self._pulling: asyncio.Task[End] | None = None
         self._intent: Event | None = None
         self._again = False
+        self._close: Close | None = None
         self._output_at = self._clock.monotonic()
 
     def stop(self) -> None:
@@ -103,8 +99,8 @@ class Recorder:
 
     @property
     def can_reconnect(self) -> bool:
-        """Would calling again repeat neither text nor money?"""
-        return not self._received or self._progress.cursor is not None or self.source.replayable
+        """Whether calling again would repeat neither text nor money."""
+        return not self._progress.shown or self._progress.cursor is not None or self.source.replayable
 
     @property
     def progress(self) -> Progress:
@@ -113,56 +109,50 @@ class Recorder:
 
     async def run(self) -> None:
         """Record until the call is at rest and its `close` is stored. The source's errors end up in the records."""
-        helpers = [asyncio.ensure_future(self._writer.run()), asyncio.ensure_future(self._watch())]
+        helpers = asyncio.ensure_future(self._writer.run()), asyncio.ensure_future(self._watch())
+        self._pulling = asyncio.ensure_future(self._pull())
         try:
-            close = await self._record()
-            self.live.error = close.error
-            self.live.state = State(close.how)
-            if not self.live.saved:
-                self.live.note = f"{close.how}, not saved: the store cannot be written; trying again"
-            self._changed()
-            await self._writer.close(close)
+            if self._intent is not None:
+                self._pulling.cancel()
+            await asyncio.wait({self._pulling, *helpers}, return_when=asyncio.FIRST_COMPLETED)
+            await _ended(self._pulling)  # also when a helper gave up: the upstream is closed first
+            for helper in helpers:
+                if helper.done():
+                    helper.result()
+            self.live.connections = 0
+            self._close = self._closing(self._pulling)
+            self._saving()
+            await self._writer.close(self._close)
+            self._rest(State(self._close.how), self._close.error)
         except LogError as exc:
             # Another writer has the stream, or it is gone: whoever reads the log sees what is true.
-            self.live.error = error_json(exc)
-            self.live.state = State.INTERRUPTED
+            self._rest(State.INTERRUPTED, error_json(exc))
         finally:
             self._lock.release()
-            for task in helpers:
-                task.cancel()
-            await asyncio.gather(*helpers, return_exceptions=True)
+            await _ended(self._pulling, *helpers)
             self._changed()
 
-    async def _record(self) -> Close:
-        """Pull until something ends it, and say how it ended."""
+    def _closing(self, pulled: asyncio.Task[End]) -> Close:
+        """Say how the call ended."""
         end: End | None = None
         error: SourceError | None = None
-        self._pulling = asyncio.ensure_future(self._pull())
-        if self._intent is not None:
-            self._pulling.cancel()
         try:
-            await asyncio.wait({self._pulling})
-        finally:
-            self._pulling.cancel()
-        try:
-            end = self._pulling.result()
+            end = pulled.result()
             event = Event.FINISHED
         except asyncio.CancelledError:
             event = self._intent or Event.LEFT
         except _Ended as ended:
             event, error = ended.event, ended.error
-        self.live.connections = 0
-        how: How = step(self.live.state, event).value  # type: ignore[assignment]  # all four ends are states at rest
-        await self._writer.flush(unless_full=True)
+        how: How = step(self.live.state, event).value  # type: ignore[assignment]  # all these ends are states at rest
         return Close(
             how=how,
             at=self._clock.time(),
-            finish=_finish(event, end),
+            finish=end.finish if end else "error" if error else "cancelled",
             raw_finish=end.raw_finish if end else None,
-            usage=self._usage,
+            usage=self._intake.usage,
             error=error_json(error) if error else None,
             model=self._progress.model,
-            chars=self._progress.chars,
+            chars=self._intake.chars,
         )
 
     async def _pull(self) -> End:
@@ -178,39 +168,36 @@ class Recorder:
         """Call the source, and again where that is allowed."""
         attempt = 0
         while True:
-            await self._writer.flush()
-            cursor, before = self._progress.cursor, dict(self._received)
-            self._splice = Splice(
-                self._log.stream, self._shown, self._received, self._numbers,
-                cursor=cursor, behind=self._progress.behind,
-            )  # fmt: skip
+            cursor = await self._intake.connect()
+            stored = self._progress.tail
             self._output_at = self._clock.monotonic()
-            call = self._call = Call(self.source, cursor, self._output_at)
+            self._call = Call(self.source, cursor, self._output_at)
             try:
                 self.live.connections = 1
-                return await call.run(self._take)
+                return await self._call.run(self._take)
             except SourceError as exc:
                 self.live.connections = 0
                 if self._again:
                     self._again = False
                     continue
-                if self._received != before:
-                    attempt = 0
                 await self._writer.flush()
-                await self._wait_to_retry(exc, attempt, call)
+                if self._progress.tail > stored:
+                    attempt = 0
+                await self._wait_to_retry(exc, attempt, self._call.pulse)
                 attempt += 1
 
-    async def _wait_to_retry(self, error: SourceError, attempt: int, call: Call) -> None:
-        event = retry.verdict(error, shown=bool(self._received), resumable=self.can_reconnect)
+    async def _wait_to_retry(self, error: SourceError, attempt: int, pulse: Pulse) -> None:
+        event = retry.verdict(error, shown=self._progress.shown, resumable=self.can_reconnect)
         if isinstance(error, SourceMalformed) and attempt:
             event = Event.REFUSED  # a hole that is still there when asked again
         if event is not Event.LOST:
             raise _Ended(event, error)
         asked = error.retry_after_s if isinstance(error, SourceRefused) else None
-        if asked is None and call.pulse.retry_ms is not None:
-            asked = call.pulse.retry_ms / 1000
+        if asked is None and pulse.retry_ms is not None:
+            asked = pulse.retry_ms / 1000
         wait = retry.wait_s(attempt, jitter=self._jitter(), server_s=asked)
         if wait is None:
+            error.args = (retry.last_words(error, attempt, server_s=asked),)
             self._event(Event.LOST)
             raise _Ended(Event.EXHAUSTED, error)
         self.live.retries += 1
@@ -220,76 +207,49 @@ class Recorder:
         await self._clock.sleep(wait)
         self.live.retry_at = None
 
-    async def _take(self, arrival: Arrival) -> None:
-        """Record what is new of one arrival; returns when there is room for more."""
-        if self.live.state is not State.STREAMING and (arrival.parts or self.live.state is not State.STALLED):
+    def _take(self, arrival: Arrival) -> Awaitable[None] | None:
+        """Let the log have what is new of one arrival; returns what to wait for before the next."""
+        state = self.live.state
+        if state is not State.STREAMING and (arrival.parts or state is not State.STALLED):
             self.live.error = None
-            self._event(Event.DELTA if arrival.parts and self.live.state is not State.RETRYING else Event.OPENED)
-        if arrival.usage:
-            self._usage.update(arrival.usage)
-        if arrival.model:
-            self._progress.model = arrival.model
-        assert self._splice is not None  # noqa: S101 - for the type checker
-        for one, parts in await self._splice.new(arrival):
-            if not parts:
-                continue
-            self._output_at = self._clock.monotonic()
-            self.live.arrived(self._output_at, sum(len(part.text) for part in parts))
-            cursor = one.cursor
-            if cursor is not None and self._numbers:
-                cursor = {**cursor, "numbers": dict(self._numbers)}
-            await self._writer.add(parts, cursor)
-        if arrival.end is not None:
-            await self._verify(arrival.end)
-
-    async def _verify(self, end: End) -> None:
-        """Check length and hash, where the end mark carries them, against what was recorded."""
-        assert self._splice is not None  # noqa: S101 - for the type checker
-        await self._splice.finish()
-        have = sum(length for (_, kind), length in self._received.items() if kind == "text")
-        if end.length is not None and end.length != have:
-            msg = (
-                f"stream {self._log.stream}: the end mark says {end.length} characters, {have} have come;"
-                f" what came is saved, Regenerate asks for a new answer"
-            )
-            raise SourceMalformed(msg, retryable=end.length > have)
-        if end.sha256 is not None and await self._writer.sha256() != end.sha256.lower():
-            msg = (
-                f"stream {self._log.stream}: the text of {have} characters has not the sha256 its end mark names;"
-                f" what came is saved, Regenerate asks for a new answer"
-            )
-            raise SourceMalformed(msg)
+            self._event(Event.DELTA if arrival.parts and state is not State.RETRYING else Event.OPENED)
+        now = self._clock.monotonic()
+        if arrival.parts:
+            self._output_at = now
+        return self._intake.take(arrival, now)
 
     async def _watch(self) -> None:
-        """Look for a stop row of another process, a dead connection, silence, a log that refuses."""
+        """Look for a stop row of another process, a dead connection, silence."""
         while True:
             await self._clock.sleep(LOOK_S)
             if await asyncio.to_thread(self._store.stop_requested, self._log.stream, opened=self.opened):
                 self.stop()
-                return
-            if self._writer.error is not None and self._pulling is not None:
-                self._pulling.cancel()
-                return
             call, now = self._call, self._clock.monotonic()
             if call is None or not self.live.connections:
                 continue
-            if call.pulse.pings and now - call.pulse.last_byte > DEAD_S:
+            if call.paused:
+                self._output_at = call.pulse.last_byte = now
+            elif call.pulse.pings and now - call.pulse.last_byte > DEAD_S:
                 call.cut(SourceLost(f"no byte for {DEAD_S:.0f} s on a connection that used to send pings"))
             else:
                 self._look_for_silence(call, now - self._output_at)
 
     def _look_for_silence(self, call: Call, silent_s: float) -> None:
-        limit = self._idle_s if self._received else self._first_s
+        limit = self._idle_s if self._progress.shown else self._first_s
         if self.live.state is State.STALLED:
             if silent_s > 2 * limit and not self._attended():
                 call.cut(SourceSilent(f"nothing came for {silent_s:.0f} s and nobody was there to ask"))
-        elif silent_s > limit and self.live.saved:
+        elif silent_s > limit:
             self._event(Event.SILENT)
 
-    async def _shown(self, agent: str, kind: str, start: int, end: int) -> str:
-        """Return a range of the text received so far, as it stands in the log."""
-        await self._writer.flush()
-        return await asyncio.to_thread(text_range, self._log, agent, kind, start, end)
+    def _saving(self) -> None:
+        """Say so when the call is over but its end cannot be saved yet: stopped is stopped."""
+        if self._close is not None and not self.live.saved:
+            self.live.state, self.live.error = State(self._close.how), self._close.error
+        self._changed()
+
+    def _rest(self, state: State, error: Mapping[str, Any] | None) -> None:
+        self.live.state, self.live.error, self.live.connections = state, error, 0
 
     def _event(self, event: Event) -> None:
         self.live.state = step(self.live.state, event)
@@ -315,7 +275,8 @@ def error_json(error: SourceError | LogError) -> dict[str, Any]:
     return {"type": error.type, "message": str(error), "retryable": error.retryable}
 
 
-def _finish(event: Event, end: End | None) -> Finish:
-    if end is not None:
-        return end.finish
-    return "cancelled" if event in (Event.STOP, Event.LEFT) else "error"
+async def _ended(*tasks: asyncio.Task[Any]) -> None:
+    """Cancel *tasks* and wait until they have cleaned up."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)

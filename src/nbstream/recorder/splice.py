@@ -10,19 +10,16 @@ difference is an error that the user sees: nothing shown is ever silently replac
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from nbstream.errors import SourceMalformed
+from nbstream.recorder.progress import measure
 from nbstream.records import TEXT_KINDS, Part
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
-    from nbstream.records import Cursor
+    from nbstream.recorder.progress import Name, Progress
+    from nbstream.recorder.shown import Shown
     from nbstream.sources.contract import Arrival
-
-    #: (agent, kind, start, end) -> the recorded text of that range
-    Shown: TypeAlias = Callable[[str, str, int, int], Awaitable[str]]
 
 #: Text alone proves a start-over only from this length on (or when it repeats everything shown) ...
 PROOF_CHARS = 256
@@ -32,170 +29,179 @@ LEAST_PROOF_CHARS = 8
 
 class Splice:
     """
-    Lets through what is new of one connection.
+    Lets through what is new of one connection, which was made behind *progress*.
 
-    One per connection: *cursor* is what the call was resumed behind (None: it was sent from the start). *lengths* and
-    *numbers* are the recorder's tables of everything received so far; the splice keeps them up to date.
+    *shown* gives the text recorded so far; `lengths` and `numbers` count on from *progress* what was let through.
     """
 
-    def __init__(
-        self,
-        stream: str,
-        shown: Shown,
-        lengths: dict[tuple[str, str], int],
-        numbers: dict[str, int],
-        *,
-        cursor: Cursor | None,
-        behind: int,
-    ) -> None:
-        self._stream = stream
-        self._shown = shown
-        self._lengths = lengths
-        self._numbers = numbers
-        self._cursor = cursor
-        self._behind = behind
-        #: How far a repeated call has come, by (agent, kind); None when this call is not a repetition.
-        self._replayed: dict[tuple[str, str], int] | None = {} if cursor is None and lengths else None
-        self._goal = dict(lengths)
+    def __init__(self, stream: str, shown: Shown, progress: Progress) -> None:
+        self.lengths = dict(progress.lengths)
+        self.numbers = dict(progress.numbers)
+        self._stream, self._shown = stream, shown
+        self._first_id = (progress.cursor or {}).get("first")
+        self._last_id = (progress.cursor or {}).get("id")
+        #: What the upstream sends once more before anything new, by agent and kind.
+        self._behind = progress.behind_of
+        #: How far a repetition has come, and how far it must come; None when this call is no repetition.
+        self._repeated: dict[Name, int] | None = {} if progress.cursor is None and progress.shown else None
+        self._goal = dict(progress.lengths)
+        #: Held back until it is clear whether they start over.
         self._held: list[Arrival] = []
-        self._deciding = cursor is not None and bool(lengths)
+        self._deciding = progress.cursor is not None and progress.shown
 
-    async def new(self, arrival: Arrival) -> list[tuple[Arrival, tuple[Part, ...]]]:
-        """Return what of *arrival* (and of those held back before it) is to be recorded, oldest first."""
-        if arrival.start is not None or arrival.number is not None:
-            self._deciding = False
-        if not self._deciding:
-            return [(arrival, await self._place(arrival))]
-        if not arrival.parts and arrival.end is None:
-            return [(arrival, ())]
-        if await self._undecided(arrival):
+    def lets_pass(self, arrival: Arrival) -> bool:
+        """Whether *arrival* is new as a whole, without a look at what is shown; it is counted then."""
+        if self._deciding or self._repeated is not None or self._behind or len(arrival.parts) != 1:
+            return False
+        part = arrival.parts[0]
+        name = part.agent, part.kind
+        have = self.lengths.get(name, 0)
+        if (part.kind in TEXT_KINDS and not part.text) or arrival.start not in (None, have):
+            return False
+        if arrival.number is not None:
+            if self.numbers.get(part.agent, arrival.number - 1) != arrival.number - 1:
+                return False
+            self.numbers[part.agent] = arrival.number
+        self.lengths[name] = have + measure(part)
+        return True
+
+    async def new(self, arrival: Arrival) -> list[Arrival]:
+        """Return what of *arrival* (and of those held back before it) is new, oldest first."""
+        if self._deciding and await self._hold(arrival):
             return []
-        self._deciding = False
-        held, self._held = self._held, []
-        return [(one, await self._place(one)) for one in held]
+        arrivals, self._held = [*self._held, arrival], []
+        return [await self._place(one) for one in arrivals]
 
-    async def finish(self) -> None:
+    def finish(self) -> None:
         """Check, at the source's end mark, that a repetition has come as far as what is shown."""
-        if self._replayed is None:
+        if self._repeated is None:
             return
         for name, goal in self._goal.items():
-            if self._replayed.get(name, 0) < goal:
-                raise self._changed(f"repeated the message but ended after {self._replayed.get(name, 0)} of {goal}")
+            came = self._repeated.get(name, 0)
+            if name[1] in TEXT_KINDS and came < goal:
+                raise self._changed(f"said the message again but ended after {came:,} of {goal:,} characters")
 
-    async def _undecided(self, arrival: Arrival) -> bool:
-        """Hold *arrival* back while it may still be a start-over."""
-        first = self._cursor.get("first") if self._cursor else None
-        last = self._cursor.get("id") if self._cursor else None
-        if not self._held and arrival.event_id is not None:
-            if arrival.event_id == first != last:
-                self._repeat(arrival)
-                return False
-            if arrival.event_id == last and await self._is_last_event(arrival):
-                return True  # sent once more: dropped, and the next event decides
-        self._held.append(arrival)
-        text = "".join(part.text for one in self._held for part in one.parts if part.kind == "text")
-        if arrival.end is not None:
+    # -- is it a start-over? ------------------------------------------------------------------------------------
+
+    async def _hold(self, arrival: Arrival) -> bool:
+        """Return whether *arrival* is held back, or dropped, because it is not clear yet what this call does."""
+        if not self._held and arrival.event_id is not None and arrival.event_id == self._first_id != self._last_id:
+            self._repeat()
             return False
-        agent = next((p.agent for one in self._held for p in one.parts), "")
-        have = self._lengths.get((agent, "text"), 0)
-        proof = await self._shown(agent, "text", 0, min(have, PROOF_CHARS))
-        if len(proof) < LEAST_PROOF_CHARS or not (proof.startswith(text) or text.startswith(proof)):
+        if arrival.start is not None or arrival.number is not None:
+            self._deciding = False
             return False
-        if len(text) < len(proof):
+        if not arrival.parts and arrival.end is None:
+            if self._held:
+                self._held.append(arrival)
+            return bool(self._held)
+        if not self._held and arrival.event_id == self._last_id and await self._is_last_event(arrival):
+            return True  # sent once more; the next event decides
+        if await self._may_start_over([*self._held, arrival]):
+            self._held.append(arrival)
             return True
-        held, self._held = self._held, []
-        self._repeat()
-        self._held = held
+        self._deciding = False
         return False
 
+    async def _may_start_over(self, held: list[Arrival]) -> bool:
+        """Return whether it takes more to tell; once it is a start-over, everything is a repetition."""
+        parts = [part for one in held for part in one.parts]
+        if not parts or parts[0].kind not in TEXT_KINDS:
+            return False
+        name = parts[0].agent, parts[0].kind
+        text = "".join(part.text for part in parts if (part.agent, part.kind) == name)
+        proof = await self._shown.text(name, 0, min(self.lengths.get(name, 0), PROOF_CHARS))
+        if len(proof) < LEAST_PROOF_CHARS or not (proof.startswith(text) or text.startswith(proof)):
+            return False
+        if len(text) >= len(proof):
+            self._repeat()
+            return False
+        return held[-1].end is None
+
     async def _is_last_event(self, arrival: Arrival) -> bool:
+        if arrival.event_id is None or arrival.end is not None or not arrival.parts:
+            return False
         for part in arrival.parts:
-            have = self._lengths.get((part.agent, part.kind), 0)
-            if part.kind not in TEXT_KINDS or have < len(part.text):
+            name = part.agent, part.kind
+            end = self.lengths.get(name, 0) - self._behind[name]
+            start = end - len(part.text)
+            if part.kind not in TEXT_KINDS or start < 0 or await self._shown.text(name, start, end) != part.text:
                 return False
-            if await self._shown(part.agent, part.kind, have - len(part.text), have) != part.text:
-                return False
-        return bool(arrival.parts) and arrival.end is None
+        return True
 
-    def _repeat(self, *arrivals: Arrival) -> None:
-        self._replayed, self._behind = {}, 0
-        self._held.extend(arrivals)
+    def _repeat(self) -> None:
+        self._deciding, self._repeated = False, {}
+        self._behind.clear()
+        self.numbers.clear()
 
-    async def _place(self, arrival: Arrival) -> tuple[Part, ...]:
-        if arrival.number is not None and self._replayed is None and arrival.start is None:
-            return self._by_number(arrival)
-        out = []
+    # -- what of it is new? -------------------------------------------------------------------------------------
+
+    async def _place(self, arrival: Arrival) -> Arrival:
+        """Return *arrival* with only those parts that are new."""
+        if arrival.number is not None and arrival.parts and not self._is_next(arrival.parts[0].agent, arrival.number):
+            return arrival._replace(parts=())
+        parts = []
         start = arrival.start
         for part in arrival.parts:
+            name = part.agent, part.kind
+            at = self._begin(name)
             if start is not None and part.kind == "text":
-                fresh = await self._by_start(part, start)
-                start += len(part.text)
-            elif self._replayed is not None:
-                fresh = await self._by_replay(part)
-            elif self._behind and part.kind in TEXT_KINDS:
-                have = self._lengths.get((part.agent, part.kind), 0)
-                fresh = await self._drop(part, have - self._behind, self._behind)
-                self._behind = max(0, self._behind - len(part.text))
-            else:
-                fresh = part
+                at, start = start, start + len(part.text)
+            fresh = await self._behind_shown(part, at)
             if fresh is not None:
-                out.append(fresh)
-                self._count(fresh)
-        if arrival.number is not None and arrival.parts:
-            agent = arrival.parts[0].agent
-            self._numbers[agent] = max(arrival.number, self._numbers.get(agent, arrival.number))
-        return tuple(out)
+                parts.append(fresh)
+                self.lengths[name] = self.lengths.get(name, 0) + measure(fresh)
+            self._passed(name, at + measure(part))
+        return arrival._replace(parts=tuple(parts))
 
-    def _by_number(self, arrival: Arrival) -> tuple[Part, ...]:
-        if not arrival.parts or arrival.number is None:
-            return arrival.parts
-        agent, number = arrival.parts[0].agent, arrival.number
-        have = self._numbers.get(agent)
+    def _is_next(self, agent: str, number: int) -> bool:
+        """Return False for a frame that came before; a hole in front of it is an error."""
+        have = self.numbers.get(agent)
         if have is not None and number <= have:
-            return ()
+            return False
         if have is not None and number > have + 1:
-            raise SourceMalformed(
-                f"stream {self._stream}: frame {number} of {agent} came after frame {have}: something is missing"
-                f" between them; everything shown is saved, `%stream resume` asks for the rest",
-                retryable=True,
-            )
-        self._numbers[agent] = number
-        for part in arrival.parts:
-            self._count(part)
-        return arrival.parts
+            raise self._hole(f"frame {number} of {agent} came after frame {have}")
+        self.numbers[agent] = number
+        return True
 
-    def _count(self, part: Part) -> None:
+    def _begin(self, name: Name) -> int:
+        """Return where the next part of *name* begins if it does not say so itself."""
+        if self._repeated is not None:
+            return self._repeated.get(name, 0)
+        return self.lengths.get(name, 0) - self._behind[name]
+
+    def _passed(self, name: Name, at: int) -> None:
+        """Note that the upstream has come to *at*."""
+        if self._repeated is None:
+            self._behind[name] = max(0, self.lengths.get(name, 0) - at)
+            if not any(self._behind.values()):
+                self._behind.clear()
+        else:
+            self._repeated[name] = at
+            if all(self._repeated.get(other, 0) >= goal for other, goal in self._goal.items()):
+                self._repeated = None
+
+    async def _behind_shown(self, part: Part, at: int) -> Part | None:
+        """Return what of *part*, which begins at *at*, is not shown yet, after checking what is."""
         name = part.agent, part.kind
-        self._lengths[name] = self._lengths.get(name, 0) + (len(part.text) if part.kind in TEXT_KINDS else 1)
-
-    async def _by_start(self, part: Part, start: int) -> Part | None:
-        have = self._lengths.get((part.agent, "text"), 0)
-        if start > have:
-            raise SourceMalformed(
-                f"stream {self._stream}: the source goes on at character {start}, but only {have} have come;"
-                f" everything shown is saved, `%stream resume` asks for the rest",
-                retryable=True,
-            )
-        return part if start == have else await self._drop(part, start, have - start)
-
-    async def _by_replay(self, part: Part) -> Part | None:
-        replayed = self._replayed
-        assert replayed is not None  # noqa: S101 - for the type checker
-        name = part.agent, part.kind
-        at, goal = replayed.get(name, 0), self._goal.get(name, 0)
-        replayed[name] = at + (len(part.text) if part.kind in TEXT_KINDS else 1)
-        if at >= goal:
-            return part
-        return await self._drop(part, at, goal - at) if part.kind in TEXT_KINDS else None
-
-    async def _drop(self, part: Part, at: int, count: int) -> Part | None:
-        """Drop the first *count* code points of *part* after checking that they are those recorded from *at* on."""
-        again = part.text[:count]
-        shown = await self._shown(part.agent, part.kind, at, at + len(again))
+        overlap = self.lengths.get(name, 0) - at
+        if part.kind not in TEXT_KINDS:
+            return part if overlap <= 0 else None
+        if overlap < 0:
+            raise self._hole(f"the source goes on at character {at:,}, but only {at + overlap:,} have come")
+        again = part.text[:overlap]
+        shown = await self._shown.text(name, at, at + len(again)) if again else ""
         if shown != again:
-            same = next((i for i, (a, b) in enumerate(zip(shown, again, strict=False)) if a != b), len(shown))
-            raise self._changed(f"now says something else at character {at + same}")
-        return part._replace(text=part.text[count:]) if len(part.text) > count else None
+            same = next(i for i, (ours, theirs) in enumerate(zip(shown, again, strict=True)) if ours != theirs)
+            raise self._changed(f"now says something else at character {at + same:,}")
+        return part._replace(text=part.text[overlap:]) if len(part.text) > overlap else None
+
+    def _hole(self, what: str) -> SourceMalformed:
+        return SourceMalformed(
+            f"stream {self._stream}: {what}: something is missing between them; everything shown is saved,"
+            f" Resume asks for the rest",
+            retryable=True,
+        )
 
     def _changed(self, what: str) -> SourceMalformed:
         return SourceMalformed(

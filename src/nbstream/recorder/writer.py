@@ -1,4 +1,4 @@
-"""The recorder's pen: stores what has arrived, in order, batching by being busy, and never drops what it could not store."""
+"""The recorder's pen: stores what has arrived, in order, and never drops what it could not store."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import asyncio
 import hashlib
 from typing import TYPE_CHECKING
 
-from nbstream.errors import LogError, StoreFull
-from nbstream.recorder.batch import Batch
+from nbstream.errors import StoreFull
 from nbstream.log.readback import parts_of
+from nbstream.recorder.batch import Batch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,20 +25,21 @@ FULL_S = 1.0
 
 class Writer:
     """
-    Appends to *log* behind *progress*.
+    Appends to *log* and moves *progress* behind every record once it is stored.
 
-    While the store is full the batch is kept and tried again every second; `live.saved` is False meanwhile and the
-    upstream pauses by itself, because `add` waits for room. Any other `LogError` ends the writer: every waiting call
-    raises it.
+    While the store is full the record is kept and tried again every second; `live.saved` is False meanwhile, and
+    whoever waits for `room` waits on. Any other error ends the writer, and every call that waits raises it. *changed*
+    is called when `live` has changed.
     """
 
     def __init__(self, log: Log, progress: Progress, live: Live, clock: Clock, changed: Callable[[], None]) -> None:
-        self.error: LogError | None = None
         self._log, self._progress, self._live = log, progress, live
         self._clock, self._changed = clock, changed
         self._batch = Batch(progress)
-        self._moved = asyncio.Condition()
-        self._idle = True
+        self._arrived = asyncio.Event()
+        self._moved = asyncio.Event()
+        self._storing = False
+        self._error: Exception | None = None
         #: None when the text did not begin under this writer; `sha256` then reads the log.
         self._digest = None if progress.shown else hashlib.sha256()
 
@@ -46,80 +47,72 @@ class Writer:
         """Store what arrives until cancelled or the log refuses."""
         try:
             while True:
-                async with self._moved:
-                    await self._moved.wait_for(lambda: bool(self._batch))
-                    self._idle = False
+                await self._arrived.wait()
+                self._arrived.clear()
                 while self._batch:
+                    self._storing = True
                     record = self._batch.take(self._clock.time())
+                    await self._store(record)
                     self._hash(record)
-                    await self._store(self._progress.tail, record)
-                    await self._notify()
-                self._idle = True
-                await self._notify()
-        except LogError as exc:
-            self.error = exc
-            await self._notify()
+                    self._storing = False
+                    self._turn()
+        except Exception as exc:
+            self._error = exc
+            self._turn()
+            raise
 
-    async def add(self, parts: tuple[Part, ...], cursor: Cursor | None) -> None:
-        """Queue the parts of one event; waits while too much is waiting already."""
-        was_empty = not self._batch
-        self._batch.add(parts, cursor)
-        if was_empty and self._idle:
-            await self._notify()
-        if self._batch.full:
-            async with self._moved:
-                await self._moved.wait_for(lambda: self.error is not None or not self._batch.full)
-            self._check()
+    def add(self, parts: tuple[Part, ...], cursor: Cursor | None) -> bool:
+        """Queue the parts of one event; returns whether to wait for `room` before the next."""
+        self._arrived.set()
+        return self._batch.add(parts, cursor)
 
-    async def flush(self, *, unless_full: bool = False) -> None:
-        """Wait until everything added is stored; with *unless_full* not beyond the moment the store is full."""
-        if self._batch or not self._idle:
-            async with self._moved:
-                await self._moved.wait_for(
-                    lambda: (
-                        self.error is not None
-                        or (not self._batch and self._idle)
-                        or (unless_full and not self._live.saved)
-                    )
-                )
-        self._check()
+    async def room(self) -> None:
+        """Wait until there is room for more."""
+        await self._until(lambda: not self._batch.full)
+
+    async def flush(self) -> None:
+        """Wait until everything added is stored."""
+        await self._until(lambda: not (self._batch or self._storing))
 
     async def close(self, record: Record) -> None:
-        """Store the last record of this writer."""
+        """Store the last record of this writer, behind everything added."""
         await self.flush()
-        await self._store(self._progress.tail + 1, record)
-        self._progress.tail += 1
+        await self._store(record)
 
     async def sha256(self) -> str:
-        """Return the hash of all recorded text (hex, over UTF-8)."""
+        """Return the hash of all text (hex, over UTF-8)."""
         await self.flush()
         if self._digest is None:
             self._digest = await asyncio.to_thread(self._hash_log)
         return self._digest.hexdigest()
 
-    async def _store(self, offset: int, record: Record) -> None:
+    async def _store(self, record: Record) -> None:
         while True:
             try:
-                await asyncio.wrap_future(self._log.submit(offset, record))
+                await asyncio.wrap_future(self._log.submit(self._progress.tail + 1, record))
             except StoreFull as exc:
-                if self._live.saved:
-                    self._live.saved, self._live.note = False, f"not saved: {exc}"
-                    await self._notify()
-                    self._changed()
+                self._saved(saved=False, note=f"not saved: {exc}")
                 await self._clock.sleep(FULL_S)
             else:
-                if not self._live.saved:
-                    self._live.saved, self._live.note = True, None
-                    self._changed()
+                self._progress.add(record)
+                self._saved(saved=True, note=None)
                 return
 
-    async def _notify(self) -> None:
-        async with self._moved:
-            self._moved.notify_all()
+    def _saved(self, *, saved: bool, note: str | None) -> None:
+        if self._live.saved is not saved:
+            self._live.saved, self._live.note = saved, note
+            self._changed()
 
-    def _check(self) -> None:
-        if self.error is not None:
-            raise self.error
+    async def _until(self, done: Callable[[], bool]) -> None:
+        while not done():
+            if self._error is not None:
+                raise self._error
+            await self._moved.wait()
+
+    def _turn(self) -> None:
+        """Wake whoever waits, once."""
+        self._moved.set()
+        self._moved.clear()
 
     def _hash(self, record: Delta) -> None:
         if self._digest is not None:

@@ -33,7 +33,7 @@ class Traits:
 
 
 class End(NamedTuple):
-    """The source's own end mark, with `length` (code points) and `sha256` (hex, over UTF-8) of the whole text if it says."""
+    """The source's own end mark; `length` (code points) and `sha256` (hex, over UTF-8) of the whole text if it says."""
 
     finish: Finish = "stop"
     raw_finish: str | None = None
@@ -123,7 +123,7 @@ class Source(Protocol):
     @property
     def replayable(self) -> bool:
         """
-        May a cut call be sent again from the start, and verified against what is shown?
+        Whether a cut call may be sent again from the start, and verified against what is shown.
 
         True where that costs nothing and gives the same text: a GET.
         """

@@ -19,7 +19,7 @@ import httpx
 
 from nbstream.errors import SourceLost, SourceMalformed, SourceRefused
 from nbstream.sources.call import DEMO, with_offset
-from nbstream.sources.closing import to_the_end
+from nbstream.sources.closing import cancelled_once, to_the_end
 from nbstream.sources.refusal import plain_text, refused_by_status
 
 if TYPE_CHECKING:
@@ -57,35 +57,30 @@ async def answer(call: Call, *, event_id: str = "", offset: int | None = None) -
     client = httpx.AsyncClient(
         verify=_ssl_context(), timeout=TIMEOUTS, limits=LIMITS, trust_env=not _is_loopback(httpx.URL(url).host)
     )
-    response: httpx.Response | None = None
     try:
         with _our_errors(call):
-            response = await _send(client, call, url, event_id)
-            if response.status_code == 204:
-                raise _no_content(call, resumed=bool(event_id) or offset is not None)
-            if not 200 <= response.status_code < 300 or not _is_event_stream(response):
-                raise await _refusal(call, response)
-            yield response
+            yield await cancelled_once(_open(client, call, url, event_id, resumed=bool(event_id) or offset is not None))
     finally:
-        await to_the_end(_close(client, response))
+        await to_the_end(client.aclose())
+
+
+async def _open(client: httpx.AsyncClient, call: Call, url: str, event_id: str, *, resumed: bool) -> httpx.Response:
+    response = await _send(client, call, url, event_id)
+    if response.status_code == 204:
+        raise _no_content(call, resumed=resumed)
+    if not 200 <= response.status_code < 300 or not _is_event_stream(response):
+        raise await _refusal(call, response)
+    return response
 
 
 async def _send(client: httpx.AsyncClient, call: Call, url: str, event_id: str) -> httpx.Response:
     """Follow redirects by hand: httpx would keep `x-api-key` and its like on another origin."""
-    ours = {
-        "Accept": "text/event-stream",
-        "Accept-Encoding": "identity",  # a compressor holds small events back
-        "Cache-Control": "no-store",
-    }
     theirs = dict(call.headers)
     about_body = {name: value for name, value in theirs.items() if name.lower() == "content-type"}
     method, body = call.method, call.body
     target = httpx.URL(url)
     for _ in range(MAX_REDIRECTS + 1):
-        headers = httpx.Headers(ours)
-        headers.update(httpx.Headers(theirs))
-        if event_id:
-            headers[b"Last-Event-ID"] = event_id.encode()  # type: ignore[index, assignment] # not always ASCII
+        headers = _headers(theirs, event_id)
         response = await client.send(client.build_request(method, target, content=body, headers=headers), stream=True)
         if response.status_code not in {301, 302, 303, 307, 308}:
             return response
@@ -100,6 +95,19 @@ async def _send(client: httpx.AsyncClient, call: Call, url: str, event_id: str) 
         elif here.userinfo and not target.userinfo:
             target = target.copy_with(userinfo=here.userinfo)
     raise SourceRefused(f"{call} was redirected more than {MAX_REDIRECTS} times; check the address")
+
+
+def _headers(theirs: dict[str, str], event_id: str) -> httpx.Headers:
+    headers = httpx.Headers({
+        "Accept": "text/event-stream",
+        "Accept-Encoding": "identity",  # a compressor holds small events back
+        "Cache-Control": "no-store",
+    })  # fmt: skip
+    headers.update(theirs)
+    if not event_id:
+        return headers
+    raw = [(name, value) for name, value in headers.raw if name.lower() != b"last-event-id"]
+    return httpx.Headers([*raw, (b"Last-Event-ID", event_id.encode())])  # as bytes: not always ASCII
 
 
 def _location(call: Call, here: httpx.URL, response: httpx.Response) -> httpx.URL:
@@ -170,14 +178,6 @@ def _ssl_context() -> ssl.SSLContext:
         if _context is None:
             _context = httpx.create_ssl_context()
         return _context
-
-
-async def _close(client: httpx.AsyncClient, response: httpx.Response | None) -> None:
-    try:
-        if response is not None:
-            await response.aclose()
-    finally:
-        await client.aclose()
 
 
 def _is_event_stream(response: httpx.Response) -> bool:

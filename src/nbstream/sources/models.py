@@ -84,6 +84,6 @@ def _messages(prompt: Prompt, system: str | None) -> list[Mapping[str, Any]]:
         messages: list[Mapping[str, Any]] = [{"role": "user", "content": prompt}]
     else:
         messages = list(prompt)
-        if not messages or not all(isinstance(one, Mapping) and "role" in one for one in messages):
+        if not messages or not all("role" in one for one in messages):
             raise ValueError("messages must be a list of objects with role and content, and not empty")
     return [{"role": "system", "content": system}, *messages] if system else messages

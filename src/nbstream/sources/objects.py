@@ -15,7 +15,7 @@ import time
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from nbstream.errors import SourceRefused
+from nbstream.errors import SourceError, SourceRefused
 from nbstream.records import TEXT_KINDS
 from nbstream.sources.contract import Arrival, Traits
 from nbstream.sources.items import ItemReader, error_of
@@ -41,7 +41,7 @@ def from_object(obj: Streamable) -> ObjectSource:
 
     *obj* is an iterable or async iterable (a generator, an SDK's stream), an awaitable of one, or a factory: a function
     that makes one, called when the stream starts. A factory with one parameter gets the cursor `{"items": n, "chars":
-    m}` of what has already arrived, None at first, and can so go on behind it; only factories can be resumed.
+    m}` of what has already arrived, None at first, and can so go on behind it: only such a factory can be resumed.
 
     Items are str, `Part`, chat-completion chunks (dicts or the SDK's objects) or native frames as dicts; others are
     recorded by their type's name. The iterator's end is the end mark; where chunks come, a finish_reason is needed too.
@@ -63,6 +63,7 @@ class ObjectSource:
     def __init__(self, obj: Any, *, factory: Callable[..., Any] | None = None) -> None:
         self._obj, self._factory = obj, factory
         self._connected = False
+        self._error: SourceError | None = None
         self._takes_cursor = factory is not None and _takes_argument(factory)
         self._loop: asyncio.AbstractEventLoop | None = None
         self.note: str | None = None
@@ -98,8 +99,18 @@ class ObjectSource:
     async def connect(self, cursor: Cursor | None, pulse: Pulse) -> AsyncGenerator[Arrival, None]:
         """Iterate, and yield what arrives; see `Source.connect`."""
         if self._factory is None and self._connected:
-            raise SourceRefused("this object was used up by its first run: make it anew, or give a factory to resume")
+            before = f"{self._error}; " if self._error else ""
+            raise SourceRefused(f"{before}an object is used up by its first run: make it anew, or give a factory")
         self._connected = True
+        try:
+            async with aclosing(self._arrivals(cursor, pulse)) as arrivals:
+                async for arrival in arrivals:
+                    yield arrival
+        except SourceError as exc:
+            self._error = exc
+            raise
+
+    async def _arrivals(self, cursor: Cursor | None, pulse: Pulse) -> AsyncGenerator[Arrival, None]:
         obj = self._obj if self._factory is None else await self._make(cursor)
         yield Arrival()
         reader = ItemReader()

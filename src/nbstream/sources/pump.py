@@ -191,7 +191,7 @@ def _shut_socket(thing: Any) -> None:
     Closing would not wake it, and `SSLSocket.shutdown` would take the reader's TLS state away under it.
     """
     extensions = getattr(getattr(thing, "response", None), "extensions", None)
-    stream = extensions.get("network_stream") if isinstance(extensions, dict) else None
+    stream: Any = extensions.get("network_stream") if isinstance(extensions, dict) else None
     found = stream.get_extra_info("socket") if hasattr(stream, "get_extra_info") else None
     if isinstance(found, socket.socket):
         with contextlib.suppress(OSError):  # already closed

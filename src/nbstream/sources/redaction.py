@@ -13,7 +13,7 @@ HIDDEN = "***"
 
 # By its end: `access_token` is a secret, `max_tokens` and `keywords` are not.
 _SECRET_NAME = re.compile(
-    r"(key|token|secret|passw(or)?d|pwd|auth(orization)?|cookie|signature|sig|credentials?)$", re.I
+    r"(key|token|secret|passw(or)?d|pwd|auth(orization)?|cookie|signature|sig|credentials?)$", re.IGNORECASE
 )
 #: Headers whose values are words that an error text may well contain.
 _PLAIN_HEADERS = frozenset({"accept", "accept-language", "cache-control", "content-type", "user-agent"})
@@ -22,7 +22,7 @@ _KEY_SHAPE = re.compile(r"(?i:\b(bearer|basic)\s+)[\w.~+/=-]{8,}|\b(?:sk|pk|rk|g
 
 
 def is_secret_name(name: str) -> bool:
-    """Is *name* (of a header or a query parameter) one whose value is probably a key?"""
+    """Whether the header or query parameter *name* probably holds a key."""
     return bool(_SECRET_NAME.search(name))
 
 
@@ -63,6 +63,7 @@ class Redactor:
         self._secrets = sorted({secret for secret in secrets if len(secret) >= 4}, key=len, reverse=True)
 
     def __call__(self, text: str) -> str:
+        """Return *text* without them."""
         for secret in self._secrets:
             text = text.replace(secret, HIDDEN)
         return _KEY_SHAPE.sub(lambda match: f"{match[1]} {HIDDEN}" if match[1] else HIDDEN, text)

@@ -46,7 +46,7 @@ class ErrorObject(NamedTuple):
 
 
 def is_retryable(status: int) -> bool:
-    """May a request that got this *status* be sent again?"""
+    """Whether a request that got this *status* may be sent again."""
     return status in _RETRYABLE or status >= 500
 
 

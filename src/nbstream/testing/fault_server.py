@@ -18,17 +18,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from types import TracebackType
 
+    from typing_extensions import Self
+
 MAX_REQUEST_BYTES = 16 * 1024 * 1024
 #: SO_LINGER on, 0 s: closing sends RST and drops what was not read.
 RESET = struct.pack("ii", 1, 0)
 
 
 class FaultServer:
-    """
+    r"""
     Answers request after request by script; a context manager, with its own thread, for sync and async tests.
 
         with FaultServer() as server:
-            server.script([Answer.sse("data: one\\n\\n", end="reset"), Answer(status=503)])
+            server.script([Answer.sse("data: one\n\n", end="reset"), Answer(status=503)])
             ...
             assert [request.method for request in server.requests] == ["GET", "GET"]
             server.wait_closed(1.0)
@@ -51,7 +53,7 @@ class FaultServer:
         self._thread = threading.Thread(target=self._loop.run_forever, name="fault-server", daemon=True)
         self.port = 0
 
-    def __enter__(self) -> FaultServer:
+    def __enter__(self) -> Self:
         self._thread.start()
         asyncio.run_coroutine_threadsafe(self._start(), self._loop).result(PATIENCE_S)
         return self
@@ -78,7 +80,7 @@ class FaultServer:
             return len(self._connections)
 
     def script(self, replies: Iterable[Reply], *, otherwise: Reply | None = None) -> None:
-        """Answer the next requests with *replies*, one each (a function gets the request), later ones with *otherwise*."""
+        """Answer the next requests with *replies*, one each (a function gets the request), others with *otherwise*."""
         with self._changed:
             self._replies = list(replies)
             if otherwise is not None:
@@ -182,7 +184,7 @@ class _Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         self._written.set()
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         if self.task is not None:
             self.task.cancel()
             self._limit.cancel()
@@ -255,7 +257,7 @@ class _Connection(asyncio.Protocol):
     async def _delivered(self) -> None:
         """Wait until the client's kernel has everything: a reset throws away what is still on its way."""
         sock = self.transport.get_extra_info("socket")
-        while struct.unpack("i", fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, b"\0\0\0\0"))[0]:
+        while struct.unpack("i", fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, b"\0\0\0\0"))[0]:  # noqa: ASYNC110
             await asyncio.sleep(0.001)  # nothing tells when
 
     def _reset(self) -> None:

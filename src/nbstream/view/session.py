@@ -202,7 +202,8 @@ class PageSession:
 
     def _say(self, message: dict[str, Any], state: dict[str, Any], *, always: bool) -> None:
         """Send a page with what changed of the state; a page without parts and news is not sent."""
-        news = state if message["after"] == -1 else {k: v for k, v in state.items() if self._said.get(k) != v}
+        # An answer says everything: whoever asks may have missed a change. A live page says what is new.
+        news = state if "tail" in message else {k: v for k, v in state.items() if self._said.get(k) != v}
         if not always and not news.keys() - {"offset"}:
             return
         self._said = state

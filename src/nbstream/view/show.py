@@ -43,17 +43,10 @@ def _on_page(stream: Stream, runtime: Runtime, buttons: Buttons) -> None:
     from IPython import get_ipython
     from IPython.display import display
 
-    from nbstream.view.publish import KernelDisplay
-    from nbstream.view.static_output import SavedOutput
     from nbstream.view.widget import StreamWidget, listen
 
     listen(get_ipython().kernel)  # type: ignore[no-untyped-call]
-    saved = SavedOutput(KernelDisplay())
-    follower = _Follower(saved, runtime)
-    widget = StreamWidget(stream, runtime, buttons, follower.follow)
-    display(widget)  # type: ignore[no-untyped-call]
-    saved.publish(stream)
-    follower.follow(stream)
+    display(StreamWidget(stream, runtime, buttons))  # type: ignore[no-untyped-call]
 
 
 class _Follower:

@@ -24,6 +24,7 @@ _STATIC = Path(__file__).parent / "static"
 #: (ipykernel 6.31 and 7.4).
 CONTROL_MESSAGE = "nbstream_request"
 
+
 class StreamWidget(anywidget.AnyWidget):
     """Shows one stream in a page."""
 

@@ -1,0 +1,131 @@
+"""The command line `nbstream`: the walkthroughs, and the saved streams from a terminal."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import sys
+import warnings
+from typing import TYPE_CHECKING
+
+import nbstream
+from nbstream.errors import StreamError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """
+    Run one command and return its exit code.
+
+    0: done. 1: it could not be done, one line on stderr says why. 2: the command was not understood.
+    """
+    args = _parser().parse_args(argv)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A terminal that cannot show a character shows a question mark; it does not end the answer.
+        sys.stdout.reconfigure(errors="replace")
+    warnings.formatwarning = lambda message, *_, **__: f"nbstream: {message}\n"
+    run: Callable[[argparse.Namespace], int] = args.run
+    try:
+        code = run(args)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # `nbstream list | head`: the reader has what it wanted. Python would complain once more when it exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    except (StreamError, ValueError) as exc:
+        print(f"nbstream: {exc}", file=sys.stderr)
+        return 1
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="nbstream",
+        description="Stream LLM output into live Jupyter cells; every piece is saved before it is shown.",
+        epilog="Streams are kept for 30 days after they were last written or shown. Start here: nbstream demo",
+    )
+    parser.add_argument("--version", action="version", version=f"nbstream {nbstream.__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    def command(name: str, run: Callable[[argparse.Namespace], int], what: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=what, description=f"{what[0].upper()}{what[1:]}.")
+        sub.set_defaults(run=run)
+        return sub
+
+    demo = command("demo", _demo, "open JupyterLab on the walkthroughs: demo model, no key, no network")
+    demo.add_argument("--check", action="store_true", help="run the quickstart without a page and print its answer")
+    demo.add_argument("--no-browser", action="store_true", help="only print the address")
+    demo.add_argument("--port", type=_port, help="port of JupyterLab (default: the first free one from 8888 on)")
+
+    command("list", _list, "list the saved streams, newest first")
+    show = command("show", _show, "print what is saved of a stream, and how it stands")
+    show.add_argument("stream", metavar="ID", help="id of the stream, or its beginning")
+    show.add_argument("--follow", "-f", action="store_true", help="go on as it grows, until it is at rest")
+    stop = command("stop", _stop, "stop a stream, whichever process records it; it never resumes by itself")
+    stop.add_argument("stream", metavar="ID|all", help="id of the stream, or its beginning; all: every live one")
+    clean = command("clean", _clean, "delete old streams; live ones stay")
+    clean.add_argument(
+        "--older-than", type=_days, default=30.0, metavar="DAYS", help="days since last written or shown (default 30d)"
+    )
+    command("doctor", _doctor, "check versions and the store; exit code 1 if something needs you")
+    return parser
+
+
+def _demo(args: argparse.Namespace) -> int:
+    from nbstream.cli import demo
+
+    return demo.check() if args.check else demo.lab(port=args.port, browser=not args.no_browser)
+
+
+def _list(_: argparse.Namespace) -> int:
+    from nbstream.cli import streams
+
+    return streams.show_all()
+
+
+def _show(args: argparse.Namespace) -> int:
+    from nbstream.cli import streams
+
+    return streams.show(args.stream, follow=args.follow)
+
+
+def _stop(args: argparse.Namespace) -> int:
+    from nbstream.cli import streams
+
+    return streams.stop(args.stream)
+
+
+def _clean(args: argparse.Namespace) -> int:
+    from nbstream.cli import streams
+
+    return streams.clean(args.older_than)
+
+
+def _doctor(_: argparse.Namespace) -> int:
+    from nbstream import doctor
+
+    checks = doctor.examine()
+    for check in checks:
+        print(check)
+    return 0 if all(check.ok for check in checks) else 1
+
+
+def _days(text: str) -> float:
+    try:
+        days = float(text.removesuffix("d"))
+    except ValueError:
+        days = -1.0
+    if not 0 <= days < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text}: write a number of days, like 30d")
+    return days
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 0 < int(text) < 1 << 16):
+        raise argparse.ArgumentTypeError(f"{text}: a port is a number from 1 to 65535")
+    return int(text)

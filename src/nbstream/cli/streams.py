@@ -1,0 +1,69 @@
+"""`nbstream list | show | stop | clean`: saved streams from a terminal. Nothing here makes a call."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import TYPE_CHECKING
+
+from nbstream import api, words
+from nbstream.view.terminal import TerminalView, strip
+
+if TYPE_CHECKING:
+    from nbstream.stream import Stream
+
+#: Whoever records a stream looks for a stop every 250 ms; who does not answer in this time does not answer.
+STOP_S = 5.0
+
+
+def show_all() -> int:
+    """Print one line a stream: id, state, last written or shown, question."""
+    found = api.streams()
+    if not found:
+        print("no streams are saved", file=sys.stderr)
+    for stream in found:
+        print(_line(stream))
+    return 0
+
+
+def show(name: str, *, follow: bool) -> int:
+    """Print what is saved of a stream and how it stands. Ctrl-C ends the watching, never the stream."""
+    stream = api.find(name)
+    stream.store.touch(stream.id)
+    if follow or not stream.state.live:
+        asyncio.run(TerminalView(dim=sys.stdout.isatty()).run(stream, _write))
+    else:
+        _write(f"{strip(stream.text)}\n[{strip(words.line(stream.facts()))}; --follow to watch it]\n")
+    return 0
+
+
+def stop(name: str) -> int:
+    """Stop one stream, or every live one, and say how each stands."""
+    chosen = [one for one in api.streams() if one.state.live] if name == "all" else [api.find(name)]
+    if not chosen:
+        print("nothing is live")
+    for stream in chosen:
+        stream.stop()
+    for stream in chosen:
+        stream.wait(STOP_S)
+        print(_line(stream))
+    return 0 if all(stream.settled for stream in chosen) else 1
+
+
+def clean(days: float) -> int:
+    """Delete what nobody has shown or written for *days*."""
+    gone = api.clean(days)
+    print(f"deleted {len(gone)} stream{'' if len(gone) == 1 else 's'} older than {days:g} days")
+    return 0
+
+
+def _line(stream: Stream) -> str:
+    # Not the state line: it counts characters, so it would read every stream from its beginning.
+    title = " ".join(strip(stream.title).split())
+    moment = words.moment(stream.store.status(stream.id).touched)
+    return f"{stream.id:26}  {stream.state:11}  {moment}  {title}".rstrip()
+
+
+def _write(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()

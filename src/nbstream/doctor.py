@@ -1,0 +1,111 @@
+"""Is everything there that nbstream needs? One line a thing, and what to do where something is wrong."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import sys
+import tempfile
+import warnings
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+import nbstream
+from nbstream.errors import StreamError
+
+#: Bytes written to see that the store can be written: one transaction is about as long.
+PROBE = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at; `advice` is empty when all is well."""
+
+    name: str
+    found: str
+    advice: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Is there nothing to do?"""
+        return not self.advice
+
+    def __str__(self) -> str:
+        return f"{'ok' if self.ok else 'problem':8} {self.name:14} {self.found}{f': {self.advice}' * bool(self.advice)}"
+
+
+def examine() -> list[Check]:
+    """Look at the versions of what nbstream runs on, and at the store."""
+    return [
+        Check("nbstream", nbstream.__version__),
+        Check("python", f"{platform.python_version()} ({sys.executable})"),
+        _ipykernel(),
+        *(_package(name) for name in ("ipywidgets", "anywidget", "httpx", "httpx-sse", "diskcache")),
+        _jupyterlab(),
+        *_store(),
+    ]
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _package(name: str) -> Check:
+    version = _version(name)
+    return Check(name, version) if version else Check(name, "not installed", f"pip install {name}")
+
+
+def _ipykernel() -> Check:
+    check = _package("ipykernel")
+    numbers = check.found.split(".")
+    # 7.0 raises LookupError when a thread sends a widget message, and all our messages come from a thread.
+    if check.ok and (numbers[:2] == ["7", "0"] or int(numbers[0]) < 6):
+        return Check(check.name, check.found, 'does not work with nbstream; pip install --upgrade "ipykernel!=7.0.*"')
+    return check
+
+
+def _jupyterlab() -> Check:
+    version = _version("jupyterlab")
+    if version is None:
+        # It may well live in another environment than the kernel.
+        return Check("jupyterlab", 'not here (for `nbstream demo`: pip install "nbstream[lab]")')
+    if _version("jupyterlab-widgets") is None:
+        return Check("jupyterlab", version, "cannot show widgets; pip install jupyterlab-widgets")
+    return Check("jupyterlab", version)
+
+
+def _store() -> list[Check]:
+    from nbstream.log.disk import DiskStore
+    from nbstream.log.stores import open_store
+    from nbstream.options import options
+
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        try:
+            store = open_store(options().store or None)
+        except (StreamError, ValueError) as exc:
+            return [Check("store", "cannot be used", str(exc))]
+    if not isinstance(store, DiskStore):
+        return [Check("store", "in memory: streams end with their process")]
+    found = store.list()
+    live = sum(status.live for status in found)
+    advice = "; ".join(str(one.message) for one in warned)
+    return [_directory(store.directory, advice), Check("streams", f"{len(found)} saved, {live} live")]
+
+
+def _directory(directory: Path, advice: str) -> Check:
+    from nbstream.log.home import _mounts, filesystem
+
+    free = shutil.disk_usage(directory).free
+    kind = filesystem(directory, _mounts()) or "unknown file system"
+    found = f"{directory} ({kind}, {free / 1e9:,.1f} GB free)"
+    try:
+        # A read-only or full disk can still be read, so the store opens; writing tells.
+        with tempfile.TemporaryFile(dir=directory) as probe:
+            probe.write(bytes(PROBE))
+    except OSError as exc:
+        return Check("store", found, f"cannot be written ({exc.strerror}); make room, or set NBSTREAM_HOME")
+    return Check("store", found, advice)

@@ -1,0 +1,68 @@
+"""
+Whole characters: a source that thinks in UTF-16 may cut a character in two, and each half comes in a delta of its own.
+
+A half is kept until the other one comes. An event that leaves a half open names no place to resume at: behind it, the
+half would be lost.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from nbstream.records import TEXT_KINDS, Part, whole_characters
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from nbstream.recorder.progress import Name
+    from nbstream.sources.contract import Arrival
+
+#: What stands for a half whose other half never comes.
+REPLACEMENT = "\ufffd"
+
+
+class Characters:
+    """Turns the arrivals of one connection into arrivals of whole characters."""
+
+    def __init__(self) -> None:
+        #: The open half of each agent and kind, and where its character begins if the frame said so.
+        self._halves: dict[Name, tuple[str, int | None]] = {}
+
+    def are_whole(self, arrival: Arrival) -> bool:
+        """Whether there is nothing to do."""
+        if self._halves:
+            return False
+        for part in arrival.parts:
+            if part.fields is not None or whole_characters(part.text) is not part.text:
+                return False
+        return True
+
+    def whole(self, arrival: Arrival) -> Arrival:
+        """Return *arrival* with the halves before it joined on, and its own open ones kept back."""
+        start = arrival.start
+        parts = []
+        for part in arrival.parts:
+            fields, text = part.fields, part.text
+            if fields is not None:
+                fields = _clean(fields)
+            if part.kind in TEXT_KINDS:
+                name = part.agent, part.kind
+                half, began = self._halves.pop(name, ("", None))
+                if half and start is not None:
+                    start = began
+                text = half + text
+                if "\ud800" <= text[-1:] <= "\udbff":
+                    self._halves[name] = text[-1], None if start is None else start + len(text) - 1
+                    text = text[:-1]
+            parts.append(part._replace(text=whole_characters(text), fields=fields))
+        if arrival.end is not None:
+            parts += [Part(kind, REPLACEMENT, agent) for agent, kind in self._halves]
+            self._halves.clear()
+        return arrival._replace(parts=tuple(parts), start=start, cursor=None if self._halves else arrival.cursor)
+
+
+def _clean(fields: Mapping[str, Any]) -> Mapping[str, Any]:
+    text = json.dumps(fields, ensure_ascii=False)
+    clean = whole_characters(text)
+    return fields if clean is text else json.loads(clean)

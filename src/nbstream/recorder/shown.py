@@ -1,0 +1,35 @@
+"""What is shown already, read back piece by piece to compare it with what the upstream says again."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from nbstream.log.readback import text_range
+
+if TYPE_CHECKING:
+    from nbstream.log.contract import Log
+    from nbstream.recorder.progress import Name
+    from nbstream.recorder.writer import Writer
+
+#: Read ahead: a repetition is compared token by token, the log is read in blocks.
+BLOCK_CHARS = 64 * 1024
+
+
+class Shown:
+    """The text of *log*, and of what *writer* is still storing. Recorded text never changes, so a block stays true."""
+
+    def __init__(self, log: Log, writer: Writer) -> None:
+        self._log, self._writer = log, writer
+        #: agent and kind -> where the block begins, and its text.
+        self._blocks: dict[Name, tuple[int, str]] = {}
+
+    async def text(self, name: Name, start: int, end: int) -> str:
+        """Return the text of *name* from code point *start* to *end*, as far as there is any."""
+        begins, block = self._blocks.get(name, (0, ""))
+        if not begins <= start <= end <= begins + len(block):
+            await self._writer.flush()
+            begins = start
+            block = await asyncio.to_thread(text_range, self._log, *name, start, max(end, start + BLOCK_CHARS))
+            self._blocks[name] = begins, block
+        return block[start - begins : end - begins]

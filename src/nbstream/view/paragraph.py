@@ -1,0 +1,169 @@
+r"""
+Paragraphs of a model's Markdown made inert: tags, images and links outside code; spans of code; formulas.
+
+Code spans and formulas are recognised so that they keep their meaning; that nothing in the result is active does not
+depend on it (see `view.harmless`).
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+
+#: Links that a reader may follow. A target without a scheme stays too; `&` and `\` could spell a hidden one.
+_SAFE = r"(?:(?:https?|mailto|ftp|tel):|[A-Za-z0-9+.\-]*(?![:&\\<A-Za-z0-9+.\-]))"
+_SAFE_TARGET = re.compile(_SAFE, re.IGNORECASE)
+_TAG = r"<+(?=[A-Za-z/!?])"
+#: Anything in code that would be active if a renderer took the code for text.
+ACTIVE = re.compile(rf"<[A-Za-z/!?]|!\[|\][(:][\s>]*(?!{_SAFE})", re.IGNORECASE)
+#: Text that needs a closer look.
+SPECIAL = re.compile(rf"{_TAG}|!\[|\][(:]|\$\$|```|~~~|\\begin\{{|\\\\\[")
+
+_BREAK = re.compile(r"(\n(?:[ \t]*\n)+)")
+_TOKEN = re.compile(
+    r"(?P<badge>\[!\[(?P<alt>[^\]\[<`\\$&!\n]+)\]\([^()\n]*\)(?=\]\())"
+    r"|(?P<auto><(?P<address>(?:https?://|mailto:)[^\s<>\"'`\\]+|[\w.+-]+@[\w.-]+)>)"
+    rf"|(?P<tag>{_TAG})"
+    r"|(?P<image>!+\[)"
+    r"|(?P<link>\][(:])"
+    r"|(?P<ticks>`+)"
+    r"|(?P<tildes>~{3,})"
+    r"|(?P<begin>\\begin\{(?P<env>[a-z]*\*?)\})"
+    r"|(?P<bracket>\\\\\[)"
+    r"|(?P<escape>\\[!-/:-\\^-`{-~])"
+    r"|(?P<dollars>\$+)",
+)
+_GAP = re.compile(r"[\s>]*")
+_ANGLED = re.compile(r"<([^<>\n\t]*)>")
+_IMAGE_REST = re.compile(r"[^\[\]\n]*\][(\[]")
+#: A closing `$` as Pandoc, JupyterLab and GitHub see it: behind no space, before no digit.
+_MATH_CLOSE = re.compile(r"(?<![\s\\$])\$(?![\d$])")
+_DISPLAY = re.compile(r"(?<!\\)\$\$")
+_IN_MATH = re.compile(r"<(?=[A-Za-z/!?<])|!(?=\[)|\](?=[(:])")
+_MATH_INERT = {"<": r"\lt ", "!": "! ", "]": "] "}
+
+
+#: What Markdown or a link finder could see in text between tags.
+_PUNCTUATION = re.compile(r"[&<>*_`\[\]\\$!|~:@#{}\"]|(?<=www)\.")
+
+
+def paragraphs(text: str) -> str:
+    """Return *text* (no fences in it) with nothing active."""
+    return "".join(_Paragraph(piece).inert() if SPECIAL.search(piece) else piece for piece in _BREAK.split(text))
+
+
+def in_code(text: str) -> str:
+    """Return *text* for the inside of an HTML `<code>` element amid Markdown."""
+    return _PUNCTUATION.sub(entity, text)
+
+
+def entity(found: re.Match[str]) -> str:
+    """Return the HTML entity of a matched character."""
+    return {"<": "&lt;", ">": "&gt;", "&": "&amp;"}.get(found[0]) or f"&#{ord(found[0])};"
+
+
+class _Paragraph:
+    """Text without a blank line: code spans and math end in it."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._runs: dict[int, list[int]] = {}
+        for run in re.finditer("`+", text):
+            self._runs.setdefault(len(run[0]), []).append(run.start())
+        self._closers = [found.start() for found in _MATH_CLOSE.finditer(text)]
+        self._displays = [found.start() for found in _DISPLAY.finditer(text)]
+        self._last: dict[str, int] = {}
+
+    def inert(self) -> str:
+        """Return the paragraph with nothing active in it."""
+        out: list[str] = []
+        at = 0
+        while found := _TOKEN.search(self._text, at):
+            out.append(self._text[at : found.start()])
+            # Each token's group is named after the method that writes it.
+            piece, at = getattr(self, found.lastgroup or "")(found)
+            out.append(piece)
+        out.append(self._text[at:])
+        return "".join(out)
+
+    def badge(self, found: re.Match[str]) -> tuple[str, int]:
+        """Take a picture that is a link for the link alone."""
+        return f"[{found['alt']}", found.end()
+
+    def auto(self, found: re.Match[str]) -> tuple[str, int]:
+        return found["address"], found.end()
+
+    def tag(self, found: re.Match[str]) -> tuple[str, int]:
+        return "&lt;" * len(found[0]), found.end()
+
+    def image(self, found: re.Match[str]) -> tuple[str, int]:
+        bangs, at = len(found[0]) - 1, found.end()
+        if not _IMAGE_REST.match(self._text, at):
+            return "&#33;" * bangs + "[", at
+        # An image without a name would be a link that nobody sees.
+        return "&#33;" * (bangs - 1) + ("[image" if self._text.startswith("]", at) else "["), at
+
+    def link(self, found: re.Match[str]) -> tuple[str, int]:
+        gap = _GAP.match(self._text, found.end())
+        target = gap.end() if gap else found.end()
+        angled = _ANGLED.match(self._text, target)
+        if angled and _SAFE_TARGET.match(angled[1]):
+            address = angled[1].replace(" ", "%20").replace("(", "%28").replace(")", "%29")
+            return self._text[found.start() : target] + address, angled.end()
+        if not _SAFE_TARGET.match(self._text, target):
+            return f"]&#{ord(found[0][1])};", found.end()
+        return found[0], found.end()
+
+    def ticks(self, found: re.Match[str]) -> tuple[str, int]:
+        starts = self._runs.get(len(found[0]), [])
+        after = bisect_right(starts, found.start())
+        if after == len(starts):
+            return self.tildes(found) if len(found[0]) > 2 else (found[0], found.end())
+        inside, end = self._text[found.end() : starts[after]], starts[after] + len(found[0])
+        active = ACTIVE.search(inside)
+        if not active and len(found[0]) < 3:
+            return self._text[found.start() : end], end
+        # On one line: three marks at the beginning of a line could open a fence.
+        inside = re.sub(r"[ \t]*\n[ \t>]*", " ", inside)
+        if not active:
+            return found[0] + inside + found[0], end
+        if inside.startswith(" ") and inside.endswith(" ") and inside.strip():
+            inside = inside[1:-1]
+        return f"<code>{in_code(inside)}</code>", end
+
+    def tildes(self, found: re.Match[str]) -> tuple[str, int]:
+        """Keep what is no fence for us from being one behind some mark that we do not know."""
+        return f"&#{ord(found[0][0])};" * len(found[0]), found.end()
+
+    def begin(self, found: re.Match[str]) -> tuple[str, int]:
+        return self._environment(found, f"\\end{{{found['env']}}}")
+
+    def bracket(self, found: re.Match[str]) -> tuple[str, int]:
+        return self._environment(found, "\\\\]")
+
+    def _environment(self, found: re.Match[str], mark: str) -> tuple[str, int]:
+        if mark not in self._last:
+            self._last[mark] = self._text.rfind(mark)
+        if self._last[mark] < found.end():
+            # Open, it would reach across what follows, in nbconvert even across fences.
+            return "&#92;" + found[0].lstrip("\\"), found.end()
+        end = self._text.find(mark, found.end()) + len(mark)
+        return self._math(found.start(), end), end
+
+    def escape(self, found: re.Match[str]) -> tuple[str, int]:
+        return ("&lt;" if found[0] == "\\<" else found[0]), found.end()
+
+    def dollars(self, found: re.Match[str]) -> tuple[str, int]:
+        several = len(found[0]) > 1
+        ends = self._displays if several else self._closers
+        after = bisect_right(ends, found.end() - (0 if several else 1))
+        opens = several or self._text[found.end() : found.end() + 1].strip() != ""
+        if opens and after < len(ends):
+            end = ends[after] + (2 if several else 1)
+            return self._math(found.start(), end), end
+        # Open, `$$` would reach across what follows, like an environment.
+        return ("&#36;" * len(found[0]) if several else "$"), found.end()
+
+    def _math(self, start: int, end: int) -> str:
+        """Return a formula: what looks active in it is written in a way that means the same in TeX."""
+        return _IN_MATH.sub(lambda found: _MATH_INERT[found[0]], self._text[start:end])

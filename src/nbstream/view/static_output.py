@@ -1,0 +1,143 @@
+"""
+The saved form: the answer as Markdown in the notebook file, readable on GitHub, in nbconvert, without a kernel.
+
+It stands beside the widget, hidden while that lives. What a model wrote stays Markdown but is made inert
+(`view.harmless`), and the last line says how the message ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from nbstream import words
+from nbstream.clock import Clock
+from nbstream.log.readback import records_of
+from nbstream.view.excerpt import excerpts, shortened
+from nbstream.view.harmless import code_block, harmless, plain
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from nbstream.stream import Stream
+    from nbstream.transcript import AgentText, Transcript
+    from nbstream.view.publish import Display
+
+#: Characters that go into the notebook file whole.
+LIMIT = 2_000_000
+#: While the message grows it is refreshed up to this size, each time it has grown by half, not more often than this.
+LIVE_LIMIT = 64 * 1024
+GROWTH = 1.5
+REFRESH_S = 2.0
+LOOK_S = 0.25
+
+
+def markdown(transcript: Transcript, line: str, *, stream: str, limit: int = LIMIT) -> str:
+    """
+    Return the saved form of *transcript* as Markdown.
+
+    Args:
+        transcript: what was said.
+        line: the state line (`words.line`); it is the last line.
+        stream: id of the stream, for the command that shows all of it.
+        limit: characters above which only both ends of each text are kept.
+
+    """
+    if _length(transcript) > limit:
+        transcript = shortened(transcript, stream=stream, limit=limit)
+    agents = transcript.agents.values()
+    pieces = [piece for agent in agents for piece in _agent(agent, alone=len(agents) == 1)]
+    return "\n\n".join([*pieces, _last_line(line, stream, ended=transcript.close is not None)]) + "\n"
+
+
+def _length(transcript: Transcript) -> int:
+    return sum(
+        sum(len(piece) for pieces in agent.pieces.values() for piece in pieces)
+        + sum(len(call["arguments"]) for call in agent.tool_calls)
+        for agent in transcript.agents.values()
+    )
+
+
+def _agent(agent: AgentText, *, alone: bool) -> Iterator[str]:
+    if not alone:
+        yield f"### {plain(agent.name)}"
+    if agent.reasoning.strip():
+        yield _details("reasoning", harmless(agent.reasoning))
+    for text in (agent.text, agent.refusal):
+        if text.strip():
+            yield harmless(text).strip("\n")
+    for call in agent.tool_calls:
+        yield _details(f"tool call {plain(call['name'])}".strip(), code_block(call["arguments"], "json"))
+
+
+def _details(summary: str, inside: str) -> str:
+    # Markdown inside HTML is rendered only between blank lines.
+    return f"<details><summary>{summary}</summary>\n\n{inside.strip(chr(10))}\n\n</details>"
+
+
+def _last_line(line: str, stream: str, *, ended: bool) -> str:
+    if not ended:
+        line = f"{line} · saved before its end; all of it: nbstream show {stream}"
+    return f"*{plain(line)}*"
+
+
+class SavedOutput:
+    """
+    Keeps the saved form of one cell's stream in the notebook file.
+
+    `show` makes the output in the cell; `follow` brings it up to date until the stream is at rest. After a resume or a
+    regenerate, follow (the new stream) again: it stays the same output.
+    """
+
+    def __init__(self, display: Display, *, clock: Clock | None = None) -> None:
+        self._display = display
+        self._clock = clock or Clock()
+        self._last: str | None = None
+        self._chars, self._at = 0, float("-inf")
+
+    def show(self, stream: Stream) -> None:
+        """Make the output with what there is now. To be called in the cell's thread, once."""
+        self._last = self._render(stream)
+        self._display.show({"text/markdown": self._last})
+
+    async def follow(self, stream: Stream) -> None:
+        """Publish what is new, seldom while the message grows and once when it is at rest."""
+        loop, moved = asyncio.get_running_loop(), asyncio.Event()
+
+        def look() -> None:
+            loop.call_soon_threadsafe(moved.set)
+
+        end = stream.subscribe(look)
+        self._chars = 0
+        try:
+            while not await asyncio.to_thread(lambda: stream.settled):
+                moved.clear()
+                facts = await asyncio.to_thread(stream.facts)
+                if self._due(facts.chars):
+                    await self._publish(stream)
+                    self._chars, self._at = facts.chars, self._clock.monotonic()
+                # A signal comes with every record; to look four times a second is enough.
+                await self._clock.sleep(LOOK_S)
+                with suppress(TimeoutError, asyncio.TimeoutError):
+                    await asyncio.wait_for(moved.wait(), REFRESH_S)
+        finally:
+            end()
+        await self._publish(stream)
+
+    def _due(self, chars: int) -> bool:
+        grown = self._chars * GROWTH < chars <= LIVE_LIMIT
+        return grown and self._clock.monotonic() - self._at >= REFRESH_S
+
+    async def _publish(self, stream: Stream) -> None:
+        text = await asyncio.to_thread(self._render, stream)
+        if text != self._last:
+            self._last = text
+            await asyncio.to_thread(self._display.update, {"text/markdown": text})
+
+    def _render(self, stream: Stream) -> str:
+        facts = stream.facts()
+        # What is too long is read past, so that 100 MB never lie in memory.
+        long = facts.chars > LIMIT
+        transcript = excerpts(records_of(stream.log), stream=stream.id) if long else stream.transcript()
+        return markdown(transcript, words.line(facts), stream=stream.id)

@@ -1,0 +1,445 @@
+"""
+Real kernels in child processes, and pages that look at them from outside.
+
+A `Kernel` is started from an argv with any interpreter that has ipykernel and speaks as JupyterLab does: cell ids,
+the notebook's name in the environment, requests of pages on the control channel. A `Page` does what docs/protocol.md
+section 2 asks of a page and remembers all it was shown, so that it can be compared with the log after a SIGKILL.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jupyter_client.asynchronous.client import AsyncKernelClient
+from jupyter_client.kernelspec import KernelSpec
+from jupyter_client.manager import AsyncKernelManager
+from traitlets import Type
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+#: Starting a kernel on a busy machine, and everything else a test waits for.
+START_S = 60.0
+WAIT_S = 30.0
+TEXT_KINDS = ("text", "reasoning", "refusal")
+VIEW = "application/vnd.jupyter.widget-view+json"
+ROOT = Path(__file__).parents[1]
+
+
+def interpreter(ipykernel: str) -> str:
+    """Return the Python that has this version of ipykernel: "" for ours, else one that `make kernels` made."""
+    if not ipykernel:
+        return sys.executable
+    python = ROOT / f".venv-ipykernel-{ipykernel}" / "bin" / "python"
+    assert python.exists(), f"{python} is missing: run `make kernels`"
+    return str(python)
+
+
+class Page:
+    """One rendered view. All but the waiting happens on the front end's loop."""
+
+    def __init__(self, kernel: Kernel, comm: str) -> None:
+        self.kernel, self.comm = kernel, comm
+        self.view = secrets.token_hex(4)
+        self.stream: str | None = None
+        self.have = -1
+        #: What is known of the state: all fields of the last full one, and what changed since.
+        self.state: dict[str, Any] = {}
+        #: Every page that came, and when.
+        self.came: list[tuple[float, dict[str, Any]]] = []
+        #: stream -> (agent, kind) -> what is on screen. A regenerated stream has its own.
+        self.lanes: dict[str, dict[tuple[str, str], str]] = {}
+        #: What a page must never be told: another text where one is shown already.
+        self.contradictions: list[str] = []
+        self._asked_at = self._acked_at = 0.0
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+
+    @property
+    def text(self) -> str:
+        """The answer that is on screen."""
+        return self.lanes.get(self.stream or "", {}).get(("assistant", "text"), "")
+
+    @property
+    def shows(self) -> str:
+        """The state it shows."""
+        return str(self.state.get("state"))
+
+    def wait_text(self, least: int = 1, timeout_s: float = WAIT_S) -> None:
+        """Block until *least* characters are on screen."""
+        self.kernel.until(lambda: len(self.text) >= least, f"{least} characters on screen", timeout_s)
+
+    def wait_state(self, *states: str, timeout_s: float = WAIT_S) -> str:
+        """Block until the page shows one of *states* and everything saved; return the state."""
+        self.kernel.until(
+            lambda: self.shows in states and self.have >= self.state["offset"], f"the page to show {states}", timeout_s
+        )
+        return self.shows
+
+    def press(self, button: str, *, channel: str = "control") -> None:
+        """Press a button, as the widget does it."""
+        self.kernel.front.call(lambda: self._request({"type": button, "agent": None}, channel))
+
+    def ask(self) -> None:
+        """Ask for what comes behind the last record held."""
+        self._asked_at = time.monotonic()
+        self._request({"type": "ask", "after": self.have})
+
+    def take(self, page: dict[str, Any]) -> None:
+        """Apply one page by offset, never by arrival."""
+        self.came.append((time.monotonic(), page))
+        if page["stream"] != self.stream:
+            self.stream, self.have, self.state = page["stream"], -1, {}
+        self.state.update(page["state"])
+        if page["upto"] > self.have:
+            if page["after"] > self.have or not self._joins_on(page["parts"]):
+                self._later("hole", self._asked_at + 0.5, self.ask)
+                return
+            for part in page["parts"]:
+                self._paint(part)
+            self.have = page["upto"]
+            self._acknowledge()
+        if page["upto"] < page.get("tail", -1):
+            self.ask()
+        elif self.state["offset"] > self.have:
+            self._later("silence", time.monotonic() + 2, self.ask)
+
+    def close(self) -> None:
+        """Leave without a word, as a page does whose computer is switched off."""
+        for timer in self._timers.values():
+            timer.cancel()
+
+    def _joins_on(self, parts: list[dict[str, Any]]) -> bool:
+        lengths = {lane: len(text) for lane, text in self._lanes.items()}
+        for part in parts:
+            if part["kind"] in TEXT_KINDS:
+                lane = part["agent"], part["kind"]
+                if part["off"] > lengths.get(lane, 0):
+                    return False
+                lengths[lane] = max(lengths.get(lane, 0), part["off"] + len(part["text"]))
+        return True
+
+    def _paint(self, part: dict[str, Any]) -> None:
+        if part["kind"] not in TEXT_KINDS:
+            return
+        lane, off, text = (part["agent"], part["kind"]), part["off"], part["text"]
+        shown = self._lanes.get(lane, "")
+        again = shown[off : off + len(text)]
+        if not text.startswith(again):
+            self.contradictions.append(f"at {off} of {lane} stands {again!r}, now it is said to be {text!r}")
+        self._lanes[lane] = shown + text[len(again) :]
+
+    @property
+    def _lanes(self) -> dict[tuple[str, str], str]:
+        return self.lanes.setdefault(self.stream or "", {})
+
+    def _acknowledge(self) -> None:
+        # At most 4/s, but at once while the log goes on behind it; never left out for the newest page.
+        behind = self.state["offset"] > self.have
+        self._later("ack", 0.0 if behind else self._acked_at + 0.25, self._ack)
+
+    def _ack(self) -> None:
+        self._acked_at = time.monotonic()
+        self._request({"type": "ack", "offset": self.have, "ms": 1})
+
+    def _later(self, what: str, at: float, do: Callable[[], None]) -> None:
+        """Do it at a moment; what was to be done of the same kind is done only once."""
+        timer = self._timers.pop(what, None)
+        if timer is not None:
+            timer.cancel()
+        wait = at - time.monotonic()
+        if wait <= 0:
+            do()
+        else:
+            self._timers[what] = asyncio.get_running_loop().call_later(wait, do)
+
+    def _request(self, request: dict[str, Any], channel: str = "control") -> None:
+        request = {**request, "view": self.view}
+        if channel == "control":
+            self.kernel.send("control", "nbstream_request", {"comm": self.comm, "request": request})
+        else:
+            data = {"method": "custom", "content": request}
+            self.kernel.send("shell", "comm_msg", {"comm_id": self.comm, "data": data})
+
+
+class Run:
+    """One execution of a cell: what it put out, and the pages that look at its widgets."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        self.kernel = kernel
+        self.outputs: list[dict[str, Any]] = []
+        self.pages: list[Page] = []
+        self.reply: dict[str, Any] | None = None
+
+    @property
+    def page(self) -> Page:
+        """The page of the first stream this cell shows; waits for it."""
+        return self.shown(1)[0]
+
+    def shown(self, count: int) -> list[Page]:
+        """Wait until the cell shows *count* streams; return their pages in order."""
+        self.kernel.until(lambda: len(self.pages) >= count or self._failed, f"{count} widgets", WAIT_S)
+        assert len(self.pages) >= count, self.traceback
+        return self.pages
+
+    def wait(self, timeout_s: float = WAIT_S) -> str:
+        """Wait until the cell has run; return `ok`, `error` or `aborted`."""
+        self.kernel.until(lambda: self.reply is not None, "the cell to end", timeout_s)
+        assert self.reply is not None
+        return str(self.reply["status"])
+
+    def ok(self, timeout_s: float = WAIT_S) -> Run:
+        """Wait until the cell has run without an error."""
+        assert self.wait(timeout_s) == "ok", self.traceback
+        return self
+
+    @property
+    def traceback(self) -> str:
+        """What an error left in the output."""
+        return "\n".join(line for out in self.outputs for line in out.get("traceback", ()))
+
+    @property
+    def printed(self) -> str:
+        """What the cell printed."""
+        return "".join(out["text"] for out in self.outputs if "text" in out)
+
+    @property
+    def _failed(self) -> bool:
+        return self.reply is not None and self.reply["status"] != "ok"
+
+
+class Kernel:
+    """
+    One kernel process. It is on its way from the start; the first call waits until it answers.
+
+    *home* is its NBSTREAM_HOME, *notebook* the name in JPY_SESSION_NAME, *python* the interpreter.
+    """
+
+    def __init__(self, front: Kernels, home: Path, notebook: str, python: str, env: dict[str, str]) -> None:
+        self.front = front
+        self.notebook = notebook
+        self._changed = threading.Condition()
+        self._runs: dict[str, Run] = {}
+        self._pages: dict[str, list[Page]] = {}
+        self._heard_at = 0.0
+        self._probes: set[str] = set()
+        self._ready = False
+        self._closed = False
+        # Sockets have short names only, and no port of theirs can be taken by somebody else.
+        self._place = Path(tempfile.mkdtemp(prefix="nbk-"))
+        self._errors = (self._place / "stderr").open("w+b")
+        environment = {
+            **os.environ,
+            "NBSTREAM_HOME": str(home),
+            "JPY_SESSION_NAME": notebook,
+            "IPYTHONDIR": str(self._place / "ipython"),
+            "JUPYTER_RUNTIME_DIR": str(self._place),
+            "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+            **env,
+        }
+        self._manager = _Manager(transport="ipc", connection_file=str(self._place / "kernel.json"))
+        self._manager.argv = [python, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+        self._client: AsyncKernelClient | None = None
+        self._reading: list[asyncio.Task[None]] = []
+        front.do(self._start(environment))
+
+    def execute(self, code: str, cell: str | None = None) -> Run:
+        """Run *code* as the cell with this id and do not wait for it."""
+        self.ready()
+        content = {
+            "code": code, "silent": False, "store_history": True, "user_expressions": {}, "allow_stdin": False,
+            "stop_on_error": True,
+        }  # fmt: skip
+        run = Run(self)
+
+        def send() -> None:
+            self._runs[self.send("shell", "execute_request", content, {"cellId": cell} if cell else {})] = run
+
+        self.front.call(send)
+        return run
+
+    def load(self, *, sources: str = "") -> Kernel:
+        """Load the extension, as the first cell of a notebook does, and import it."""
+        self.execute(f"%load_ext nbstream\nimport nbstream\n{sources}", "load").ok()
+        return self
+
+    def ready(self) -> None:
+        """Wait until the kernel answers and its output is heard."""
+        until = time.monotonic() + START_S
+        while not self._ready:
+            assert time.monotonic() < until, f"the kernel does not start: {self.stderr}"
+            self.front.call(lambda: self._probes.add(self.send("shell", "kernel_info_request", {})))
+            with self._changed:
+                # Asked again: what is published before the subscription has arrived is heard by nobody.
+                self._changed.wait_for(lambda: self._ready, 0.25)
+
+    def until(self, true: Callable[[], Any], what: str, timeout_s: float = WAIT_S) -> None:
+        """Block until *true*, looking again whenever something came from the kernel."""
+        with self._changed:
+            if not self._changed.wait_for(true, timeout_s):
+                errors = "; ".join(run.traceback for run in self._runs.values() if run.traceback)
+                msg = f"waited {timeout_s:g} s for {what}; errors: {errors or 'none'}; stderr: {self.stderr}"
+                raise AssertionError(msg)
+
+    def interrupt(self) -> None:
+        """Interrupt, as the stop button of the notebook does."""
+        self.front.do(self._manager.interrupt_kernel())
+
+    def kill(self) -> None:
+        """SIGKILL; returns when the process is gone and what it had sent has come."""
+        self.signal(signal.SIGKILL)
+        self._process.wait(10)
+        # Nothing tells that a dead peer's last message has come; 50 ms of silence do.
+        while (quiet := time.monotonic() - self._heard_at) < 0.05:
+            time.sleep(0.05 - quiet)
+        self.close()
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the kernel process."""
+        os.kill(self.pid, number)
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return int(self._process.pid)
+
+    @property
+    def stderr(self) -> str:
+        """What the process itself complained about."""
+        return (self._place / "stderr").read_text(errors="replace")[-2000:] if self._place.exists() else ""
+
+    def close(self) -> None:
+        """End the process and everything that belongs to it; twice is harmless."""
+        if not self._closed:
+            self._closed = True
+            self.front.do(self._end())
+            self._errors.close()
+            shutil.rmtree(self._place, ignore_errors=True)
+
+    # -- on the loop ----------------------------------------------------------------------------------------------
+
+    def send(self, channel: str, kind: str, content: dict[str, Any], metadata: dict[str, Any] | None = None) -> str:
+        """Send a message and return its id."""
+        client = self._client
+        assert client is not None
+        message = client.session.msg(kind, content, metadata=metadata)
+        if not self._closed:
+            getattr(client, f"{channel}_channel").send(message)
+        return str(message["header"]["msg_id"])
+
+    @property
+    def _process(self) -> Any:
+        return self._manager.provisioner.process
+
+    async def _start(self, environment: dict[str, str]) -> None:
+        await self._manager.start_kernel(env=environment, stdout=self._errors, stderr=self._errors)
+        self._client = self._manager.client()
+        self._client.start_channels(hb=False)
+        handlers = {"iopub": self._published, "shell": self._replied, "control": self._replied}
+        self._reading = [asyncio.ensure_future(self._read(*one)) for one in handlers.items()]
+
+    async def _end(self) -> None:
+        for pages in self._pages.values():
+            for page in pages:
+                page.close()
+        for task in self._reading:
+            task.cancel()
+        await asyncio.gather(*self._reading, return_exceptions=True)
+        if self._client is not None:
+            self._client.stop_channels()
+        await self._manager.shutdown_kernel(now=True)
+
+    async def _read(self, channel: str, handle: Callable[[dict[str, Any]], None]) -> None:
+        while True:
+            message = await getattr(self._client, f"{channel}_channel").get_msg()
+            with self._changed:
+                self._heard_at = time.monotonic()
+                handle(message)
+                self._changed.notify_all()
+
+    def _replied(self, message: dict[str, Any]) -> None:
+        run = self._runs.get(message["parent_header"].get("msg_id"))
+        if run is not None:
+            run.reply = message["content"]
+
+    def _published(self, message: dict[str, Any]) -> None:
+        content, parent = message["content"], message["parent_header"].get("msg_id")
+        run = self._runs.get(parent)
+        if message["msg_type"] == "status":
+            self._ready = self._ready or parent in self._probes
+        elif message["msg_type"] == "comm_msg":
+            if content["data"].get("method") == "custom":
+                for page in self._pages.get(content["comm_id"], ()):
+                    page.take(content["data"]["content"])
+        elif message["msg_type"] == "comm_open":
+            if "stream" in content["data"].get("state", {}):
+                self._pages[content["comm_id"]] = []
+        elif run is not None and message["msg_type"] in ("stream", "error", "execute_result", "display_data"):
+            run.outputs.append(content)
+            model = content.get("data", {}).get(VIEW, {}).get("model_id")
+            if model in self._pages:
+                page = Page(self, model)
+                self._pages[model].append(page)
+                run.pages.append(page)
+                page.ask()
+
+
+class Kernels:
+    """The front end: starts kernels, listens to all of them on one loop, ends them with its block."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self.loop.run_forever, name="front-end", daemon=True)
+        self._kernels: list[Kernel] = []
+
+    def __enter__(self) -> Kernels:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        for kernel in self._kernels:
+            kernel.close()
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join()
+        self.loop.close()
+
+    def start(
+        self, notebook: str = "/notes/one.ipynb", *, python: str = sys.executable, env: dict[str, str] | None = None
+    ) -> Kernel:
+        """Start a kernel and return at once; the first cell waits for it."""
+        kernel = Kernel(self, self.home, notebook, python, env or {})
+        self._kernels.append(kernel)
+        return kernel
+
+    def do(self, work: Coroutine[Any, Any, Any]) -> Any:
+        """Run *work* on the loop and wait for it."""
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(START_S)
+
+    def call(self, function: Callable[[], Any]) -> Any:
+        """Call *function* on the loop and wait for it."""
+
+        async def work() -> Any:
+            return function()
+
+        return self.do(work())
+
+
+class _Manager(AsyncKernelManager):
+    """A kernel manager that starts an argv: nothing has to be installed."""
+
+    argv: list[str]
+    client_class = Type(AsyncKernelClient)
+
+    @property
+    def kernel_spec(self) -> KernelSpec:
+        return KernelSpec(argv=self.argv, display_name="Python", language="python")

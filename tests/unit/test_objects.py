@@ -1,0 +1,502 @@
+"""Python objects as sources: what they yield, where they run, how they end and how they are closed."""
+
+import asyncio
+import threading
+import time
+from contextlib import aclosing
+from types import SimpleNamespace
+
+import pytest
+
+from nbstream.errors import SourceError, SourceLost, SourceMalformed, SourceRefused
+from nbstream.records import Part
+from nbstream.sources.contract import End, Pulse
+from nbstream.sources.handover import LIMIT
+from nbstream.sources.objects import LEFT_RUNNING, NEEDS_ITS_LOOP, from_object
+
+
+def chunk(content=None, finish=None):
+    """Return what an SDK yields."""
+    return SimpleNamespace(choices=[SimpleNamespace(delta=SimpleNamespace(content=content), finish_reason=finish)])
+
+
+async def collect(source, cursor=None):
+    """Return all that *source* yields."""
+    async with aclosing(source.connect(cursor, Pulse(0))) as arrivals:
+        return [arrival async for arrival in arrivals]
+
+
+def run(make, cursor=None):
+    """Collect from an object made inside a running loop."""
+
+    async def main():
+        return await collect(from_object(make()), cursor)
+
+    return asyncio.run(main())
+
+
+def text_of(arrivals):
+    """Return the text in *arrivals*."""
+    return "".join(part.text for arrival in arrivals for part in arrival.parts if part.kind == "text")
+
+
+async def agen(*items):
+    """Yield *items*."""
+    for item in items:
+        await asyncio.sleep(0)
+        yield item
+
+
+async def awaited(*items):
+    """Return, when awaited, what yields *items*."""
+    return agen(*items)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: ["He", "", "llo"],
+        lambda: iter(["He", "llo"]),
+        lambda: (one for one in ("He", "llo")),
+        lambda: agen("He", "llo"),
+        lambda: awaited("He", "llo"),
+        lambda: lambda: ["He", "llo"],
+        lambda: lambda cursor: agen("He", "llo"),
+        lambda: lambda: awaited("He", "llo"),
+        lambda: [chunk("He"), chunk("llo"), chunk(None, "stop")],
+        lambda: [{"choices": [{"delta": {"content": "Hello"}, "finish_reason": "stop"}]}],
+        lambda: agen(Part("reasoning", "hm"), "Hello"),
+        lambda: [{"type": "delta", "offset": 0, "text": "Hello"}],
+        lambda: [{"type": "agent_output", "agent": "a", "content": "Hello", "sequence": 1}],
+    ],
+)
+def test_every_kind_of_iterator_streams(make):
+    """Iterables, generators, async ones, awaitables of them and factories; str, chunks, parts and frames."""
+    arrivals = run(make)
+    assert text_of(arrivals) == "Hello"
+    assert arrivals[0].parts == ()
+    assert arrivals[-1].end is not None
+
+
+def test_a_cut_sdk_stream_is_not_complete():
+    """SDKs end a cut stream like a whole one: without a finish_reason chunks are lost, not complete."""
+    with pytest.raises(SourceLost, match="finish_reason"):
+        run(lambda: [chunk("Hel")])
+    assert run(lambda: [chunk("Hel", "length")])[-1].end == End("length", "length")
+
+
+def test_unknown_items_are_named_and_bytes_refused():
+    """What is not text is recorded by its type's name; bytes are a mistake that is said at once."""
+    arrivals = run(lambda: [("agent", "text"), None, 5])
+    assert [part for arrival in arrivals for part in arrival.parts] == [
+        Part("raw", fields={"type": name}) for name in ("tuple", "NoneType", "int")
+    ]
+    with pytest.raises(SourceMalformed, match="decode"):
+        run(lambda: [b"x"])
+    with pytest.raises(SourceMalformed, match="no chunk"):
+        run(lambda: [{"choices": [3]}])
+
+
+@pytest.mark.parametrize("wrong", ["text", b"bytes", {"a": 1}, 5, None])
+def test_what_is_no_stream_is_refused_when_given(wrong):
+    """One line that says what to give."""
+    with pytest.raises(TypeError, match="is no stream: give an iterator"):
+        from_object(wrong)
+
+
+def test_an_object_is_used_up_by_its_first_run():
+    """It has no fingerprint and cannot be replayed; a second connection is refused in one line."""
+
+    async def main():
+        source = from_object(iter(["a"]))
+        assert source.fingerprint is None
+        assert not source.replayable
+        assert source.traits.resume == "none"
+        await collect(source)
+        with pytest.raises(SourceRefused, match="used up"):
+            await collect(source)
+
+        source = from_object(failing())
+        with pytest.raises(SourceLost):
+            await collect(source)
+        with pytest.raises(SourceRefused, match="APIConnectionError: gone; an object is used up"):
+            await collect(source)
+
+    async def failing():
+        raise APIConnectionError("gone")
+        yield
+
+    asyncio.run(main())
+
+
+def test_a_factory_goes_on_behind_the_cursor():
+    """It is called with None first, then with what has already arrived, and its cursor goes on counting."""
+    asked = []
+
+    def factory(cursor):
+        asked.append(cursor)
+        yield from ["a", "bc", "d"][cursor["items"] if cursor else 0 :]
+
+    async def main():
+        source = from_object(factory)
+        assert source.traits.resume == "cursor"
+        whole = await collect(source)
+        assert [arrival.cursor for arrival in whole[1:-1]] == [
+            {"items": 1, "chars": 1},
+            {"items": 2, "chars": 3},
+            {"items": 3, "chars": 4},
+        ]
+        rest = await collect(source, whole[2].cursor)
+        assert text_of(rest) == "d"
+        assert rest[1].cursor == whole[3].cursor
+        assert asked == [None, {"items": 2, "chars": 3}]
+
+    asyncio.run(main())
+
+
+def test_the_fingerprint_of_a_factory_is_its_code():
+    """Two lambdas of one name differ by what they do and what they close over; the same code is the same question."""
+
+    def make(prompt, limit=3):
+        return lambda cursor: [prompt][:limit]
+
+    one, same, other = (from_object(make(text)).fingerprint for text in ("a", "a", "b"))
+    assert one == same != other
+    assert one.startswith(f"factory:{__name__}.")
+    assert from_object(lambda: ["x"]).fingerprint != from_object(lambda: ["y"]).fingerprint
+
+
+# Where it runs
+
+
+def test_a_sync_iterator_never_holds_the_loop_up():
+    """It blocks a thread of its own; the loop goes on meanwhile."""
+    go = threading.Event()
+
+    def slow():
+        yield threading.current_thread().name
+        go.wait(5)
+        yield "end"
+
+    async def main():
+        async with aclosing(from_object(slow()).connect(None, Pulse(0))) as arrivals:
+            await anext(arrivals)
+            first = await anext(arrivals)
+            assert text_of([first]) == "nbstream-iterator"
+            waiting = asyncio.ensure_future(anext(arrivals))
+            for _ in range(5):
+                await asyncio.sleep(0.005)
+            assert not waiting.done()
+            go.set()
+            assert text_of([await waiting]) == "end"
+
+    asyncio.run(main())
+
+
+def test_an_async_iterator_runs_on_the_loop_it_was_given_on():
+    """The loop that was running at from_object() iterates and closes it; the note says so; order and text are kept."""
+    home, where = {}, []
+
+    async def gen():
+        try:
+            for i in range(3 * LIMIT):
+                where.append(asyncio.get_running_loop())
+                yield f"{i} "
+                if i % 50 == 0:
+                    await asyncio.sleep(0)
+        finally:
+            where.append(asyncio.get_running_loop())
+
+    async def give():
+        home["source"], home["loop"] = from_object(gen()), asyncio.get_running_loop()
+
+    with running_loop() as loop:
+        asyncio.run_coroutine_threadsafe(give(), loop).result(5)
+        assert home["source"].note == NEEDS_ITS_LOOP
+        arrivals = asyncio.run(collect(home["source"]))
+    assert text_of(arrivals) == "".join(f"{i} " for i in range(3 * LIMIT))
+    assert set(where) == {loop}
+
+
+def test_an_iterator_of_a_closed_loop_is_lost():
+    """One line, and no coroutine is left unawaited."""
+    sources = []
+
+    async def give():
+        sources.append(from_object(agen("a")))
+
+    asyncio.run(give())
+    with pytest.raises(SourceLost, match="closed"):
+        asyncio.run(collect(sources[0]))
+
+
+def test_a_factory_is_called_off_the_loop():
+    """A sync factory may wait for its server's first byte without holding anybody up."""
+    called = []
+
+    def factory():
+        called.append(threading.current_thread().name)
+        return agen("x")
+
+    assert text_of(run(lambda: factory)) == "x"
+    assert called == ["nbstream-factory"]
+
+
+def test_a_fast_iterator_waits_for_its_reader():
+    """What is made ahead is bounded, however fast the iterator is."""
+    made = []
+
+    def flood():
+        for i in range(10_000):
+            made.append(i)
+            yield "x"
+
+    async def main():
+        async with aclosing(from_object(flood()).connect(None, Pulse(0))) as arrivals:
+            for _ in range(3):
+                await anext(arrivals)
+            await asyncio.sleep(0.05)
+            assert len(made) <= 2 * LIMIT + 2
+            rest = [arrival async for arrival in arrivals]
+        assert len(made) == 10_000
+        assert rest[-1].end is not None
+
+    asyncio.run(main())
+
+
+# Closing
+
+
+class Stream:
+    """Looks like an SDK's stream: iterable, with close()."""
+
+    def __init__(self):
+        self.closed = 0
+
+    def __iter__(self):
+        while not self.closed:
+            time.sleep(0.001)
+            yield "x"
+
+    def close(self):
+        self.closed += 1
+
+
+class AsyncStream(Stream):
+    __iter__ = None
+
+    async def __aiter__(self):
+        while not self.closed:
+            await asyncio.sleep(0.001)
+            yield "x"
+
+    async def close(self):
+        self.closed += 1
+
+
+@pytest.mark.parametrize("kind", [Stream, AsyncStream])
+def test_stopping_closes_the_stream(kind):
+    """Closing the generator, or cancelling its task, calls the object's close() before it returns."""
+
+    async def main():
+        stream = kind()
+        arrivals = from_object(stream).connect(None, Pulse(0))
+        for _ in range(3):
+            await anext(arrivals)
+        started = time.monotonic()
+        await arrivals.aclose()
+        assert time.monotonic() - started < 0.1
+        assert stream.closed
+
+        stream = kind()
+        source = from_object(stream)
+        task = asyncio.ensure_future(collect(source))
+        await asyncio.sleep(0.02)
+        task.cancel()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert stream.closed
+        assert source.note != LEFT_RUNNING
+
+    asyncio.run(main())
+
+
+def test_a_blocked_iterator_is_left_and_said_so():
+    """Nothing wakes a sync iterator inside next(): closing returns at once, says so, and its close() comes later."""
+    go, ended = threading.Event(), threading.Event()
+
+    def blocked():
+        try:
+            yield "a"
+            go.wait(10)
+            yield "b"
+        finally:
+            ended.set()
+
+    async def main():
+        source = from_object(blocked())
+        arrivals = source.connect(None, Pulse(0))
+        assert [text_of([await anext(arrivals)]) for _ in range(2)] == ["", "a"]
+        await asyncio.sleep(0.02)
+        started = time.monotonic()
+        await arrivals.aclose()
+        assert time.monotonic() - started < 0.3
+        assert source.note == LEFT_RUNNING
+        assert not ended.is_set()
+        go.set()
+        assert ended.wait(5)
+
+    asyncio.run(main())
+
+
+def test_a_read_that_waits_for_a_socket_is_woken():
+    """Where the socket under an SDK's stream can be reached it is shut, and the blocked read ends."""
+    import socket
+
+    here, there = socket.socketpair()
+    network = SimpleNamespace(get_extra_info=lambda name: here if name == "socket" else None)
+
+    class Reading:
+        response = SimpleNamespace(extensions={"network_stream": network})
+
+        def __iter__(self):
+            yield "a"
+            yield here.recv(10).decode() or "eof"
+
+    async def main():
+        source = from_object(Reading())
+        arrivals = source.connect(None, Pulse(0))
+        await anext(arrivals)
+        await anext(arrivals)
+        await asyncio.sleep(0.02)
+        await arrivals.aclose()
+        assert source.note is None
+
+    asyncio.run(main())
+    assert there.recv(10) == b""
+    here.close()
+    there.close()
+
+
+def test_a_factory_that_is_given_up_closes_what_it_made():
+    """Stopped while the factory waits for its server: what it returns at last is closed, not leaked."""
+    go, closed = threading.Event(), threading.Event()
+    made = SimpleNamespace(close=closed.set)
+
+    def factory():
+        go.wait(10)
+        return made
+
+    async def main():
+        task = asyncio.ensure_future(collect(from_object(factory)))
+        await asyncio.sleep(0.02)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        go.set()
+        assert await asyncio.to_thread(closed.wait, 5)
+
+    asyncio.run(main())
+
+
+# What it raises
+
+
+class APIConnectionError(Exception):
+    """As the SDKs name it, on whatever HTTP library."""
+
+
+class RateLimitError(Exception):
+    def __init__(self, message, body=None, headers=None):
+        super().__init__(message)
+        self.status_code, self.body = 429, body
+        self.response = SimpleNamespace(headers=headers or {})
+
+
+class APIError(Exception):
+    def __init__(self, message, body):
+        super().__init__(message)
+        self.body = body
+
+
+class ReadError(Exception):
+    pass
+
+
+def caused(exc, cause):
+    """Return *exc* as if raised from *cause*."""
+    exc.__cause__ = cause
+    return exc
+
+
+@pytest.mark.parametrize(
+    ("raised", "kind", "status", "retryable"),
+    [
+        (APIConnectionError("gone"), SourceLost, None, True),
+        (ConnectionResetError("gone"), SourceLost, None, True),
+        (caused(RuntimeError("odd"), ReadError("gone")), SourceLost, None, True),
+        (RateLimitError("slow down"), SourceRefused, 429, True),
+        (RateLimitError("pay", {"code": "insufficient_quota", "message": "pay"}), SourceRefused, 429, False),
+        (type("AuthenticationError", (Exception,), {})("key"), SourceRefused, 401, False),
+        (APIError("mid-stream", {"type": "server_error", "message": "x"}), SourceRefused, None, True),
+        (ValueError("my bug"), SourceRefused, None, False),
+        (KeyError("x"), SourceRefused, None, False),
+        (SourceMalformed("ours"), SourceMalformed, None, False),
+        (KeyboardInterrupt(), SourceRefused, None, False),
+    ],
+)
+def test_exceptions_are_told_by_name(raised, kind, status, retryable):
+    """Lost, refused or a bug: by class name along the MRO and __cause__, since every SDK brings its own classes."""
+
+    def failing():
+        yield "a"
+        raise raised
+
+    with pytest.raises(SourceError) as caught:
+        run(failing)
+    assert type(caught.value) is kind
+    assert getattr(caught.value, "status", None) == status
+    assert caught.value.retryable is retryable
+    if not isinstance(raised, SourceError):
+        assert type(raised).__name__ in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_wait_of_an_sdk_error_is_kept_and_keys_are_not():
+    """Retry-After in the SDK's response is read; what looks like a key in its text is replaced."""
+
+    async def failing():
+        yield "a"
+        raise RateLimitError("slow sk-proj-0123456789abcdefghij", headers={"retry-after": "4"})
+
+    with pytest.raises(SourceRefused) as caught:
+        run(failing)
+    assert caught.value.retry_after_s == 4
+    assert "sk-proj" not in str(caught.value)
+
+
+def test_an_interrupt_reaches_the_loop_it_belongs_to():
+    """A KeyboardInterrupt in an async iterator is not swallowed: its own loop sees it."""
+
+    async def interrupted():
+        yield "a"
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(interrupted)
+
+
+class running_loop:  # noqa: N801 - used as a function
+    """A loop that runs in another thread."""
+
+    def __enter__(self):
+        self.loop = asyncio.new_event_loop()
+        self.thread = threading.Thread(target=self.loop.run_forever)
+        self.thread.start()
+        return self.loop
+
+    def __exit__(self, *exc):
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join()
+        self.loop.close()
