@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 #: Starting a kernel on a busy machine, and everything else a test waits for.
 START_S = 60.0
-WAIT_S = 30.0
+WAIT_S = 8.0
 TEXT_KINDS = ("text", "reasoning", "refusal")
 VIEW = "application/vnd.jupyter.widget-view+json"
 ROOT = Path(__file__).parents[1]
@@ -76,12 +76,18 @@ class Page:
 
     def wait_text(self, least: int = 1, timeout_s: float = WAIT_S) -> None:
         """Block until *least* characters are on screen."""
-        self.kernel.until(lambda: len(self.text) >= least, f"{least} characters on screen", timeout_s)
+        self.kernel.until(
+            lambda: len(self.text) >= least,
+            lambda: f"{least} characters on screen; there are {len(self.text)}, and it says {self.state}",
+            timeout_s,
+        )
 
     def wait_state(self, *states: str, timeout_s: float = WAIT_S) -> str:
         """Block until the page shows one of *states* and everything saved; return the state."""
         self.kernel.until(
-            lambda: self.shows in states and self.have >= self.state["offset"], f"the page to show {states}", timeout_s
+            lambda: self.shows in states and self.have >= self.state["offset"],
+            lambda: f"the page to show {states}; it has record {self.have} and says {self.state}",
+            timeout_s,
         )
         return self.shows
 
@@ -282,10 +288,11 @@ class Kernel:
                 # Asked again: what is published before the subscription has arrived is heard by nobody.
                 self._changed.wait_for(lambda: self._ready, 0.25)
 
-    def until(self, true: Callable[[], Any], what: str, timeout_s: float = WAIT_S) -> None:
-        """Block until *true*, looking again whenever something came from the kernel."""
+    def until(self, true: Callable[[], Any], what: str | Callable[[], str], timeout_s: float = WAIT_S) -> None:
+        """Block until *true*, looking again whenever something came from the kernel; *what* is for the failure."""
         with self._changed:
             if not self._changed.wait_for(true, timeout_s):
+                what = what if isinstance(what, str) else what()
                 errors = "; ".join(run.traceback for run in self._runs.values() if run.traceback)
                 msg = f"waited {timeout_s:g} s for {what}; errors: {errors or 'none'}; stderr: {self.stderr}"
                 raise AssertionError(msg)
@@ -333,7 +340,8 @@ class Kernel:
         assert client is not None
         message = client.session.msg(kind, content, metadata=metadata)
         if not self._closed:
-            getattr(client, f"{channel}_channel").send(message)
+            # Not channel.send(): its plain socket takes the event that should wake our reading of the same socket.
+            getattr(client, f"{channel}_channel").socket.send_multipart(client.session.serialize(message))
         return str(message["header"]["msg_id"])
 
     @property

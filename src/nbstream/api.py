@@ -162,6 +162,9 @@ def _find(stream: str | Stream) -> tuple[Store, Status]:
 
 
 def _source_of(found: Status) -> Source:
+    known = launch.source_of(found.stream)
+    if known is not None:
+        return known
     from nbstream.sources import from_spec
 
-    return launch.source_of(found.stream) or from_spec(found.open.source)
+    return from_spec(found.open.source)

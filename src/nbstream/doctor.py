@@ -10,6 +10,7 @@ import warnings
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+
 import nbstream
 from nbstream.errors import StreamError
 
@@ -27,7 +28,7 @@ class Check:
 
     @property
     def ok(self) -> bool:
-        """Is there nothing to do?"""
+        """True if there is nothing to do."""
         return not self.advice
 
     def __str__(self) -> str:
@@ -39,8 +40,8 @@ def examine() -> list[Check]:
     return [
         Check("nbstream", nbstream.__version__),
         Check("python", f"{platform.python_version()} ({sys.executable})"),
-        _ipykernel(),
-        *(_package(name) for name in ("ipywidgets", "anywidget", "httpx", "httpx-sse", "diskcache")),
+        ipykernel(_version("ipykernel")),
+        *(_judged(name, _version(name)) for name in ("ipywidgets", "anywidget", "httpx", "httpx-sse", "diskcache")),
         _jupyterlab(),
         *_store(),
     ]
@@ -53,18 +54,18 @@ def _version(name: str) -> str | None:
         return None
 
 
-def _package(name: str) -> Check:
-    version = _version(name)
-    return Check(name, version) if version else Check(name, "not installed", f"pip install {name}")
-
-
-def _ipykernel() -> Check:
-    check = _package("ipykernel")
+def ipykernel(version: str | None) -> Check:
+    """Judge a version of ipykernel."""
+    check = _judged("ipykernel", version)
     numbers = check.found.split(".")
     # 7.0 raises LookupError when a thread sends a widget message, and all our messages come from a thread.
-    if check.ok and (numbers[:2] == ["7", "0"] or int(numbers[0]) < 6):
+    if version and (numbers[:2] == ["7", "0"] or int(numbers[0]) < 6):
         return Check(check.name, check.found, 'does not work with nbstream; pip install --upgrade "ipykernel!=7.0.*"')
     return check
+
+
+def _judged(name: str, version: str | None) -> Check:
+    return Check(name, version) if version else Check(name, "not installed", f"pip install {name}")
 
 
 def _jupyterlab() -> Check:

@@ -83,7 +83,10 @@ def launch(
 
 
 def resume(store: Store, stream: str, source: Source, scope: str, limits: Limits) -> Stream:
-    """Go on behind the last record of *stream*; attaches when somebody already does."""
+    """Go on behind the last record of *stream*; attaches when somebody already does, and answers its stall."""
+    recorder = runtime().recorder(stream)
+    if recorder is not None:
+        runtime().call(recorder.reconnect)
     return _resume(store, source, store.status(stream), scope, limits)
 
 

@@ -2,15 +2,18 @@
 How often and how much a page is sent. Pure: time and measurements come in as arguments.
 
 Measured (JupyterLab 4.6, a token every 10 ms): a comm message costs about 650 bytes on the websocket whatever it
-carries, an acknowledgement with the kernel's busy and idle messages about 1.7 kB. Ten pages a second read as smoothly
-as twenty and stay within 0.25 MB for 20 s.
+carries, an acknowledgement with the kernel's busy and idle messages about 1.7 kB. Eight pages a second read as smoothly as
+twenty and stay within 0.25 MB for 20 s.
 """
 
 from __future__ import annotations
 
 #: Shortest time between two live pages of a stream, and the longest a slow page can stretch it to, seconds.
-SHORTEST_S = 0.1
+SHORTEST_S = 0.12
 LONGEST_S = 1.0
+#: A page may spend half its time painting. (The page itself spends less on small pieces; with 5 here, 1 MB at full
+#: speed took 6 s to show, because each 64 KiB page was followed by a pause of four times its painting.)
+SHARE = 2
 #: Text of one live page, and of one answer to `ask`, bytes.
 LIVE_BYTES = 64 * 1024
 ASKED_BYTES = 1024 * 1024
@@ -24,7 +27,7 @@ KERNEL_RATE = 100
 
 def interval_s(render_ms: float) -> float:
     """Return the time between two live pages for a page that needs *render_ms* to paint one."""
-    return min(LONGEST_S, max(SHORTEST_S, 5 * render_ms / 1000))
+    return min(LONGEST_S, max(SHORTEST_S, SHARE * render_ms / 1000))
 
 
 def wait_s(now: float, *, sent_at: float, acked_at: float, unacked: int, render_ms: float) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import filecmp
+import json
 import os
 import secrets
 import shutil
@@ -29,21 +30,22 @@ def lab(*, port: int | None, browser: bool) -> int:
         from jupyterlab.labapp import LabApp
     except ImportError:
         return _needs_lab()
-    for name in tuple(os.environ):
-        # The walkthroughs show the defaults; only where streams are saved stays the user's choice.
-        if name.startswith("NBSTREAM_") and name not in ("NBSTREAM_HOME", "NBSTREAM_STORE"):
-            del os.environ[name]
-    os.environ.update(_this_python())
     room = Path(tempfile.mkdtemp(prefix="nbstream-demo-"))
     notebooks = room / "notebooks"
-    shutil.copytree(walkthroughs(), notebooks, ignore=shutil.ignore_patterns(".*"))
     try:
+        shutil.copytree(walkthroughs(), notebooks, ignore=shutil.ignore_patterns(".*"))
+        _write_page_config(room / "config" / "labconfig")
+        path = [str(room / "config"), *filter(None, [os.environ.get("JUPYTER_CONFIG_PATH")])]
+        _set_environment(JUPYTER_CONFIG_PATH=os.pathsep.join(path))
         # In this process, so that the token is on no command line and Ctrl-C needs nobody to pass it on.
         token = secrets.token_hex(24)
-        options = _lab_options(room, notebooks, token, port=port, browser=browser and _display())
+        options = lab_options(room, notebooks, token, port=port, browser=browser and has_display())
         server = LabApp.initialize_server(argv=options)
-        print(f"JupyterLab with the demo model: {server.connection_url}lab/tree/{QUICKSTART}?token={token}")
-        print("Ctrl-C ends it.", flush=True)
+        url = f"{server.connection_url}lab/tree/{QUICKSTART}?token={token}"
+        # Its socket is opened by an earlier callback: who reads the address can use it.
+        server.io_loop.add_callback(
+            lambda: print(f"JupyterLab with the demo model: {url}\nCtrl-C ends it.", flush=True)
+        )
         server.start()
     finally:
         _tidy(room, notebooks)
@@ -51,21 +53,20 @@ def lab(*, port: int | None, browser: bool) -> int:
 
 
 def check() -> int:
-    """Run the quickstart as `jupyter execute` would, in a place of its own, and print the answer of its first stream."""
+    """Run the quickstart as `jupyter execute` would, with its own store, and print the answer of its first cell."""
     try:
         import nbformat
         from nbclient import NotebookClient
         from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
     except ImportError:
         return _needs_lab()
-    os.environ.update(_this_python())
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="nbstream-check-") as room:
         notebook = nbformat.read(walkthroughs() / QUICKSTART, as_version=4)  # type: ignore[no-untyped-call]
         client = NotebookClient(notebook, timeout=CELL_S, resources={"metadata": {"path": room}})
-        clean = {name: value for name, value in os.environ.items() if not name.startswith("NBSTREAM_")}
+        _set_environment(NBSTREAM_HOME=room, NBSTREAM_STORE="")
         try:
-            client.execute(env={**clean, "NBSTREAM_HOME": room}, stderr=subprocess.DEVNULL)
+            client.execute(stderr=subprocess.DEVNULL)
         except CellExecutionError as exc:
             return _failed(f"{exc.ename}: {exc.evalue}")
         except (CellTimeoutError, DeadKernelError) as exc:
@@ -91,7 +92,8 @@ def _first_answer(notebook: Mapping[str, Any]) -> str | None:
     return found[0].strip() if found else None
 
 
-def _lab_options(room: Path, notebooks: Path, token: str, *, port: int | None, browser: bool) -> list[str]:
+def lab_options(room: Path, notebooks: Path, token: str, *, port: int | None, browser: bool) -> list[str]:
+    """Return the command line of the demo's JupyterLab: on this machine only, quiet, without a look at the network."""
     return [
         "--ServerApp.ip=127.0.0.1",
         *([] if port is None else [f"--ServerApp.port={port}", "--ServerApp.port_retries=0"]),
@@ -100,23 +102,33 @@ def _lab_options(room: Path, notebooks: Path, token: str, *, port: int | None, b
         f"--ServerApp.allow_root={os.getuid() == 0}",
         f"--IdentityProvider.token={token}",
         "--ServerApp.answer_yes=True",
-        "--ServerApp.log_level=ERROR",
+        "--Application.log_level=ERROR",
         f"--LabApp.default_url=/lab/tree/{QUICKSTART}",
         # Tabs of other folders would not open here.
         f"--LabApp.workspaces_dir={room / 'workspaces'}",
-        # No network: no news, no look for updates, no list of extensions.
-        "--LabApp.news_url=None",
+        # No network: no look for updates, no list of extensions.
         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
         "--LabApp.extension_manager=readonly",
     ]
 
 
-def _this_python() -> dict[str, str]:
-    """Return what makes the kernel `python3` the one of this environment, not one the user installed for all."""
-    return {"JUPYTER_PREFER_ENV_PATH": "1"}
+def _set_environment(**extra: str) -> None:
+    """Give the kernels this Python and the defaults that the walkthroughs show; the store stays the user's choice."""
+    for name in tuple(os.environ):
+        if name.startswith("NBSTREAM_") and name not in ("NBSTREAM_HOME", "NBSTREAM_STORE"):
+            del os.environ[name]
+    # Else a kernel `python3` that the user installed for all environments would come first.
+    os.environ.update(extra, JUPYTER_PREFER_ENV_PATH="1")
 
 
-def _display() -> bool:
+def _write_page_config(directory: Path) -> None:
+    """Keep JupyterLab from asking whether it may ask the network for news."""
+    directory.mkdir(parents=True)
+    config = {"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": True}}
+    (directory / "page_config.json").write_text(json.dumps(config), encoding="utf-8")
+
+
+def has_display() -> bool:
     """Say whether a browser can show itself. Without a display, `webbrowser` would find one that takes the terminal."""
     names = ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
     return sys.platform != "linux" or any(os.environ.get(name) for name in names)
@@ -124,12 +136,12 @@ def _display() -> bool:
 
 def _tidy(room: Path, notebooks: Path) -> None:
     """Remove the copy, unless the user has made something of it."""
-    same = filecmp.dircmp(walkthroughs(), notebooks, ignore=[".ipynb_checkpoints"])
-    if same.diff_files or same.right_only:
-        shutil.rmtree(room / "workspaces", ignore_errors=True)
-        print(f"Your notebooks are kept in {notebooks}")
-    else:
-        shutil.rmtree(room)
+    if notebooks.is_dir():
+        found = filecmp.dircmp(walkthroughs(), notebooks, ignore=[".ipynb_checkpoints"])
+        if found.diff_files or found.right_only:
+            print(f"What you changed is kept: {notebooks}")
+            return
+    shutil.rmtree(room)
 
 
 def _needs_lab() -> int:

@@ -67,7 +67,7 @@ class Intake:
 
     def _queue(self, arrival: Arrival, now: float) -> bool:
         cursor = arrival.cursor
-        self._live.arrived(now)
+        self._live.arrived(now, arrival.pieces)
         if cursor is not None and self._splice.numbers:
             cursor = {**cursor, "numbers": dict(self._splice.numbers)}
         return self._writer.add(arrival.parts, cursor)

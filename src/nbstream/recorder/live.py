@@ -31,9 +31,9 @@ class Live:
     first_at: float | None = None
     last_at: float | None = None
 
-    def arrived(self, now: float) -> None:
-        """Count one piece of output."""
-        self.pieces += 1
+    def arrived(self, now: float, pieces: int = 1) -> None:
+        """Count output."""
+        self.pieces += pieces
         self.last_at = now
         if self.first_at is None:
             self.first_at = now

@@ -166,7 +166,7 @@ class Recorder:
 
     async def _calls(self) -> End:
         """Call the source, and again where that is allowed."""
-        attempt = 0
+        attempt, hole = 0, False
         while True:
             cursor = await self._intake.connect()
             stored = self._progress.tail
@@ -182,14 +182,14 @@ class Recorder:
                     continue
                 await self._writer.flush()
                 if self._progress.tail > stored:
-                    attempt = 0
+                    attempt, hole = 0, False
+                if hole and isinstance(exc, SourceMalformed):
+                    raise _Ended(Event.REFUSED, exc) from exc  # still there when asked again
                 await self._wait_to_retry(exc, attempt, self._call.pulse)
-                attempt += 1
+                attempt, hole = attempt + 1, hole or isinstance(exc, SourceMalformed)
 
     async def _wait_to_retry(self, error: SourceError, attempt: int, pulse: Pulse) -> None:
         event = retry.verdict(error, shown=self._progress.shown, resumable=self.can_reconnect)
-        if isinstance(error, SourceMalformed) and attempt:
-            event = Event.REFUSED  # a hole that is still there when asked again
         if event is not Event.LOST:
             raise _Ended(event, error)
         asked = error.retry_after_s if isinstance(error, SourceRefused) else None

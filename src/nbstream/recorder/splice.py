@@ -110,7 +110,11 @@ class Splice:
             return False
         name = parts[0].agent, parts[0].kind
         text = "".join(part.text for part in parts if (part.agent, part.kind) == name)
-        proof = await self._shown.text(name, 0, min(self.lengths.get(name, 0), PROOF_CHARS))
+        have, behind = self.lengths.get(name, 0), self._behind[name]
+        expected = await self._shown.text(name, have - behind, have)
+        if expected and (expected.startswith(text) or text.startswith(expected)):
+            return False  # what the upstream has to send once more
+        proof = await self._shown.text(name, 0, min(have, PROOF_CHARS))
         if len(proof) < LEAST_PROOF_CHARS or not (proof.startswith(text) or text.startswith(proof)):
             return False
         if len(text) >= len(proof):

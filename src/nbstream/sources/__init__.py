@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from nbstream.errors import SourceRefused
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from nbstream.sources.contract import Source
 
 
@@ -23,3 +27,19 @@ def as_source(given: Any) -> Source:
     from nbstream.sources.objects import from_object
 
     return from_object(given)
+
+
+def from_spec(spec: Mapping[str, Any]) -> Source:
+    """
+    Make the source again that the log describes, in a process that never saw it.
+
+    Raises `SourceRefused` with one line for what cannot be made from its description: a Python object, or a call whose
+    keys were given by the user's code.
+    """
+    if spec.get("kind") != "sse" or str(spec.get("format", "")).startswith("read:"):
+        msg = "it came from Python code of the notebook: run the cell that made it"
+        raise SourceRefused(msg)
+    from nbstream.sources.call import Call
+    from nbstream.sources.sse import SSESource
+
+    return SSESource(Call.of_spec(spec), spec["format"])

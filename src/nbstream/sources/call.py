@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
 from nbstream.errors import SourceRefused
-from nbstream.sources.redaction import Redactor, safe_url, secrets_of_headers, secrets_of_url
+from nbstream.sources.redaction import (
+    HIDDEN,
+    Redactor,
+    is_secret_name,
+    safe_url,
+    secrets_of_headers,
+    secrets_of_url,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -100,15 +107,64 @@ class Call:
             spec["key_env"] = self.key_env
         if self.body is not None:
             spec["body"] = hashlib.sha256(self.question.encode()).hexdigest()
+            content = _storable(self.body)
+            if content is not None:
+                spec["content"] = content
         if self.title:
             spec["title"] = self.title
         return spec
+
+    @classmethod
+    def of_spec(cls, spec: Mapping[str, Any]) -> Call:
+        """
+        Make the call again that `spec` described, in another process.
+
+        Raises `SourceRefused` where something was kept out of the log that the call needs.
+        """
+        secret = [name for name in spec.get("headers", ()) if name.lower() != "content-type"]
+        kept_out = (
+            f"the headers {', '.join(secret)}" if secret
+            else "a key in its address" if HIDDEN in spec["url"]
+            else "its body" if "body" in spec and "content" not in spec
+            else None
+        )  # fmt: skip
+        if kept_out is not None:
+            raise SourceRefused(f"the call needs {kept_out}, never stored: run the cell that made it")
+        content = spec.get("content")
+        headers = (("Content-Type", "application/json"),) if spec.get("headers") else ()
+        body = None if content is None else content.encode()
+        return cls(spec["method"], spec["url"], body, headers, spec.get("key_env"), _question(content, headers))
 
     def fingerprint(self, format: str) -> str:
         """Return what is equal exactly for the same question. Who asks (headers, user, password) is no part of it."""
         parts = urlsplit(self.url)
         url = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], fragment=""))
         return hashlib.sha256(_json([self.method, url, self.question, format]).encode()).hexdigest()
+
+
+def _question(content: str | None, headers: tuple[tuple[str, str], ...]) -> str:
+    if content is None:
+        return ""
+    return _json(json.loads(content), canonical=True) if headers else hashlib.sha256(content.encode()).hexdigest()
+
+
+def _storable(body: bytes) -> str | None:
+    """Return *body* as the log may keep it, so that any process can ask again: None for bytes and for one with keys."""
+    try:
+        text = body.decode()
+    except UnicodeDecodeError:
+        return None
+    try:
+        holds_key = _holds_key(json.loads(text))
+    except (ValueError, RecursionError):
+        holds_key = False
+    return None if holds_key else text
+
+
+def _holds_key(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any((is_secret_name(k) and isinstance(v, str)) or _holds_key(v) for k, v in value.items())
+    return isinstance(value, list) and any(_holds_key(one) for one in value)
 
 
 def with_offset(url: str, offset: int) -> str:

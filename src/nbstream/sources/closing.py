@@ -11,11 +11,16 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+#: Cleaning up is local and takes less than a millisecond: work that still goes on after this has lost its cancellation.
+CLEAN_UP_S = 0.05
+
+
 async def cancelled_once(work: Coroutine[Any, Any, T]) -> T:
     """
-    Run *work* in a task of its own, which is cancelled at most once and then has all the time to clean up.
+    Run *work* in a task of its own, which gets one cancellation however many we get, and time to clean up.
 
-    A second cancellation in the middle of httpx's own cleaning up leaves the socket open (httpx issue 3782).
+    A second cancellation in the middle of httpx's own cleaning up leaves the socket open (httpx issue 3782). And on
+    Python 3.10 one that comes while httpx connects may get lost, and the request goes on: then it is cancelled again.
     """
     task = asyncio.ensure_future(work)
     cancelled = await _outlast(task, pass_on=True)
@@ -44,10 +49,13 @@ async def _outlast(task: asyncio.Task[Any], *, pass_on: bool) -> asyncio.Cancell
     """Wait until *task* is done and return our own cancellation, if one came; the first one is passed on if wanted."""
     cancelled: asyncio.CancelledError | None = None
     while not task.done():
+        patience = CLEAN_UP_S if cancelled is not None and pass_on else None
         try:
-            await asyncio.wait({task})
+            await asyncio.wait({task}, timeout=patience)
+            lost = patience is not None
         except asyncio.CancelledError as exc:
-            if cancelled is None and pass_on:
-                task.cancel()
+            lost = cancelled is None and pass_on
             cancelled = exc
+        if lost:
+            task.cancel()  # changes nothing if it is done
     return cancelled

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import ssl
 import threading
 import time
@@ -111,7 +112,10 @@ def _headers(theirs: dict[str, str], event_id: str) -> httpx.Headers:
 
 
 def _location(call: Call, here: httpx.URL, response: httpx.Response) -> httpx.URL:
-    target = here.join(response.headers.get("location", ""))
+    try:
+        target = here.join(response.headers.get("location", ""))
+    except httpx.InvalidURL:
+        target = httpx.URL()
     if "location" not in response.headers or target.scheme not in {"http", "https"} or not target.host:
         status = response.status_code
         raise SourceRefused(f"{call} answered {status} with no address to go to; check the address", status=status)
@@ -146,8 +150,7 @@ def _our_errors(call: Call) -> Iterator[None]:
     try:
         yield
     except (httpx.ConnectError, httpx.ConnectTimeout) as exc:
-        host = exc.request.url.netloc.decode()  # without user and password
-        raise SourceLost(f"cannot reach {host}: {_text(exc)}; is the server running?") from exc
+        raise SourceLost(_unreachable(exc)) from exc
     except httpx.DecodingError as exc:
         raise SourceMalformed(f"{call} sent a body that cannot be decompressed: {_text(exc)}") from exc
     except (httpx.LocalProtocolError, httpx.UnsupportedProtocol, httpx.InvalidURL) as exc:
@@ -155,6 +158,19 @@ def _our_errors(call: Call) -> Iterator[None]:
         raise SourceRefused(f"{call} cannot be sent: {_text(exc)}") from None
     except httpx.TransportError as exc:
         raise SourceLost(f"{call}: the connection was lost ({_text(exc)})") from exc
+
+
+def _unreachable(exc: httpx.ConnectError | httpx.ConnectTimeout) -> str:
+    host = exc.request.url.netloc.decode()  # without user and password
+    causes: list[BaseException] = [exc]
+    while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None:
+        causes.append(cause)
+    if any(isinstance(cause, socket.gaierror) for cause in causes):
+        return f"cannot find the host {host}; check the address and the network"
+    if any(isinstance(cause, ssl.SSLError) for cause in causes):
+        reason = _text(exc).partition(" (_ssl.c")[0]  # OpenSSL names its own source line
+        return f"cannot reach {host} over TLS: {reason}; check http or https, and the server's certificate"
+    return f"cannot reach {host}: {_text(exc)}; is the server running?"
 
 
 def _text(exc: Exception) -> str:

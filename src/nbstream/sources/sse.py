@@ -11,6 +11,7 @@ from nbstream.errors import SourceError, SourceLost, SourceMalformed
 from nbstream.sources.call import Call
 from nbstream.sources.contract import Arrival, Traits
 from nbstream.sources.formats import READERS
+from nbstream.sources.merging import merged
 from nbstream.sources.plain import Custom
 
 if TYPE_CHECKING:
@@ -108,17 +109,19 @@ class SSESource:
             ):
                 yield Arrival()
                 parser = SSEParser(last_event_id=event_id)
+                # The first event of a connection stays alone: the recorder looks at it to recognise a start-over.
+                alone = 1
                 async for chunk in chunks:
-                    for event in _events(parser, chunk, pulse):
-                        arrival = reader.read(event)
-                        if arrival is None:
-                            continue
-                        if arrival.end is not None:
-                            end = arrival
-                            break
+                    read, error = _read(reader, _events(parser, chunk, pulse))
+                    if read and read[-1].end is not None:
+                        end = read.pop()
+                    for arrival in (*read[:alone], *merged(read[alone:])):
                         yield arrival
+                    if error is not None:
+                        raise error
                     if end is not None:
                         break
+                    alone = 0 if read else alone
                 else:
                     end = reader.eof()
             if end is None:
@@ -128,6 +131,21 @@ class SSESource:
             raise
         # Only now: whoever sees the end mark may rely on the connection being closed.
         yield end
+
+
+def _read(reader: FrameReader, events: Iterator[ServerSentEvent]) -> tuple[list[Arrival], SourceError | None]:
+    """Return what *events* say, up to the end mark or to the first one that is an error."""
+    read: list[Arrival] = []
+    try:
+        for event in events:
+            arrival = reader.read(event)
+            if arrival is not None:
+                read.append(arrival)
+                if arrival.end is not None:
+                    break
+    except SourceError as exc:
+        return read, exc
+    return read, None
 
 
 def _events(parser: SSEParser, chunk: bytes, pulse: Pulse) -> Iterator[ServerSentEvent]:

@@ -14,8 +14,10 @@ from bisect import bisect_right
 _SAFE = r"(?:(?:https?|mailto|ftp|tel):|[A-Za-z0-9+.\-]*(?![:&\\<A-Za-z0-9+.\-]))"
 _SAFE_TARGET = re.compile(_SAFE, re.IGNORECASE)
 _TAG = r"<+(?=[A-Za-z/!?])"
+#: A fence whose content nbconvert writes into the page as it is (or whose language is hidden in entities).
+_DIAGRAM = r"(?:```|~~~)[ \t]*(?:mermaid|[^\n`~]*[&\\])"
 #: Anything in code that would be active if a renderer took the code for text.
-ACTIVE = re.compile(rf"<[A-Za-z/!?]|!\[|\][(:][\s>]*(?!{_SAFE})", re.IGNORECASE)
+ACTIVE = re.compile(rf"<[A-Za-z/!?]|!\[|\][(:][\s>]*(?!{_SAFE})|{_DIAGRAM}", re.IGNORECASE)
 #: Text that needs a closer look.
 SPECIAL = re.compile(rf"{_TAG}|!\[|\][(:]|\$\$|```|~~~|\\begin\{{|\\\\\[")
 
@@ -147,7 +149,8 @@ class _Paragraph:
         if self._last[mark] < found.end():
             # Open, it would reach across what follows, in nbconvert even across fences.
             return "&#92;" + found[0].lstrip("\\"), found.end()
-        end = self._text.find(mark, found.end()) + len(mark)
+        # A bracket at its end may be that of a link.
+        end = self._text.find(mark, found.end()) + len(mark.rstrip("]"))
         return self._math(found.start(), end), end
 
     def escape(self, found: re.Match[str]) -> tuple[str, int]:

@@ -83,7 +83,7 @@ class PageSession:
     def interval(self) -> tuple[float, str]:
         """The current time between live pages in seconds, and why."""
         render = self._render_ms()
-        why = "the shortest" if pace.interval_s(render) == pace.SHORTEST_S else f"5 x {render:.0f} ms to paint one"
+        why = "the shortest" if pace.interval_s(render) == pace.SHORTEST_S else f"{pace.SHARE} x {render:.0f} ms to paint one"
         return pace.interval_s(render), why
 
     @property

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nbstream import words
 from nbstream.place import Front
 from nbstream.state import State
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from nbstream.place import Place
     from nbstream.runtime import Runtime
     from nbstream.stream import Stream
     from nbstream.view.session import Buttons
+    from nbstream.view.static_output import SavedOutput
 
 
 def show_stream(stream: Stream, place: Place, runtime: Runtime, buttons: Buttons) -> Stream:
@@ -25,7 +27,7 @@ def show_stream(stream: Stream, place: Place, runtime: Runtime, buttons: Buttons
     it, so that a pipeline does not go on with half an answer.
     """
     if place.front is Front.PAGE:
-        _on_page(stream, runtime, buttons)
+        _on_page(stream, place, runtime, buttons)
         return stream
     if place.front is Front.HEADLESS:
         _as_document(stream)
@@ -38,25 +40,60 @@ def show_stream(stream: Stream, place: Place, runtime: Runtime, buttons: Buttons
     return stream
 
 
-def _on_page(stream: Stream, runtime: Runtime, buttons: Buttons) -> None:
-    """Display the widget and, behind it, the saved form: hidden while the widget lives, kept by the notebook file."""
+class _Shown:
+    """The two outputs of one stream in a cell: the widget, and behind it the saved form that the file keeps."""
+
+    def __init__(self, saved: SavedOutput, runtime: Runtime, run: str) -> None:
+        self.run = run
+        self.widget: Any = None
+        self._saved, self._runtime = saved, runtime
+        self._following: Future[None] | None = None
+
+    def follow(self, stream: Stream) -> None:
+        """Keep the saved form up to date with *stream* (another one after Regenerate), until it is at rest."""
+        if self._following is not None:
+            self._following.cancel()
+        self._following = self._runtime.submit(self._saved.follow(stream))
+
+    def close(self) -> None:
+        """The cell runs again, or the extension is unloaded: these outputs are gone."""
+        if self._following is not None:
+            self._following.cancel()
+        self.widget.close()
+
+
+#: What is shown, by (notebook, cell).
+_shown: dict[tuple[str, str | None], list[_Shown]] = {}
+
+
+def close_all() -> None:
+    """Close every widget of this process."""
+    for shown in [one for cell in _shown.values() for one in cell]:
+        shown.close()
+    _shown.clear()
+
+
+def _on_page(stream: Stream, place: Place, runtime: Runtime, buttons: Buttons) -> None:
     from IPython import get_ipython
     from IPython.display import display
 
+    from nbstream.view.publish import KernelDisplay
+    from nbstream.view.static_output import SavedOutput
     from nbstream.view.widget import StreamWidget, listen
 
+    # A widget and its comm live until they are closed; JupyterLab drops only the view when the cell runs again.
+    cell = _shown.setdefault((place.scope, place.cell), [])
+    for old in [one for one in cell if one.run != place.run]:
+        old.close()
+        cell.remove(old)
     listen(get_ipython().kernel)  # type: ignore[no-untyped-call]
-    display(StreamWidget(stream, runtime, buttons))  # type: ignore[no-untyped-call]
-
-
-class _Follower:
-    """Keeps the saved form up to date with the stream that the widget shows."""
-
-    def __init__(self, saved: SavedOutput, runtime: Runtime) -> None:
-        self._saved, self._runtime = saved, runtime
-        self._task: object = None
-
-    def follow(self, stream: Stream) -> None: ...
+    saved = SavedOutput(KernelDisplay())
+    shown = _Shown(saved, runtime, place.run)
+    shown.widget = StreamWidget(stream, runtime, buttons, shown.follow)
+    cell.append(shown)
+    display(shown.widget)  # type: ignore[no-untyped-call]
+    saved.show(stream)
+    shown.follow(stream)
 
 
 def _as_document(stream: Stream) -> None:
@@ -65,7 +102,5 @@ def _as_document(stream: Stream) -> None:
     from nbstream.view.static_output import markdown
 
     stream.wait()
-    display(Markdown(markdown(stream.transcript(), words.line(stream.facts()), stream=stream.id)))  # type: ignore[no-untyped-call]
-
-
-_ = asyncio
+    text = markdown(stream.transcript(), words.line(stream.facts()), stream=stream.id)
+    display(Markdown(text))  # type: ignore[no-untyped-call]

@@ -20,17 +20,16 @@ _DIM, _PLAIN = "\x1b[2m", "\x1b[22m"
 
 #: Longest escape sequence that is taken for one. Behind a longer "sequence" there is text, and text is never lost.
 _LONGEST = 256
-_BODY = rf"[^\x07\x1b\x9c\n]{{0,{_LONGEST}}}"
-_SEQUENCE = re.compile(
-    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # control sequences: colours, cursor, screen
-    rf"|(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f]){_BODY}(?:\x07|\x1b\\|\x9c)"  # strings: title, clipboard, links
-    r"|\x1b[ -/]*[0-Z\\`-~]",
+#: Control sequences (colours, cursor, screen), strings (title, clipboard, links), and the short ones: parts of each.
+_CSI = r"(?:\x1b\[|\x9b)[0-?]{0,64}[ -/]{0,8}"
+_STRING = rf"(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c\n]{{0,{_LONGEST}}}"
+_SHORT = r"\x1b[ -/]{0,8}"
+#: And C0 but newline and tab, DEL, C1, and what turns the direction of text so that it reads as something else.
+_CONTROL = "[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
+_UNWANTED = re.compile(
+    rf"{_CSI}[@-~]|{_STRING}(?:\x07|\x1b\\|\x9c)|{_SHORT}[0-OQ-WYZ\\`-~]"
+    rf"|(?P<unfinished>(?:{_CSI}|{_STRING}\x1b?|{_SHORT})\Z)|{_CONTROL}"
 )
-_UNFINISHED = re.compile(
-    rf"(?:(?:\x1b\[|\x9b)[0-?]*[ -/]*|(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f]){_BODY}\x1b?|\x1b[ -/]*)\Z"
-)
-#: C0 but newline and tab, DEL, C1, and what turns the direction of text so that it reads as something else.
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 class Strip:
@@ -42,23 +41,16 @@ class Strip:
     def feed(self, text: str) -> str:
         """Return what of *text* may be written now."""
         text, self._held = self._held + text, ""
-        if not _CONTROL.search(text):
-            return text
-        last = max(text.rfind(mark) for mark in _STARTS)
-        # A string's end mark is itself an escape: the one before may be what is unfinished.
-        for start in (text.rfind("\x1b", 0, last), last) if last > 0 else (last,):
-            if start >= 0 and len(text) - start <= _LONGEST and _UNFINISHED.match(text, start):
-                text, self._held = text[:start], text[start:]
-                break
-        return _CONTROL.sub("", _SEQUENCE.sub("", text))
+        return _UNWANTED.sub(self._hold, text)
+
+    def _hold(self, found: re.Match[str]) -> str:
+        self._held = found["unfinished"] or ""
+        return ""
 
     def end(self) -> str:
         """Return what was held back and turned out to be no sequence."""
         held, self._held = self._held, ""
-        return _CONTROL.sub("", held)
-
-
-_STARTS = "\x1b\x9b\x9d\x90\x98\x9e\x9f"
+        return re.sub(_CONTROL, "", held)
 
 
 def strip(text: str) -> str:

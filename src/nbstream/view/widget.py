@@ -87,9 +87,3 @@ def listen(kernel: Any) -> None:
 def unlisten(kernel: Any) -> None:
     """Undo `listen`."""
     kernel.control_handlers.pop(CONTROL_MESSAGE, None)
-
-
-def close_all() -> None:
-    """Close every widget of this kernel."""
-    for widget in list(_sessions.values()):
-        widget.close()

@@ -1,0 +1,86 @@
+"""Two kernels and one cell: nobody attaches to, stops or resumes what is not his."""
+
+from questions import native, read, saved
+
+NOTEBOOK, COPY = "/notes/one.ipynb", "/notes/copy of one.ipynb"
+
+
+def test_two_kernels_run_one_cell_at_once(kernels, store, demo, soak):
+    """One upstream call, two kernels show its text; the writer killed, the other one says so, and run again resumes."""
+    for _ in range(15 if soak else 3):
+        question = native(demo, tokens=300, speed=300)
+        both = [kernels.start(NOTEBOOK), kernels.start(NOTEBOOK)]
+        for kernel in both:
+            kernel.load()
+        runs = [kernel.execute(question.cell, question.id) for kernel in both]
+        pages = [run.page for run in runs]
+        for page in pages:
+            page.wait_text(50)
+        assert pages[0].stream == pages[1].stream
+        assert question.asked() == [None]
+        writer = store.status(pages[0].stream).open.writer
+        dead = 0 if writer == f"pid {both[0].pid}" else 1
+        assert writer == f"pid {both[dead].pid}"
+        both[dead].kill()
+        other = pages[1 - dead]
+        other.wait_state("interrupted", timeout_s=10)
+        found = saved(store, question, NOTEBOOK)
+        assert other.text == found.text
+        assert found.text.startswith(pages[dead].text)
+        again = both[1 - dead].execute(question.cell, question.id).page
+        again.wait_state("complete")
+        assert again.stream == other.stream
+        assert again.text == question.text == read(store, again.stream).text
+        assert question.asked() == [None, found.last_event_id]
+        both[1 - dead].close()
+
+
+def test_a_copied_notebook_has_its_own_streams(kernels, store, demo):
+    """The same cell id in a copy: neither attaches to the original's stream, nor stops it by an edit or by Stop."""
+    question = native(demo, tokens=600, speed=300)
+    original, copy = kernels.start(NOTEBOOK), kernels.start(COPY)
+    mine = original.load().execute(question.cell, question.id).page
+    mine.wait_text(50)
+    theirs = copy.load().execute(question.cell, question.id).page
+    theirs.wait_text(50)
+    assert theirs.stream != mine.stream
+    assert question.asked() == [None, None]
+    edited = native(demo, "another prompt", tokens=600, speed=300)
+    new = copy.execute(edited.cell, question.id).page
+    new.wait_text(50)
+    theirs.wait_state("stopped")
+    new.press("stop")
+    new.wait_state("stopped")
+    mine.wait_state("complete")
+    assert mine.text == question.text
+    assert store.status(mine.stream).state == "complete"
+    assert question.asked() == [None, None]
+
+
+def test_an_interrupted_stream_of_the_original_is_not_taken_by_a_copy(kernels, store, demo):
+    """The original's kernel is dead, its stream interrupted: the copy's cell with the same id asks for its own."""
+    question = native(demo, tokens=300, speed=300)
+    kernel = kernels.start(NOTEBOOK).load()
+    mine = kernel.execute(question.cell, question.id).page
+    mine.wait_text(50)
+    kernel.kill()
+    before = read(store, mine.stream)
+    theirs = kernels.start(COPY).load().execute(question.cell, question.id).page
+    theirs.wait_state("complete")
+    assert theirs.stream != mine.stream
+    assert question.asked() == [None, None]
+    after = read(store, mine.stream)
+    assert (after.text, after.status.tail, after.status.state) == (before.text, before.status.tail, "interrupted")
+
+
+def test_an_edit_leaves_the_other_kernels_stream_alone(kernels, demo):
+    """Two kernels on one notebook: the prompt edited in one of them starts a new stream, the other's goes on."""
+    question, edited = native(demo, tokens=500, speed=300), native(demo, "edited", tokens=100, speed=300)
+    first, second = kernels.start(NOTEBOOK), kernels.start(NOTEBOOK)
+    mine = first.load().execute(question.cell, question.id).page
+    mine.wait_text(50)
+    new = second.load().execute(edited.cell, question.id).page
+    new.wait_state("complete")
+    mine.wait_state("complete")
+    assert (mine.text, new.text) == (question.text, edited.text)
+    assert question.asked() == edited.asked() == [None]

@@ -1,0 +1,414 @@
+"""The saved form: inert wherever it is rendered, the model's Markdown otherwise, and honest about how it ended."""
+
+import asyncio
+import itertools
+import json
+import random
+import re
+import time
+
+import bs4
+import mistune
+import pytest
+from nbconvert.filters.markdown_mistune import markdown2html_mistune
+
+from nbstream import words
+from nbstream.records import Close, Delta, Open, Part, encode
+from nbstream.state import State
+from nbstream.transcript import Transcript
+from nbstream.view.excerpt import Excerpt, excerpts
+from nbstream.view.harmless import harmless, plain
+from nbstream.view.static_output import LIVE_LIMIT, SavedOutput, markdown
+
+OTHER = mistune.create_markdown(
+    escape=False, plugins=["strikethrough", "table", "url", "task_lists", "def_list", "footnotes"]
+)
+RENDERERS = [markdown2html_mistune, OTHER]
+OURS = {"details", "summary", "code", "pre"}
+ACTIVE_TAGS = {
+    "script",
+    "img",
+    "iframe",
+    "svg",
+    "object",
+    "embed",
+    "form",
+    "style",
+    "meta",
+    "base",
+    "link",
+    "video",
+    "b",
+}
+ACTIVE_TARGET = re.compile(r"[\x00-\x20]*(javascript|vbscript|data|file)", re.IGNORECASE)
+
+
+def what_is_active(html: str) -> str | None:
+    """Return the first element that would run, ask the network, or came from the model as a tag (`b` in our probes)."""
+    for tag in bs4.BeautifulSoup(html, "html.parser").find_all(True):
+        for name, value in tag.attrs.items():
+            text = re.sub(r"[\t\r\n]", "", value if isinstance(value, str) else " ".join(value))
+            if name.lower().startswith("on") or (name in {"href", "src"} and ACTIVE_TARGET.match(text)):
+                return str(tag)[:200]
+        if tag.name in ACTIVE_TAGS:
+            return str(tag)[:200]
+    return None
+
+
+def said(text="", *, close=True, **kinds):
+    """Return the transcript of one voice."""
+    parts = [Part(kind, body) for kind, body in {"reasoning": "", "text": text, **kinds}.items() if body]
+    return folded([parts], close=close)
+
+
+def folded(batches, *, close=True):
+    """Return the transcript of some records."""
+    transcript = Transcript()
+    transcript.add([OPEN, *(Delta(tuple(parts), 1.0) for parts in batches)])
+    if close:
+        transcript.add([Close("complete", 2.0)])
+    return transcript
+
+
+OPEN = Open("s1", "k", "new", {"model": "demo:"}, "f", "w", "h", "b", 0.0)
+LINE = "complete · demo: · 12 characters · 1.0 s"
+
+PROBES = [
+    "<script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    "<IMG\nSRC='https://e.example/i.png'>",
+    "<b onclick=alert(1)>x</b>",
+    "<<b>b>",
+    "\\<b>",
+    "\\\\<b>",
+    "<iframe src=javascript:alert(1)>",
+    "<!-- <b> -->",
+    "<![CDATA[<b>]]>",
+    "<?php <b> ?>",
+    "<svg/onload=alert(1)>",
+    "<\x00b>",
+    "![a](https://e.example/i.png)",
+    "!![a](https://e.example/i.png)",
+    "![](https://e.example/i.png 't')",
+    "![a][r]\n\n[r]: https://e.example/i.png",
+    "![r]\n\n[r]: https://e.example/i.png",
+    "[![a](https://e.example/i.png)](https://e.example)",
+    "[![a](https://e.example/i.png)](javascript:alert(1))",
+    "[a](javascript:alert(1))",
+    "[a]( \n JaVaScRiPt:alert(1))",
+    "> [a](\n> javascript:alert(1))",
+    "[a](<javascript:alert(1)>)",
+    "[a](&#106;avascript:alert(1))",
+    "[a](java&Tab;script:alert(1))",
+    "[a](javascript&colon;alert(1))",
+    "[a](\\javascript:alert(1))",
+    "[a](\x01javascript:alert(1))",
+    "[a](data:text/html,<b>)",
+    "[a](vbscript:x)",
+    "[r]: javascript:alert(1)\n\n[r]",
+    "[r]:\njavascript:alert(1)\n\n[a][r]",
+    "[r]: <javascript:alert(1)>\n\n[r]",
+    "<javascript:alert(1)>",
+    "```mermaid\n</pre><script>alert(1)</script>\n```",
+    "``` MERMAID\n</pre><b>\n```",
+    "- ```\n<b>\n```\n```\n<b>\n```",
+    "- ```\n  x\n```\n\n```\n<b>\n```",
+    "````\n```\n<b>\n```\n````\n```\n<b>\n```",
+    "`$a` <b> `b$`",
+    "costs $5 `x $ <b>`",
+    "$$\n\n```\necho $$ <b>\n```\n",
+    "\\begin{x}\n\n```\n\\end{x} <b>\n```\n",
+    "| a ` b | <b> ` |\n|---|---|\n| ` | <b> ` |",
+    "[a ` ](javascript:x) `",
+    "`a\n\n<b>`",
+    "`a\n- <b>`",
+    "```x `\n```mermaid`\n<b>`\n\n~~~: \n<b>",
+    "- ~~~\n\n```mermaid\n~~~\n\n~~~\n<b>\n~~~",
+    "- ~~~\n\n```&#109;ermaid\n~~~\n\n~~~\n<b>\n~~~",
+    "\\\\[a\\\\](javascript:alert(1))",
+    "    <b>\n\ntext\n\n- item\n\n      <b>",
+    "```\n<b>",
+    "~~~ `\n<b>\n",
+    "\r```\r<b>\r",
+]
+
+
+@pytest.mark.parametrize("render", RENDERERS, ids=["nbconvert", "mistune"])
+@pytest.mark.parametrize("probe", PROBES)
+@pytest.mark.parametrize(
+    "frame", ["{}", "a {} b", "- x\n\n  {}", "> {}", "```\n{}\n```\n{}", "# {}", "1. {}\n   ```\n   {}"]
+)
+def test_nothing_active_survives(probe, frame, render):
+    """Whatever a model writes: no script, no image, no handler, no odd link is left when others render the file."""
+    source = frame.replace("{}", probe)
+    out = markdown(said(source, reasoning=source), LINE, stream="s1")
+    assert what_is_active(render(out)) is None, out
+
+
+HTML = ["<img src=x onerror=alert(1)>", "<b>", "</pre>", "</code>", "<!--", "-->", "<?", "<![CDATA[", "<div\n",
+        "onclick=x>", "<<", "&lt;", "<https://x.example/z>", "<javascript:x>"]  # fmt: skip
+LINKS = ["![a](https://e.example/i)", "![", "]", "(", ")", "[a]", "](javascript:x)", "](<javascript:x>)", "[r]", "![r]",
+         "!", "[r]: javascript:x", "[^1]: "]  # fmt: skip
+CODES = ["`", "``", "```", "````", "~~~", "```html", "```mermaid", "~~~mermaid"]
+MATHS = ["$", "$$", "\\[", "\\]", "\\\\[", "\\\\]", "\\", "\\begin{x}", "\\end{x}"]
+MARKS = ["|", "| a | b |\n|---|---|\n|", "", " ", "  ", "    ", "- ", "* ", "1. ", "> ", "# ", "---", "word", ": ",
+         "- [ ] ", "**", "_", "\x00", "\r", "\x0c", "\t", *["\n"] * 20, *["\n\n"] * 6]  # fmt: skip
+
+
+def test_nothing_active_survives_chance(seed, soak):
+    """Random piles of Markdown, fences and HTML, on which renderers disagree, come out inert in each of them."""
+    rand = random.Random(seed)
+    atoms = [*HTML, *LINKS, *CODES, *MATHS, *MARKS]
+    for _ in range(20_000 if soak else 400):
+        source = "".join(rand.choices(atoms, k=rand.randint(2, 40)))
+        out = markdown(said(source), LINE, stream="s1")
+        for render in RENDERERS:
+            assert what_is_active(render(out)) is None, (source, out)
+
+
+def test_prose_stays_as_it_was():
+    """Markdown without anything active is saved character by character."""
+    text = (
+        "# Title\n\nSome *text* with `code[0](x)`, a < b, 3 <4, x->y, R&D, &lt;b&gt;, 5 > 4, it's 100 %, wow! [link]"
+        "(https://e.example/a_(b) 'title').\n\n1. one\n   ```python\n   print(a[1:])\n   ```\n2. two\n\n> quote\n\n"
+        "| a | b |\n|---|---|\n| 1 | 2 |\n\n- [ ] task\n\n    indented\n\n$a_1 \\le b$ and\n\n$$\n\\frac{a}{b}\n$$\n\n"
+        '```html\nplain\n```\n\n[1]: https://e.example "t"\n\ncosts $5 and $6, https://e.example/x?a=b&c\n\nvec\\!\n'
+    )
+    assert harmless(text) == text
+    assert markdown(said(text), LINE, stream="s1") == text + "\n*" + LINE + "*\n"
+
+
+CODE = "<b>&lt;x</b> a[0](y:z) *n* $x$ __init__ https://e.example ![i](u)"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        f"```html\n{CODE}\n```",
+        f"~~~\n{CODE}\n~~~",
+        f"text\n```\n{CODE}\n```\nmore",
+        f"````md\n```\n{CODE}\n```\n````",
+        f"- item\n  ```html\n  {CODE}\n  ```\n- next",
+        f"1. item\n\n   ```\n   {CODE}\n   ```",
+        f"> ```\n> {CODE}\n> ```",
+        f"in a span `{CODE}` here",
+        f"in a span ``{CODE} ` `` here",
+        f"```mermaid\n{CODE}\n```",
+        f"para\n\n    {CODE}\n\npara",
+        f"cut off\n```\n{CODE}",
+    ],
+)
+@pytest.mark.parametrize("render", RENDERERS, ids=["nbconvert", "mistune"])
+def test_code_stays_readable(source, render):
+    """Code that holds tags, links and images reads as the model wrote it, in fences, lists, quotes and spans."""
+    page = bs4.BeautifulSoup(render(markdown(said(source), LINE, stream="s1")), "html.parser")
+    assert CODE in " ".join(tag.get_text() for tag in page.find_all(["code", "pre"]))
+    assert page.find_all("p")[-1].get_text() == LINE
+
+
+def test_formulas_keep_their_meaning():
+    """A `<` in a formula becomes TeX's own word for it, since an entity would break the formula."""
+    assert harmless("$a<b$ and $$x<y$$ <b>") == "$a\\lt b$ and $$x\\lt y$$ &lt;b>"
+
+
+@pytest.mark.parametrize(
+    ("source", "saved"),
+    [
+        ("![a](https://e.example/i)", "[a](https://e.example/i)"),
+        ("![](https://e.example/i)", "[image](https://e.example/i)"),
+        ("![a][r]", "[a][r]"),
+        ("vec![1, 2]", "vec&#33;[1, 2]"),
+        ("[![a](https://e.example/i)](https://e.example)", "[a](https://e.example)"),
+        ("[a](<https://e.example/x y>)", "[a](https://e.example/x%20y)"),
+        ("see <https://e.example/z> <", "see https://e.example/z <"),
+        ("[a](javascript:x)", "[a]&#40;javascript:x)"),
+    ],
+)
+def test_images_and_links(source, saved):
+    """Images become links that can be seen; links that lead nowhere good are no links."""
+    assert harmless(source) == saved
+
+
+def test_order_of_the_parts():
+    """A heading an agent, reasoning and tool calls folded away, the state line last and outside of everything."""
+    call = Part("tool_call", fields={"index": 0, "id": "1", "name": "se_arch", "args_delta": '{"q": "</details>"}'})
+    planner = [Part("reasoning", "hm *so*", "plan_er<b>"), Part("text", "```py\nx = 1", "plan_er<b>")]
+    out = markdown(folded([planner, [call, Part("text", "answer")]]), "failed (<i>a_b*\nc</i>)", stream="s1")
+    assert out == (
+        "### plan&#95;er&lt;b&gt;\n\n<details><summary>reasoning</summary>\n\nhm *so*\n\n</details>\n\n"
+        "```py\nx = 1\n```\n\n"
+        "### assistant\n\nanswer\n\n<details><summary>tool call se&#95;arch</summary>\n\n```json\n"
+        '{"q": "</details>"}\n```\n\n</details>\n\n*failed (&lt;i&gt;a&#95;b&#42; c&lt;/i&gt;)*\n'
+    )
+    page = bs4.BeautifulSoup(markdown2html_mistune(out), "html.parser")
+    assert [tag.summary.get_text() for tag in page.find_all("details")] == ["reasoning", "tool call se_arch"]
+    assert page.details.em.get_text() == "so"
+    assert page.find_all("p")[-1].parent.name == "[document]"
+
+
+def test_a_message_that_goes_on_says_so():
+    """What is saved before the end names the command that shows all of it."""
+    out = markdown(said("half a sen", close=False), "streaming · demo:", stream="s1")
+    assert out == "half a sen\n\n*streaming · demo: · saved before its end; all of it: nbstream show s1*\n"
+
+
+def test_too_long_keeps_both_ends_and_says_what_is_missing():
+    """Above the limit: both ends, the size and the command; a code block that the cut opens is closed and goes on."""
+    lines = "".join(f"line {i} <b>\n" for i in range(400_000))
+    text = f"begin\n\n```python\n{lines}```\n\nend"
+    out = markdown(said(text), LINE, stream="s1")
+    assert len(out) < 2.2 * 64 * 1024
+    assert out.startswith("begin\n\n\n```python\nline 0 <b>\n")
+    assert "nbstream show s1" in out
+    page = bs4.BeautifulSoup(markdown2html_mistune(out), "html.parser")
+    assert what_is_active(str(page).replace("<b>", "")) is None
+    assert page.find_all("pre")[1].get_text().endswith("line 399999 <b>\n")
+    (notice,) = [p.get_text() for p in page.find_all("p") if "left out" in p.get_text()]
+    missing = int(re.search(r"([\d,]+) characters of", notice)[1].replace(",", ""))
+    kept = "".join(tag.get_text() for tag in page.find_all("pre"))
+    assert missing == len(lines) - len(kept)
+
+
+def test_excerpt_does_not_depend_on_the_pieces(seed):
+    """However a text is cut into pieces, its excerpt is the same, and never longer than its two ends."""
+    rand = random.Random(seed)
+    for _ in range(50):
+        text = "".join(rand.choices(["word ", "\n", "```\n", "```py\n", "- ", "~~~\n"], k=rand.randint(1, 3000)))
+        whole = Excerpt(500)
+        whole.add(text)
+        pieces, at = Excerpt(500), 0
+        while at < len(text):
+            size = rand.choice([1, 7, 300, 5000])
+            pieces.add(text[at : at + size])
+            at += size
+        assert pieces.text("s1") == whole.text("s1")
+        assert len(pieces.text("s1")) <= max(len(text), 1300) if len(text) > 1000 else pieces.text("s1") == text
+
+
+def test_excerpts_of_a_log_equal_those_of_a_transcript():
+    """Reading past a long log gives what folding all of it and cutting would give."""
+    records = [OPEN, *(Delta((Part("text", f"{i} word\n"), Part("reasoning", "so ")), 1.0) for i in range(60_000))]
+    transcript = excerpts(records, stream="s1")
+    assert transcript.tail == len(records) - 1
+    whole = Excerpt()
+    whole.add("".join(f"{i} word\n" for i in range(60_000)))
+    assert transcript.agents["assistant"].text == whole.text("s1")
+
+
+@pytest.mark.parametrize(
+    "unit",
+    ["Some `code` and a < b, <b>x</b> ![i](u) $a<b$.\n\n", "```html\n<b>\n```\n", "- ```\n  <b>\n  ```\n", "<a", "`",
+     "](", "![", "\\begin{a}", "$$ ", "\n", " ", "> ", "    <b>\n\n", "` `` ``` "],
+)  # fmt: skip
+def test_two_megabytes_are_linear(unit):
+    """Ten times the text takes at most about ten times as long, whatever it repeats."""
+
+    def seconds(size):
+        text = unit * (size // len(unit))
+        started = time.process_time()
+        harmless(text)
+        return time.process_time() - started
+
+    small = min(seconds(200_000) for _ in range(3))
+    assert seconds(2_000_000) < 25 * small + 0.2
+
+
+class Shown:
+    """A display that remembers."""
+
+    def __init__(self):
+        self.published = []
+
+    def show(self, data):
+        assert not self.published
+        self.published.append(data["text/markdown"])
+
+    def update(self, data):
+        assert self.published
+        self.published.append(data["text/markdown"])
+
+
+class Growing:
+    """A stream and the clock by which it grows: *rate* characters a second, a record every 50 ms."""
+
+    def __init__(self, size, rate, *, ending="complete"):
+        self.id, self.now = "s1", 0.0
+        self._size, self._rate, self._ending = size, rate, ending
+        self._transcript = Transcript()
+        self._transcript.add([OPEN])
+        self._chars, self._looks = 0, set()
+
+    def monotonic(self):
+        return self.now
+
+    async def sleep(self, seconds):
+        self.now += seconds
+        new = min(self._size, int(self.now * self._rate)) - self._chars
+        self._chars += new
+        self._transcript.add([Delta((Part("text", "x" * new),), self.now)])
+        if self._chars == self._size:
+            self._transcript.add([Close(self._ending, self.now)])
+        for look in self._looks:
+            look()
+
+    def subscribe(self, look):
+        self._looks.add(look)
+        return lambda: self._looks.discard(look)
+
+    @property
+    def settled(self):
+        return self._transcript.close is not None
+
+    def facts(self):
+        return words.Facts(State(self._ending) if self.settled else State.STREAMING, self._chars, model="demo:")
+
+    def transcript(self):
+        return self._transcript
+
+
+def follow(stream):
+    """Return what is published while *stream* goes on."""
+    shown = Shown()
+    saved = SavedOutput(shown, clock=stream)
+    saved.show(stream)
+    asyncio.run(saved.follow(stream))
+    assert not stream._looks
+    return shown.published
+
+
+@pytest.mark.parametrize("rate", [400, 20_000, 400_000])
+def test_a_megabyte_is_published_at_little_more_than_its_size(rate):
+    """Refreshed while short, once at the end: at most 2.2 bytes a byte, and the end holds everything."""
+    published = follow(Growing(1_000_000 if rate > 400 else 100_000, rate))
+    size = 1_000_000 if rate > 400 else 100_000
+    assert sum(map(len, published)) <= 2.2 * size + 200 if rate > 400 else sum(map(len, published)) <= 4 * size
+    assert published[-1].startswith("x" * size)
+    assert "complete" in published[-1]
+    assert "saved before its end" not in published[-1]
+    assert all(len(text) < LIVE_LIMIT + 500 for text in published[:-1])
+
+
+def test_the_first_text_is_saved_at_once_and_each_refresh_has_half_as_much_more():
+    """A notebook saved mid-message holds most of the message."""
+    texts = [text.count("x") for text in follow(Growing(50_000, 1000))]
+    assert texts[0] == 0
+    assert 0 < texts[1] <= 500
+    assert all(later > 1.5 * earlier for earlier, later in itertools.pairwise(texts[1:-1]))
+    assert texts[-1] == 50_000
+
+
+def test_how_it_ended_is_saved():
+    """A stopped message says that it was stopped, in the file too."""
+    assert "*stopped by you" in follow(Growing(500, 1000, ending="stopped"))[-1]
+
+
+def test_plain_is_one_line():
+    """Names and errors stay one line, whatever is in them."""
+    assert plain(" a\n\nb\x1b[0m\t`c` ") == "a b&#91;0m &#96;c&#96;"
+
+
+def test_saved_form_survives_the_notebook_file():
+    """Records that went through JSON give the same saved form: no lone surrogates, no odd line ends."""
+    text = "line\u2028sep 😀 \x85 end"
+    assert json.loads(json.dumps(markdown(said(text), LINE, stream="s1"))).startswith(text)
+    assert encode(OPEN)
