@@ -53,7 +53,7 @@ _HOMES = {
     "Stream": "nbstream.stream",
 }
 
-__all__ = [  # noqa: PLE0604 - one name a home, checked by a test
+__all__ = [
     "Fenced", "LogDamaged", "LogError", "SourceError", "SourceLost", "SourceMalformed", "SourceRefused",
     "SourceSilent", "State", "StoreFull", "Stream", "StreamError", "StreamGone", "chat", "clean", "open_store",
     "regenerate", "resume", "show", "sse", "start", "streams",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from nbstream import launch
 from nbstream.errors import StreamGone
-from nbstream.launch import Launched, Limits
-from nbstream.log.stores import open_store
+from nbstream.launch import Limits, Setting
+from nbstream.log.stores import MEMORY, open_store
 from nbstream.options import options
 from nbstream.place import Place, here
 from nbstream.rerun import Ask
@@ -46,11 +48,12 @@ def show(
         first_s: Seconds without any output until the stream is stalled (default 120).
         idle_s: Seconds without new output until it is stalled (default 60).
     """
+    ask = Ask(None, fresh=fresh, replay=replay, keep_complete=options().rerun == "saved")
     place = here()
-    launched = _launch(source, key, fresh, replay, save, first_s, idle_s, place)
+    stream = _launch(source, key, ask, _setting(place, save=save, first_s=first_s, idle_s=idle_s), place)
     from nbstream.view.show import show_stream
 
-    return show_stream(launched.stream, place, runtime(), BUTTONS)
+    return show_stream(stream, place, runtime(), BUTTONS)
 
 
 def start(
@@ -63,7 +66,9 @@ def start(
     idle_s: float | None = None,
 ) -> Stream:
     """Record *source* without showing it; the arguments are those of `show`."""
-    return _launch(source, key, fresh, False, save, first_s, idle_s, here()).stream
+    ask = Ask(None, fresh=fresh, keep_complete=options().rerun == "saved")
+    place = here()
+    return _launch(source, key, ask, _setting(place, save=save, first_s=first_s, idle_s=idle_s), place)
 
 
 def resume(stream: str | Stream) -> Stream:
@@ -73,13 +78,13 @@ def resume(stream: str | Stream) -> Stream:
     A source that cannot resume gives the stream as it is saved. Raises `StreamGone` for one that is not in the store.
     """
     store, found = _find(stream)
-    return launch.resume(store, found.stream, _source_of(found), here().scope, _limits())
+    return launch.resume(Setting(store, here().scope, _limits()), found.stream, _source_of(found))
 
 
 def regenerate(stream: str | Stream) -> Stream:
     """Ask the same question anew: a new stream whose parent is the old one. The old one is kept."""
     store, found = _find(stream)
-    return launch.regenerate(store, found.stream, _source_of(found), here().scope, _limits())
+    return launch.regenerate(Setting(store, here().scope, _limits()), found.stream, _source_of(found))
 
 
 def display_stream(stream: Stream) -> Stream:
@@ -119,23 +124,16 @@ class _Buttons:
 BUTTONS = _Buttons()
 
 
-def _launch(
-    source: Any,
-    key: str | None,
-    fresh: bool,
-    replay: bool,
-    save: bool,
-    first_s: float | None,
-    idle_s: float | None,
-    place: Place,
-) -> Launched:
+def _launch(source: Any, key: str | None, ask: Ask, setting: Setting, place: Place) -> Stream:
     from nbstream.sources import as_source
 
     given = as_source(source)
-    store = open_store((options().store or None) if save else "memory:")
-    ask = Ask(fingerprint=given.fingerprint, fresh=fresh, replay=replay, keep_complete=options().rerun == "saved")
-    limits = _limits(first_s, idle_s)
-    return launch.launch(store, given, place.key(given.fingerprint, key), place.scope, ask, limits)
+    ask = replace(ask, fingerprint=given.fingerprint)
+    return launch.launch(setting, given, place.key(given.fingerprint, key), ask).stream
+
+
+def _setting(place: Place, *, save: bool, first_s: float | None, idle_s: float | None) -> Setting:
+    return Setting(open_store((options().store or None) if save else MEMORY), place.scope, _limits(first_s, idle_s))
 
 
 def _limits(first_s: float | None = None, idle_s: float | None = None) -> Limits:
@@ -143,6 +141,16 @@ def _limits(first_s: float | None = None, idle_s: float | None = None) -> Limits
         first_s=options().first_s if first_s is None else first_s,
         idle_s=options().idle_s if idle_s is None else idle_s,
     )
+
+
+def last_here() -> Stream | None:
+    """Return the newest stream of this notebook (of this process where there is none)."""
+    scope = here().scope
+    store = open_store(options().store or None)
+    for status in store.list():
+        if json.loads(status.open.key)[0] == scope:
+            return Stream(store, store.log(status.stream), runtime(), from_store=True)
+    return None
 
 
 def _find(stream: str | Stream) -> tuple[Store, Status]:

@@ -26,6 +26,7 @@ from nbstream.runtime import runtime
 from nbstream.stream import Stream
 
 if TYPE_CHECKING:
+    from asyncio import Semaphore
     from collections.abc import Callable
 
     from nbstream.log.contract import Lock, Log, Status, Store
@@ -50,6 +51,15 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Setting:
+    """Where streams are recorded, and how patiently. *scope*: the notebook, whose calls share the slots."""
+
+    store: Store
+    scope: str
+    limits: Limits = Limits()
+
+
+@dataclass(frozen=True, slots=True)
 class Launched:
     """A stream and what was done to get it."""
 
@@ -57,10 +67,9 @@ class Launched:
     act: Act
 
 
-def launch(
-    store: Store, source: Source, key: str, scope: str, ask: Ask, limits: Limits, *, factory_called: bool = False
-) -> Launched:
+def launch(setting: Setting, source: Source, key: str, ask: Ask) -> Launched:
     """Do what running the cell means: start, attach, resume, or show what is saved."""
+    store = setting.store
     with _seen_lock:
         ask = replace(ask, first_run=ask.first_run and key not in _seen)
         _seen.add(key)
@@ -70,36 +79,33 @@ def launch(
         if act in (Act.ATTACH, Act.SAVED) and found is not None:
             return Launched(_stream(store, found.stream, from_store=act is Act.SAVED), act)
         if act is Act.RESUME and found is not None:
-            return Launched(_resume(store, source, found, scope, limits), act)
+            return Launched(_resume(setting, source, found), act)
         if act is Act.REPLACE and found is not None:
             _stop_and_wait(store, found)
         first = _open(new_id(), key, "new", source)
         started = store.start(first, replaces=found.stream if found else None)
         if started.lock is not None:
-            _record(store, started.log, source, started.lock, Progress(tail=0, opens=1), scope, limits)
+            _record(setting, started.log, source, started.lock, Progress(tail=0, opens=1))
             return Launched(_stream(store, first.stream), Act.NEW)
     msg = f"other kernels keep starting streams under the same key ({key}); give this one its own with key="
     raise Fenced(msg)
 
 
-def resume(store: Store, stream: str, source: Source, scope: str, limits: Limits) -> Stream:
-    """Go on behind the last record of *stream*; attaches when somebody already does, and answers its stall."""
-    recorder = runtime().recorder(stream)
-    if recorder is not None:
-        runtime().call(recorder.reconnect)
-    return _resume(store, source, store.status(stream), scope, limits)
+def resume(setting: Setting, stream: str, source: Source) -> Stream:
+    """Go on behind the last record of *stream*; attaches when somebody already does."""
+    return _resume(setting, source, setting.store.status(stream))
 
 
-def regenerate(store: Store, stream: str, source: Source, scope: str, limits: Limits) -> Stream:
+def regenerate(setting: Setting, stream: str, source: Source) -> Stream:
     """Ask the question of *stream* anew: a new stream that names it as its parent."""
+    store = setting.store
     status = store.status(stream)
     if status.state.live:
         _stop_and_wait(store, status)
-    key = status.open.key
-    first = _open(new_id(), key, "regenerate", source, parent=stream)
-    started = store.start(first, replaces=store.find(key))
+    first = _open(new_id(), status.open.key, "regenerate", source, parent=stream)
+    started = store.start(first, replaces=store.find(first.key))
     if started.lock is not None:
-        _record(store, started.log, source, started.lock, Progress(tail=0, opens=1), scope, limits)
+        _record(setting, started.log, source, started.lock, Progress(tail=0, opens=1))
     return _stream(store, started.log.stream)
 
 
@@ -123,8 +129,8 @@ def _stream(store: Store, stream: str, *, from_store: bool = False) -> Stream:
     return Stream(store, store.log(stream), runtime(), from_store=from_store)
 
 
-def _resume(store: Store, source: Source, found: Status, scope: str, limits: Limits) -> Stream:
-    log = store.log(found.stream)
+def _resume(setting: Setting, source: Source, found: Status) -> Stream:
+    store, log = setting.store, setting.store.log(found.stream)
     lock = store.lock(found.stream)
     if lock is None:
         return _stream(store, found.stream)  # somebody else goes on with it already
@@ -141,22 +147,20 @@ def _resume(store: Store, source: Source, found: Status, scope: str, limits: Lim
     except BaseException:
         lock.release()
         raise
-    _record(store, log, source, lock, progress, scope, limits)
+    _record(setting, log, source, lock, progress)
     return _stream(store, found.stream)
 
 
-def _record(
-    store: Store, log: Log, source: Source, lock: Lock, progress: Progress, scope: str, limits: Limits
-) -> None:
+def _record(setting: Setting, log: Log, source: Source, lock: Lock, progress: Progress) -> None:
     _sources[log.stream] = source
 
-    def make(changed: Callable[[], None], slots: object) -> Recorder:
+    def make(changed: Callable[[], None], slots: Semaphore) -> Recorder:
         return Recorder(
-            store, log, source, lock, progress,
-            first_s=limits.first_s, idle_s=limits.idle_s, changed=changed, slots=slots,
+            setting.store, log, source, lock, progress,
+            first_s=setting.limits.first_s, idle_s=setting.limits.idle_s, changed=changed, slots=slots,
         )  # fmt: skip
 
-    runtime().record(log.stream, scope, make)
+    runtime().record(log.stream, setting.scope, make)
 
 
 def _stop_and_wait(store: Store, found: Status) -> None:

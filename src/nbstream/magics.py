@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
-from IPython.core.magic import Magics, magics_class, no_var_expand
-from IPython.core.magic import cell_magic, line_magic
+from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_var_expand
 from IPython.core.magic_arguments import argument, magic_arguments, parse_argstring
 
-from nbstream.errors import StreamError
 from nbstream.options import NbStream, options
 
 if TYPE_CHECKING:
@@ -97,10 +96,13 @@ class StreamMagics(Magics):
             raise UsageError(msg)
         if rest:
             return rest[0]
-        if self.last is None:
-            msg = f"%stream {what} needs an ID here: no stream was shown yet; `%stream list` shows them"
+        from nbstream import api
+
+        last = self.last or api.last_here()
+        if last is None:
+            msg = f"%stream {what} needs an ID: this notebook has no stream yet; `%stream list` shows all"
             raise UsageError(msg)
-        return self.last
+        return last
 
     def _list(self, rest: list[str]) -> None:
         from nbstream import api
@@ -200,6 +202,16 @@ def unload(shell: Any) -> None:
     if options() in shell.configurables:
         shell.configurables.remove(options())
     NbStream.clear_instance()
+    if "nbstream.runtime" in sys.modules:
+        from nbstream.runtime import runtime
+
+        runtime().close()
+    if "nbstream.view.show" in sys.modules:
+        from nbstream.view.show import close_all
+        from nbstream.view.widget import unlisten
+
+        close_all()
+        unlisten(shell.kernel)
 
 
 def _source(args: Any, cell: str) -> Any:
@@ -255,6 +267,3 @@ def _none(rest: list[str], verb: str) -> None:
     if rest:
         msg = f"%stream {verb} takes no arguments, found {' '.join(rest)!r}"
         raise UsageError(msg)
-
-
-_ = StreamError

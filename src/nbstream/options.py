@@ -13,14 +13,14 @@ class NbStream(SingletonConfigurable):
     """Options of nbstream."""
 
     model = Unicode("demo:", help="The model when %%stream names none: demo:, openai:NAME, ...").tag(config=True)
-    base_url = Unicode("", help="Address of an OpenAI-compatible server; empty for the provider's own.").tag(config=True)
+    base_url = Unicode("", help="An OpenAI-compatible server's address; empty: the provider's own.").tag(config=True)
     system = Unicode("", help="System prompt when %%stream gives none.").tag(config=True)
     rerun = Enum(
         ("saved", "new"),
         default_value="saved",
         help="First run of a cell whose answer is complete: show the saved one, or ask anew.",
     ).tag(config=True)
-    wait = Bool(default_value=False, help="Let every %%stream cell wait for its answer, as --wait does.").tag(config=True)
+    wait = Bool(default_value=False, help="Let every %%stream cell wait for its answer.").tag(config=True)
     first_s = Float(120.0, help="Seconds without any output until a stream is stalled.").tag(config=True)
     idle_s = Float(60.0, help="Seconds without new output until a stream is stalled.").tag(config=True)
     store = Unicode("", help="Where streams are saved: empty for the user's cache, a directory, or memory:").tag(

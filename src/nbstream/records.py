@@ -164,10 +164,13 @@ def decode(data: bytes, *, stream: str, offset: int) -> Record:
         if kind == "delta":
             parts = tuple(Part.from_json(part) for part in body.pop("parts"))
             return Delta(parts=parts, **body)
+        if kind not in ("open", "close"):
+            msg = f"unknown type {kind!r}"
+            raise ValueError(msg)  # noqa: TRY301 - as above
         if kind == "close" and body["how"] not in get_args(How):
             msg = f"unknown ending {body['how']!r}"
             raise ValueError(msg)  # noqa: TRY301 - as above
-        return {"open": Open, "close": Close}[kind](**body)
+        return Open(**body) if kind == "open" else Close(**body)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as exc:
         msg = (
             f"record {offset} of stream {stream} is damaged or foreign ({type(exc).__name__}: {exc}); what is before"

@@ -50,7 +50,7 @@ class Ask:
     keep_complete: bool = True
 
 
-def decide(found: Status | None, ask: Ask, *, held_here: bool) -> Act:
+def decide(found: Status | None, ask: Ask, *, held_here: bool) -> Act:  # noqa: PLR0911 - a return a row
     """
     Return what to do.
 

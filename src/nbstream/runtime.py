@@ -11,13 +11,16 @@ import atexit
 import os
 import threading
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from nbstream.recorder import Recorder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from concurrent.futures import Future
+
+    #: (what to call on every change, the slots of its scope) -> the recorder
+    Make: TypeAlias = Callable[[Callable[[], None], asyncio.Semaphore], Recorder]
 
 T = TypeVar("T")
 
@@ -36,6 +39,7 @@ class Runtime:
         self._recorders: dict[str, Recorder] = {}
         self._looks: defaultdict[str, set[Callable[[], None]]] = defaultdict(set)
         self._slots: dict[str, asyncio.Semaphore] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
         self._thread.start()
 
     def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
@@ -46,7 +50,7 @@ class Runtime:
         """Call *function* soon on the loop."""
         self.loop.call_soon_threadsafe(function)
 
-    def record(self, stream: str, scope: str, make: Callable[[Callable[[], None], asyncio.Semaphore], Recorder]) -> None:
+    def record(self, stream: str, scope: str, make: Make) -> None:
         """
         Let the recorder that *make* returns run; it is found under *stream* until its call is at rest.
 
@@ -74,6 +78,11 @@ class Runtime:
 
         return end
 
+    @property
+    def alive(self) -> bool:
+        """Whether the thread is at work."""
+        return self._thread.is_alive()
+
     def close(self) -> None:
         """End every recorder (interrupted: their lease is over) and the thread."""
         if not self._thread.is_alive():
@@ -84,16 +93,16 @@ class Runtime:
             self.loop.call_soon_threadsafe(self.loop.stop)
             self._thread.join(GOODBYE_S)
 
-    async def _start(
-        self, stream: str, scope: str, make: Callable[[Callable[[], None], asyncio.Semaphore], Recorder]
-    ) -> None:
+    async def _start(self, stream: str, scope: str, make: Make) -> None:
         slots = self._slots.setdefault(scope, asyncio.Semaphore(SLOTS))
         recorder = make(lambda: self._signal(stream), slots)
         self._recorders[stream] = recorder
         task = asyncio.ensure_future(recorder.run())
+        self._tasks.add(task)
         task.add_done_callback(lambda task: self._ended(stream, recorder, task))
 
     def _ended(self, stream: str, recorder: Recorder, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
         if self._recorders.get(stream) is recorder:
             del self._recorders[stream]
         self._signal(stream)
@@ -107,8 +116,7 @@ class Runtime:
     async def _leave(self) -> None:
         for recorder in self.recorders.values():
             recorder.leave()
-        while self._recorders:
-            await asyncio.sleep(0.01)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _run(self) -> None:
         asyncio.set_event_loop(self.loop)
@@ -124,10 +132,10 @@ _lock = threading.Lock()
 
 
 def runtime() -> Runtime:
-    """Return this process's runtime, started on first use (and anew in a forked child)."""
-    global _runtime, _owner  # noqa: PLW0603 - one loop a process is the point
+    """Return this process's runtime, started on first use (and anew in a forked child, or after `close`)."""
+    global _runtime, _owner
     with _lock:
-        if _runtime is None or _owner != os.getpid():
+        if _runtime is None or _owner != os.getpid() or not _runtime.alive:
             _runtime, _owner = Runtime(), os.getpid()
             atexit.register(_runtime.close)
         return _runtime

@@ -31,7 +31,7 @@ class State(str, Enum):
 
     @property
     def live(self) -> bool:
-        """Is a recorder at work?"""
+        """Whether a recorder is at work."""
         return self in LIVE
 
 

@@ -148,7 +148,7 @@ class Stream:
         live, now, progress = recorder.live, time.monotonic(), recorder.progress
         return words.Facts(
             state=live.state, chars=progress.chars, tail=progress.tail, model=progress.model or self._asked,
-            saved=live.saved, note=live.note, error=live.error, retries=live.retries,
+            saved=live.saved, note=live.note or recorder.source.note, error=live.error, retries=live.retries,
             retry_in_s=max(0.0, live.retry_at - now) if live.retry_at is not None else None,
             silent_s=now - live.last_at if live.last_at is not None else None,
             speed=live.speed, resumable=recorder.can_reconnect,
@@ -168,14 +168,14 @@ class Stream:
 
     @property
     def resumable(self) -> bool:
-        """Can the message go on behind its last record without repeating text or money?"""
+        """Whether the message can go on behind its last record without repeating text or money."""
         source, progress = self._status().open.source, self._progressed()
         if source.get("kind") == "object":
             return False
         return not progress.shown or progress.cursor is not None or bool(source.get("replayable"))
 
     def status(self) -> dict[str, Any]:
-        """Return one dict: state, retries, speed (pieces per second), connections, saved record, and the line in words."""
+        """Return one dict: state, retries, speed (pieces per second), connections, saved record, the line in words."""
         facts, recorder = self.facts(), self._recorder
         return {
             "id": self.id,
@@ -272,7 +272,11 @@ class Stream:
     async def __aiter__(self) -> AsyncIterator[Part]:
         """Yield the parts from the beginning, each once it is saved, until the stream is at rest."""
         loop, moved = asyncio.get_running_loop(), asyncio.Event()
-        ends = self.subscribe(lambda: loop.call_soon_threadsafe(moved.set))
+
+        def look() -> None:
+            loop.call_soon_threadsafe(moved.set)
+
+        ends = self.subscribe(look)
         after = -1
         try:
             while True:

@@ -94,6 +94,6 @@ class Transcript:
             self.marks.append(part)
 
     def joined(self, kind: str) -> str:
-        """Return all agents' *kind* (`text`, `reasoning` or `refusal`), in order of appearance, a blank line between."""
+        """Return all agents' *kind* (`text`, `reasoning`, `refusal`) in order of appearance, a blank line between."""
         texts = (getattr(agent, kind) for agent in self.agents.values())
         return "\n\n".join(text for text in texts if text)

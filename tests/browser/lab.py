@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -28,6 +29,7 @@ CHROMIUM_FLAGS = [
 ]  # fmt: skip
 START_S = 90
 CURRENT = "window.jupyterapp.shell.currentWidget"
+LOAD = "%load_ext nbstream"
 
 
 def chromium() -> str | None:
@@ -61,7 +63,10 @@ class Lab:
             free.bind(("127.0.0.1", 0))
             self.port: int = free.getsockname()[1]
         self.token = secrets.token_hex(16)
-        # -W: JupyterLab's own warnings are not ours to fail on.
+        # A question about news would lie over the notebook.
+        settings = home / "settings" / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
+        settings.parent.mkdir(parents=True)
+        settings.write_text('{"fetchNews": "false", "checkForUpdates": false}', encoding="utf-8")
         self._env = {
             **os.environ,
             **{f"JUPYTER_{name}_DIR": str(home / name.lower()) for name in ("CONFIG", "DATA", "RUNTIME")},
@@ -101,7 +106,13 @@ class Lab:
         found: list[dict[str, Any]] = self.api("GET", "/api/kernels")
         return found
 
-    def write(self, name: str, *cells: str) -> Path:
+    def end_kernels(self, notebook: str) -> None:
+        """Shut the kernels of a notebook down."""
+        for session in self.api("GET", "/api/sessions"):
+            if session["path"] == notebook:
+                self.api("DELETE", f"/api/sessions/{session['id']}")
+
+    def write(self, name: str, *cells: str, kernel: str = "python3") -> Path:
         """Write a notebook with these code cells."""
         path = self.root / name
         notebook = {
@@ -110,7 +121,7 @@ class Lab:
                  "outputs": [], "source": source}
                 for source in cells
             ],
-            "metadata": {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}},
+            "metadata": {"kernelspec": {"display_name": kernel, "name": kernel}},
             "nbformat": 4,
             "nbformat_minor": 5,
         }  # fmt: skip
@@ -135,18 +146,19 @@ class Tab:
     """One browser page on one notebook."""
 
     def __init__(self, browser: Browser, lab: Lab, name: str, *, width: int = 1100, height: int = 850) -> None:
-        self._lab, self._name = lab, name
+        self._lab, self.name = lab, name
         self.context = browser.new_context(viewport={"width": width, "height": height})
         self.context.grant_permissions(["clipboard-read", "clipboard-write"])
         self.page: Page = self.context.new_page()
         self.errors: list[str] = []
+        self.page.on("dialog", lambda dialog: dialog.accept())  # "leave the page?"
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.open()
 
     def open(self) -> None:
         """Load the notebook and wait until its kernel is there."""
         self.page.goto(
-            f"http://127.0.0.1:{self._lab.port}/lab/tree/{self._name}?token={self._lab.token}&reset",
+            f"http://127.0.0.1:{self._lab.port}/lab/tree/{self.name}?token={self._lab.token}&reset",
             wait_until="domcontentloaded",
         )
         self.ready()
@@ -187,20 +199,43 @@ class Tab:
     def save(self) -> dict[str, Any]:
         """Save the notebook and return the file."""
         self.command("docmanager:save")
-        notebook: dict[str, Any] = json.loads((self._lab.root / self._name).read_text(encoding="utf-8"))
+        notebook: dict[str, Any] = json.loads((self._lab.root / self.name).read_text(encoding="utf-8"))
         return notebook
 
-    def kernel_pid(self) -> int:
-        """Ask the kernel for its process id, without touching the notebook."""
-        pid: str = self.page.evaluate(
-            f"""async () => {{
+    def ask_kernel(self, expression: str) -> str:
+        """Return the repr of a Python expression in the kernel, without touching the notebook."""
+        answer: str = self.page.evaluate(
+            f"""async (expression) => {{
               const kernel = {CURRENT}.sessionContext.session.kernel;
-              const future = kernel.requestExecute({{code: '', user_expressions: {{pid: "__import__('os').getpid()"}}, store_history: false}});
-              const reply = await future.done;
-              return reply.content.user_expressions.pid.data['text/plain'];
-            }}"""
+              const future = kernel.requestExecute({{code: '', user_expressions: {{it: expression}}, store_history: false}});
+              const {{it}} = (await future.done).content.user_expressions;
+              return it.status === 'ok' ? it.data['text/plain'] : `${{it.ename}}: ${{it.evalue}}`;
+            }}""",
+            expression,
         )
-        return int(pid)
+        return answer
+
+    def kernel_pid(self) -> int:
+        """Return the kernel's process id."""
+        return int(self.ask_kernel("__import__('os').getpid()"))
+
+    def visible(self, cell: int) -> str:
+        """Return the text a reader sees below a cell, whatever shows it."""
+        text: str = self.page.evaluate(f"(cell) => {CURRENT}.content.widgets[cell].outputArea.node.innerText", cell)
+        return text
+
+    def saved(self, cell: int) -> str:
+        """Save the notebook and return the Markdown that the file holds below a cell."""
+        outputs = self.save()["cells"][cell]["outputs"]
+        return "\n".join("".join(one["data"]["text/markdown"]) for one in outputs if "text/markdown" in one.get("data", {}))
+
+    def copied(self, nth: int = 0) -> str:
+        """Press Copy of the n-th stream view and return what is on the clipboard."""
+        self.page.bring_to_front()
+        self.page.evaluate("() => navigator.clipboard.writeText('')")
+        self.press("Copy", nth)
+        text: str = wait_for("the clipboard", lambda: self.page.evaluate("() => navigator.clipboard.readText()"))
+        return text
 
     def stream(self, nth: int = 0) -> dict[str, Any] | None:
         """Return what the n-th stream view shows: its data attributes, its text (walked, not innerText), its line."""
@@ -242,7 +277,9 @@ class Tab:
 
     def press(self, button: str, nth: int = 0) -> None:
         """Click a button of the n-th stream view."""
-        self.page.locator(".nbstream").nth(nth).get_by_role("button", name=button, exact=True).click()
+        # Copy says "Copy ✓" for a while.
+        name = re.compile(f"^{button}\\b")
+        self.page.locator(".nbstream").nth(nth).get_by_role("button", name=name).click()
 
     def close(self) -> None:
         """Close the page."""

@@ -85,7 +85,7 @@ def test_killed_inside_an_event_larger_than_a_record(kernels, store, faults, soa
         kills += 1
         assert kills <= 300, f"only {inside} of {kills} kills fell inside an event"
         first, large = odd_text(choose, 300), odd_text(choose, choose.randint(100_000, 200_000))
-        question = numbered(faults, [first, large, first], pause_s=0.05)
+        question = numbered(faults, [first, large, odd_text(choose, 300)], pause_s=0.05)
         run = kernel.execute(question.cell, question.id)
         successor = kernels.start(NOTEBOOK)
         run.page.wait_text(len(first))

@@ -1,5 +1,7 @@
 """Two kernels and one cell: nobody attaches to, stops or resumes what is not his."""
 
+import time
+
 from questions import native, read, saved
 
 NOTEBOOK, COPY = "/notes/one.ipynb", "/notes/copy of one.ipynb"
@@ -35,6 +37,20 @@ def test_two_kernels_run_one_cell_at_once(kernels, store, demo, soak):
         both[1 - dead].close()
 
 
+def test_the_other_page_learns_that_a_silent_writer_has_died(kernels, demo):
+    """Nothing is appended when a writer is killed in silence: the page in the other kernel says interrupted all the same."""
+    question = native(demo, fault="stall:100")
+    first, second = kernels.start(NOTEBOOK).load(), kernels.start(NOTEBOOK)
+    mine = first.execute(question.cell, question.id).page
+    mine.wait_text(100)
+    theirs = second.load().execute(question.cell, question.id).page
+    theirs.wait_text(len(mine.text))
+    time.sleep(1)  # acknowledged, and quiet
+    first.kill()
+    theirs.wait_state("interrupted", timeout_s=5)
+    assert theirs.text == mine.text
+
+
 def test_a_copied_notebook_has_its_own_streams(kernels, store, demo):
     """The same cell id in a copy: neither attaches to the original's stream, nor stops it by an edit or by Stop."""
     question = native(demo, tokens=600, speed=300)
@@ -48,7 +64,7 @@ def test_a_copied_notebook_has_its_own_streams(kernels, store, demo):
     edited = native(demo, "another prompt", tokens=600, speed=300)
     new = copy.execute(edited.cell, question.id).page
     new.wait_text(50)
-    theirs.wait_state("stopped")
+    assert store.status(theirs.stream).state == "stopped"
     new.press("stop")
     new.wait_state("stopped")
     mine.wait_state("complete")

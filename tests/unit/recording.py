@@ -1,6 +1,7 @@
 """A recorder on a memory store in time that a test controls."""
 
 import asyncio
+import gc
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from nbstream.errors import StoreFull
@@ -16,18 +17,29 @@ LIMIT_S = 20
 
 
 def run(main, limit_s=LIMIT_S):
-    """Run the coroutine *main* in a loop whose hops through threads `FakeClock` can wait for."""
+    """
+    Run the coroutine *main* in a loop whose hops through threads `FakeClock` can wait for.
+
+    What asyncio would only log (a task that was forgotten, an error nobody asked for) is a failure.
+    """
+    complaints = []
 
     async def limited():
-        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
-        return await asyncio.wait_for(main, limit_s)
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(ThreadPoolExecutor(1))
+        loop.set_exception_handler(lambda loop, context: complaints.append(context))
+        result = await asyncio.wait_for(main, limit_s)
+        gc.collect()
+        return result
 
-    return asyncio.run(limited())
+    result = asyncio.run(limited())
+    assert not complaints
+    return result
 
 
 async def until(condition):
     """Give everybody turns until *condition* holds; the time limit of `run` ends a test in which it never does."""
-    while not condition():
+    while not condition():  # noqa: ASYNC110 - conditions of many kinds; each turn is half a millisecond at most
         await asyncio.sleep(0.0005)
 
 
@@ -37,9 +49,7 @@ def opening(intent="new", stream="s1"):
 
 
 class Recording:
-    """
-    One stream. `start` begins its first call; `resume` goes on as a new process would: from what the log says alone.
-    """
+    """One stream: `start` begins its first call, `resume` goes on as a new process would, from what the log says."""
 
     def __init__(self, store=None, clock=None, stream="s1", log=None):
         self.store = store or MemoryStore()

@@ -12,6 +12,7 @@ KIB_16 = 16 * 1024
 
 
 def text(string, agent="assistant", kind="text"):
+    """A part."""
     return Part(kind, string, agent)
 
 
@@ -133,17 +134,16 @@ def test_behind_is_the_same_when_the_log_is_read_back(seed):
     """The numbers of a stream follow from its records alone, whatever events they came from."""
     chance = random.Random(seed)
     for _ in range(200):
-        progress, places = Progress(tail=0), 0
+        progress = Progress(tail=0)
         batch = Batch(progress)
         stored = []
-        for _ in range(chance.randrange(1, 30)):
+        for place in range(chance.randrange(1, 30)):
             parts = tuple(
                 text("é" * chance.choice([1, 5, 4000, 9000]), chance.choice("ab"), chance.choice(["text", "reasoning"]))
                 if chance.random() < 0.9 else Part("raw", agent="a", fields={"type": "x"})
                 for _ in range(chance.randrange(1, 4))
             )  # fmt: skip
-            places += 1
-            batch.add(parts, {"id": str(places)} if chance.random() < 0.7 else None)
+            batch.add(parts, {"id": str(place)} if chance.random() < 0.7 else None)
             if chance.random() < 0.5:
                 stored += records(batch, progress)
         stored += records(batch, progress)

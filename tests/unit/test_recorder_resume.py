@@ -8,13 +8,12 @@ import pytest
 from recording import Around, Recording, run
 
 from nbstream.errors import SourceLost, SourceMalformed
-from nbstream.log.memory import MemoryStore
 from nbstream.log.readback import records_of
-from nbstream.recorder import Recorder
 from nbstream.recorder.progress import Progress
+from nbstream.recorder.recorder import LOOK_S
 from nbstream.records import Close, Delta, Open, Part
 from nbstream.sources.contract import Arrival, End
-from nbstream.testing import ScriptedSource
+from nbstream.testing import FakeClock, ScriptedSource
 
 RUNS = 300
 RUNS_SOAK = 10_000
@@ -91,15 +90,17 @@ class Cut:
         return events
 
 
-class NoWaiting(Recording):
-    """Time passes as soon as somebody sleeps for it."""
+class Hurry(FakeClock):
+    """Waiting for a retry takes no time, and nobody looks for silence."""
 
-    async def through(self):
-        while not self.task.done():
-            await asyncio.sleep(0)
-            if self.live.retry_at is not None:
-                await self.after(0.2)
-        return await self
+    async def sleep(self, seconds):
+        if seconds == LOOK_S:
+            await asyncio.Event().wait()
+
+
+def recording(**options):
+    """A recording that takes no time."""
+    return Recording(clock=Hurry(), **options)
 
 
 def beginnings(log):
@@ -110,10 +111,9 @@ def beginnings(log):
             yield records[:length]
 
 
-async def crashed(records, stream="s1"):
+def crashed(records):
     """A recording whose process died behind *records*."""
-    store = MemoryStore()
-    again = NoWaiting(store, stream=stream)
+    again = recording()
     for offset, record in enumerate(records[1:], 1):
         again.log.append(offset, record)
     again.lock.release()
@@ -121,25 +121,24 @@ async def crashed(records, stream="s1"):
 
 
 def test_every_cut_gives_the_same_text_once(seed, soak):
-    """Random messages, events, cuts and ways to resume; then a crash behind every single record: the text, exactly once."""
+    """Random messages, cuts and ways to resume, then a crash behind every single record: the text, exactly once."""
 
     async def one(number):
         chance = random.Random(f"{seed}-{number}")
         upstream = Upstream(chance)
         replayable = upstream.style in ("replay", "starts over")
         scripts = Cut(chance, upstream, cuts=chance.choice([0, 1, 3]))
-        stream = NoWaiting().start(ScriptedSource(*[scripts] * 9, replayable=replayable))
-        close = await stream.through()
+        stream = recording().start(ScriptedSource(*[scripts] * 9, replayable=replayable))
+        close = await stream
         where = f"run {number}, {upstream.style}, {len(upstream.pieces)} events"
-        # A start-over may cut before anything new as often as there are tries: interrupted is honest, wrong text is not.
         assert close.how == "complete", (where, close)
         assert stream.text == upstream.text, where
         stream.check()
 
         for records in beginnings(stream.log):
-            again = await crashed(records)
+            again = crashed(records)
             again.resume(ScriptedSource(*[Cut(chance, upstream, chance.choice([0, 1]))] * 9, replayable=True))
-            close = await again.through()
+            close = await again
             assert close.how == "complete", (where, f"crash behind record {len(records) - 1}", close)
             assert again.text == upstream.text, (where, f"crash behind record {len(records) - 1}")
             again.check()
@@ -155,6 +154,7 @@ def test_every_cut_gives_the_same_text_once(seed, soak):
 
 
 def event(place, text, number=None):
+    """A text event with an id."""
     return Arrival((Part("text", text),), {"id": str(place), "first": "1"}, event_id=str(place), number=number)
 
 
@@ -164,14 +164,14 @@ def test_an_event_larger_than_a_record_survives_a_crash_inside_it(seed):
 
     async def main():
         script = [event(1, "start "), event(2, text), End()]
-        stream = NoWaiting().start(ScriptedSource(script))
+        stream = recording().start(ScriptedSource(script))
         await stream
         inside = [
             records for records in beginnings(stream.log) if isinstance(records[-1], Delta) and records[-1].behind
         ]
         assert len(inside) >= 6
         for records in inside:
-            again = await crashed(records)
+            again = crashed(records)
             source = ScriptedSource([event(2, text), event(3, "!"), End()])
             again.resume(source)
             assert (await again).how == "complete"
@@ -190,11 +190,11 @@ def test_a_numbered_event_larger_than_a_record(style):
         return event(number, text, number if style == "number" else None)
 
     async def main():
-        stream = NoWaiting().start(ScriptedSource([frame(1, "a"), frame(2, big), frame(3, "z"), End()]))
+        stream = recording().start(ScriptedSource([frame(1, "a"), frame(2, big), frame(3, "z"), End()]))
         await stream
         for records in beginnings(stream.log):
             last = records[-1].cursor["id"] if isinstance(records[-1], Delta) else "0"
-            again = await crashed(records)
+            again = crashed(records)
             rest = [frame(1, "a"), frame(2, big), frame(3, "z")][int(last) :]
             again.resume(ScriptedSource([*rest, End()], replayable=True))
             assert (await again).how == "complete"
@@ -213,10 +213,10 @@ def test_several_agents_in_one_event():
     big = Arrival(parts, {"id": "2"}, event_id="2")
 
     async def main():
-        stream = NoWaiting().start(ScriptedSource([first, big, End()]))
+        stream = recording().start(ScriptedSource([first, big, End()]))
         await stream
         for records in beginnings(stream.log):
-            again = await crashed(records)
+            again = crashed(records)
             script = [big, End()] if isinstance(records[-1], Delta) and records[-1].cursor["id"] == "1" else [End()]
             again.resume(ScriptedSource([first, big, End()] if len(records) == 1 else script, replayable=True))
             close = await again
@@ -236,8 +236,8 @@ def test_the_cursor_goes_back_as_it_came():
 
     async def main():
         source = ScriptedSource([event(1, "a"), event(2, "b"), SourceLost("cut")], [event(3, "c"), End()])
-        stream = NoWaiting().start(source)
-        await stream.through()
+        stream = recording().start(source)
+        await stream
         assert source.connections[1].cursor == {"id": "2", "first": "1"}
         assert stream.text == "abc"
 
@@ -248,11 +248,11 @@ def test_numbers_survive_in_the_cursor():
     """A new process sees the gap that the old one would have seen."""
 
     async def main():
-        stream = NoWaiting().start(ScriptedSource([event(1, "a", number=1), event(2, "b", number=2), End()]))
+        stream = recording().start(ScriptedSource([event(1, "a", number=1), event(2, "b", number=2), End()]))
         await stream
-        again = await crashed(stream.records[:-1])
+        again = crashed(stream.records[:-1])
         again.resume(ScriptedSource(*[[event(4, "d", number=4), End()]] * 2))
-        close = await again.through()
+        close = await again
         assert (close.how, again.text) == ("failed", "ab")
         assert "frame 4 of assistant came after frame 2" in close.error["message"]
 
@@ -263,7 +263,7 @@ def test_a_failed_stream_resumes():
     """Failed after some text is not the end: a further open goes on in the same log."""
 
     async def main():
-        stream = NoWaiting().start(ScriptedSource([event(1, "a"), SourceMalformed("garbage")]))
+        stream = recording().start(ScriptedSource([event(1, "a"), SourceMalformed("garbage")]))
         assert (await stream).how == "failed"
         stream.resume(ScriptedSource([event(2, "b"), End()]))
         close = await stream
@@ -275,7 +275,7 @@ def test_a_failed_stream_resumes():
 
 
 def test_a_long_repetition_costs_what_it_weighs():
-    """A GET that starts over after 2 MB, token by token, is verified in blocks, not with a look at the log per token."""
+    """A GET that starts over after 2 MB is verified in blocks, not with a look at the log for every token."""
 
     class Counting(Around):
         reads = 0
@@ -286,10 +286,10 @@ def test_a_long_repetition_costs_what_it_weighs():
 
     async def main():
         tokens = [f"{number:7d} " for number in range(250_000)]
-        stream = NoWaiting(log=Counting)
+        stream = recording(log=Counting)
         source = ScriptedSource([*tokens, SourceLost("cut")], [*tokens, "!", End()], replayable=True)
         stream.start(source)
-        assert (await stream.through()).how == "complete"
+        assert (await stream).how == "complete"
         assert stream.text == "".join(tokens) + "!"
         assert stream.wrapped.reads < 400
 
@@ -300,11 +300,10 @@ def test_progress_read_back_is_progress_counted():
     """What a new process reads from the log is what the old one knew."""
 
     async def main():
-        stream = NoWaiting().start(
+        stream = recording().start(
             ScriptedSource([event(1, "a"), "b", Part("raw", fields={"type": "x"}), event(2, "c"), End()])
         )
         await stream
         assert Progress.of(stream.log) == stream.recorder.progress
-        assert isinstance(stream.recorder, Recorder)
 
     run(main())

@@ -14,6 +14,7 @@ CUT = SourceLost("the connection was reset")
 
 
 def event(number, text):
+    """A text event with an id."""
     return Arrival((Part("text", text),), {"id": str(number), "first": "1"}, event_id=str(number))
 
 

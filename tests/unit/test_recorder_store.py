@@ -128,7 +128,7 @@ def test_fenced_means_hands_off():
         await until(lambda: stream.text == "one")
         stream.log.append(2, opening("resume"))
         gate.open()
-        await until(lambda: stream.task.done())
+        await until(stream.task.done)
         await stream.task
         assert source.open_connections == 0
         assert len(stream.records) == 3

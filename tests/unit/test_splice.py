@@ -33,8 +33,8 @@ class Shows:
     async def says(self, *arrivals):
         """Return the texts let through, one for each arrival let through."""
         out = []
-        for arrival in arrivals:
-            arrival = Arrival((Part("text", arrival),)) if isinstance(arrival, str) else arrival
+        for one in arrivals:
+            arrival = Arrival((Part("text", one),)) if isinstance(one, str) else one
             if self.splice.lets_pass(arrival):
                 out.append(arrival)
             else:
@@ -50,14 +50,17 @@ def said(shows, *arrivals):
 
 
 def at(start, text):
+    """A frame that says where it begins."""
     return Arrival((Part("text", text),), start=start)
 
 
 def frame(number, text, agent="assistant", event_id=None):
+    """A frame that counts itself."""
     return Arrival((Part("text", text, agent),), number=number, event_id=event_id)
 
 
 def event(event_id, text):
+    """A text event with an id."""
     return Arrival((Part("text", text),), {"id": event_id}, event_id=event_id)
 
 
@@ -107,6 +110,7 @@ def test_changed_overlap_is_an_error():
 
 
 def numbered(**numbers):
+    """Three characters are shown, in frames up to these numbers."""
     return Shows("abc", {"id": "3", "numbers": numbers})
 
 
@@ -131,7 +135,7 @@ def test_numbers_are_each_agents_own():
 
 
 def test_a_numbered_frame_that_was_cut_by_a_record():
-    """A frame whose first half is stored already is verified and goes on behind it: its number is not the whole truth."""
+    """A frame whose first half is stored is verified and goes on behind it: its number is not the whole truth."""
     shows = Shows("abcdef", {"id": "3", "numbers": {"assistant": 3}}, behind=3)
     assert said(shows, frame(3, "c"), frame(4, "defgh"), frame(5, "i")) == "ghi"
 
@@ -241,7 +245,7 @@ def test_a_start_over_that_turns_out_another_text_is_an_error():
 
 
 def test_a_short_text_proves_nothing():
-    """ "Ha" may be followed by "Ha!"."""
+    """One "Ha" may be followed by another: "Ha!"."""
     assert said(Shows("Ha", {"id": "x"}), "Ha!", END) == "Ha!"
 
 

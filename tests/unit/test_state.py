@@ -5,17 +5,17 @@ import pytest
 from nbstream.state import LIVE, TRANSITIONS, Event, State, step
 
 C, S, R, L = State.CONNECTING, State.STREAMING, State.RETRYING, State.STALLED
-P, I, F, D = State.STOPPED, State.INTERRUPTED, State.FAILED, State.COMPLETE
+P, X, F, D = State.STOPPED, State.INTERRUPTED, State.FAILED, State.COMPLETE
 E = Event
 
 ALLOWED = {
-    C: {E.OPENED: S, E.DELTA: S, E.FINISHED: D, E.LOST: R, E.CUT: I, E.SILENT: L, E.REFUSED: F, E.STOP: P, E.LEFT: I},
-    S: {E.DELTA: S, E.FINISHED: D, E.LOST: R, E.CUT: I, E.SILENT: L, E.REFUSED: F, E.STOP: P, E.LEFT: I},
-    R: {E.OPENED: S, E.LOST: R, E.CUT: I, E.EXHAUSTED: I, E.SILENT: L, E.REFUSED: F, E.STOP: P, E.LEFT: I},
-    L: {E.OPENED: S, E.DELTA: S, E.KEEP: S, E.FINISHED: D, E.LOST: R, E.CUT: I, E.REFUSED: F, E.RESUME: C, E.STOP: P,
-        E.LEFT: I},
+    C: {E.OPENED: S, E.DELTA: S, E.FINISHED: D, E.LOST: R, E.CUT: X, E.SILENT: L, E.REFUSED: F, E.STOP: P, E.LEFT: X},
+    S: {E.DELTA: S, E.FINISHED: D, E.LOST: R, E.CUT: X, E.SILENT: L, E.REFUSED: F, E.STOP: P, E.LEFT: X},
+    R: {E.OPENED: S, E.LOST: R, E.CUT: X, E.EXHAUSTED: X, E.SILENT: L, E.REFUSED: F, E.STOP: P, E.LEFT: X},
+    L: {E.OPENED: S, E.DELTA: S, E.KEEP: S, E.FINISHED: D, E.LOST: R, E.CUT: X, E.REFUSED: F, E.RESUME: C, E.STOP: P,
+        E.LEFT: X},
     P: {E.RESUME: C, E.STOP: P},
-    I: {E.RESUME: C, E.STOP: P},
+    X: {E.RESUME: C, E.STOP: P},
     F: {E.RESUME: C, E.STOP: F},
     D: {E.STOP: D},
 }  # fmt: skip

@@ -43,6 +43,8 @@ class Call:
             while not self._task.done():
                 self._task.cancel()
                 await _undisturbed(self._task)
+            if not self._task.cancelled():
+                self._task.exception()  # asked for, even if we are cancelled and nobody wants to know
         if self._task.cancelled() and self._reason is not None:
             raise self._reason
         return self._task.result()

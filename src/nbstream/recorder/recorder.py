@@ -276,7 +276,7 @@ def error_json(error: SourceError | LogError) -> dict[str, Any]:
 
 
 async def _ended(*tasks: asyncio.Task[Any]) -> None:
-    """Cancel *tasks* and wait until they have cleaned up."""
+    """Cancel *tasks* and wait until they have cleaned up; what they returned or raised is asked for elsewhere."""
     for task in tasks:
         task.cancel()
-    await asyncio.wait(tasks)
+    await asyncio.gather(*tasks, return_exceptions=True)

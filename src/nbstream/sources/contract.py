@@ -48,8 +48,8 @@ class Arrival(NamedTuple):
     `parts` have no sequence and no `off` yet: the recorder numbers them. `cursor` is what the upstream needs to go on
     behind this event (None: this event names no place). `start` is where the frame itself says its text begins, in code
     points of the whole text, and `number` the frame's own per-agent sequence: both let the recorder cut overlap and see
-    gaps. `event_id` is the upstream's id of this event. `pieces` counts the events joined into this arrival. An arrival without parts and end is a sign of progress in the
-    protocol (the call was accepted), not output.
+    gaps. `event_id` is the upstream's id of this event, `pieces` the number of events joined into this arrival. An
+    arrival without parts and end is a sign of progress in the protocol (the call was accepted), not output.
     """
 
     parts: tuple[Part, ...] = ()

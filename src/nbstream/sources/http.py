@@ -112,10 +112,7 @@ def _headers(theirs: dict[str, str], event_id: str) -> httpx.Headers:
 
 
 def _location(call: Call, here: httpx.URL, response: httpx.Response) -> httpx.URL:
-    try:
-        target = here.join(response.headers.get("location", ""))
-    except httpx.InvalidURL:
-        target = httpx.URL()
+    target = here.join(response.headers.get("location", ""))
     if "location" not in response.headers or target.scheme not in {"http", "https"} or not target.host:
         status = response.status_code
         raise SourceRefused(f"{call} answered {status} with no address to go to; check the address", status=status)
@@ -153,7 +150,10 @@ def _our_errors(call: Call) -> Iterator[None]:
         raise SourceLost(_unreachable(exc)) from exc
     except httpx.DecodingError as exc:
         raise SourceMalformed(f"{call} sent a body that cannot be decompressed: {_text(exc)}") from exc
-    except (httpx.LocalProtocolError, httpx.UnsupportedProtocol, httpx.InvalidURL) as exc:
+    except httpx.InvalidURL as exc:
+        # Our own address was checked before; httpx reads that of a redirect before we do.
+        raise SourceRefused(f"{call} was redirected to no address ({_text(exc)}); check the address") from exc
+    except (httpx.LocalProtocolError, httpx.UnsupportedProtocol) as exc:
         # Not chained: h11 quotes the header it does not like.
         raise SourceRefused(f"{call} cannot be sent: {_text(exc)}") from None
     except httpx.TransportError as exc:

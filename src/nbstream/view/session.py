@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from nbstream import pace, words
 from nbstream.errors import StreamError
@@ -32,8 +32,11 @@ GONE_S = 120.0
 class Buttons(Protocol):
     """What a session cannot do by itself, because it needs the stream's source."""
 
-    def resume(self, stream: Stream) -> Stream: ...
-    def regenerate(self, stream: Stream) -> Stream: ...
+    def resume(self, stream: Stream) -> Stream:
+        """Go on behind the last record of *stream*."""
+
+    def regenerate(self, stream: Stream) -> Stream:
+        """Ask anew; the new stream."""
 
 
 class _View:
@@ -49,7 +52,7 @@ class PageSession:
     """Shows *stream* through *send*, which takes one JSON message (and may be called on the loop only)."""
 
     #: Sending moments of all sessions of this kernel, for its message rate.
-    _sent: deque[float] = deque(maxlen=pace.KERNEL_RATE)
+    _sent: ClassVar[deque[float]] = deque(maxlen=pace.KERNEL_RATE)
 
     def __init__(
         self,
@@ -83,8 +86,9 @@ class PageSession:
     def interval(self) -> tuple[float, str]:
         """The current time between live pages in seconds, and why."""
         render = self._render_ms()
-        why = "the shortest" if pace.interval_s(render) == pace.SHORTEST_S else f"{pace.SHARE} x {render:.0f} ms to paint one"
-        return pace.interval_s(render), why
+        interval = pace.interval_s(render)
+        why = "the shortest" if interval == pace.SHORTEST_S else f"{pace.SHARE} x {render:.0f} ms to paint one"
+        return interval, why
 
     @property
     def views(self) -> int:
@@ -154,7 +158,11 @@ class PageSession:
     async def _run(self) -> None:
         """Send what is new, as long as anybody looks, until cancelled."""
         loop = asyncio.get_running_loop()
-        end = self.stream.subscribe(lambda: loop.call_soon_threadsafe(self._news.set))
+
+        def look() -> None:
+            loop.call_soon_threadsafe(self._news.set)
+
+        end = self.stream.subscribe(look)
         try:
             while True:
                 await self._wait_for_news()
@@ -165,7 +173,7 @@ class PageSession:
             end()
 
     async def _wait_for_news(self) -> None:
-        ticking = self.stream_ticks
+        ticking = self._ticks
         try:
             await asyncio.wait_for(self._news.wait(), TICK_S if ticking else None)
         except (TimeoutError, asyncio.TimeoutError):
@@ -174,8 +182,8 @@ class PageSession:
             self._news.clear()
 
     @property
-    def stream_ticks(self) -> bool:
-        """Does the state line count something?"""
+    def _ticks(self) -> bool:
+        """Whether the state line counts something."""
         recorder = self._runtime.recorder(self.stream.id)
         return recorder is not None and recorder.live.state is not State.STREAMING
 

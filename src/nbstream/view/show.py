@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from nbstream import words
 from nbstream.place import Front
 from nbstream.state import State
 
@@ -86,7 +85,7 @@ def _on_page(stream: Stream, place: Place, runtime: Runtime, buttons: Buttons) -
     for old in [one for one in cell if one.run != place.run]:
         old.close()
         cell.remove(old)
-    listen(get_ipython().kernel)  # type: ignore[no-untyped-call]
+    listen(get_ipython().kernel)
     saved = SavedOutput(KernelDisplay())
     shown = _Shown(saved, runtime, place.run)
     shown.widget = StreamWidget(stream, runtime, buttons, shown.follow)
@@ -99,8 +98,7 @@ def _on_page(stream: Stream, place: Place, runtime: Runtime, buttons: Buttons) -
 def _as_document(stream: Stream) -> None:
     from IPython.display import Markdown, display
 
-    from nbstream.view.static_output import markdown
+    from nbstream.view.static_output import saved_form
 
     stream.wait()
-    text = markdown(stream.transcript(), words.line(stream.facts()), stream=stream.id)
-    display(Markdown(text))  # type: ignore[no-untyped-call]
+    display(Markdown(saved_form(stream)))  # type: ignore[no-untyped-call]

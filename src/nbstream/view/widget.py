@@ -57,10 +57,10 @@ class StreamWidget(anywidget.AnyWidget):
         self._session.close()
         super().close()
 
-    def _repr_mimebundle_(self, **kwargs: object) -> dict[str, Any]:  # noqa: ARG002 - IPython's signature
-        # Without a kernel a widget output falls back to its text/plain. The answer is in the sibling output: keep it empty.
+    def _repr_mimebundle_(self, **kwargs: object) -> tuple[dict[str, Any], dict[str, Any]]:  # noqa: ARG002
+        # Without a kernel a widget output falls back to its text/plain: empty, the answer is in the sibling output.
         view = {"version_major": 2, "version_minor": 0, "model_id": self.model_id}
-        return {"text/plain": "", "application/vnd.jupyter.widget-view+json": view}
+        return {"text/plain": "", "application/vnd.jupyter.widget-view+json": view}, {}
 
 
 _sessions: WeakValueDictionary[str, StreamWidget] = WeakValueDictionary()

@@ -1,0 +1,66 @@
+"""One JupyterLab for all browser tests, one Chromium a file, a demo server and notebooks for each test."""
+
+import itertools
+import os
+import threading
+from pathlib import Path
+
+import pytest
+from lab import LOAD, Lab, Tab, browsing, chromium
+
+from nbstream.demo import DemoModel, DemoServer
+
+_HERE = Path(__file__).parent
+_count = itertools.count(1)
+
+
+def pytest_collection_modifyitems(items):
+    """Mark everything in this folder."""
+    for item in items:
+        if item.path.parent == _HERE:
+            item.add_marker("browser")
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory):
+    lab = Lab(tmp_path_factory.mktemp("lab") / "home")
+    yield lab
+    lab.stop()
+
+
+# Not for the session: Playwright holds a running loop in this thread, and tests elsewhere start their own.
+@pytest.fixture(scope="module")
+def browser():
+    if chromium() is None:
+        why = "no Chromium found: install the package chromium (or google-chrome)"
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(why)
+    with browsing() as browser:
+        yield browser
+
+
+@pytest.fixture
+def demo():
+    """Return a demo server that outlives every kernel and counts what it is asked."""
+    with DemoServer() as server:
+        yield server
+
+
+@pytest.fixture
+def notebook(lab, browser, tmp_path):
+    """Return a function that opens a notebook with these cells behind `%load_ext nbstream`, which has run."""
+    tabs = []
+
+    def open_notebook(*cells, **size):
+        name = f"notebook-{next(_count)}.ipynb"
+        lab.write(name, LOAD, *cells)
+        tab = Tab(browser, lab, name, **size)
+        tabs.append(tab)
+        tab.run(0, wait=True)
+        return tab
+
+    yield open_notebook
+    for number, tab in enumerate(tabs):
+        tab.page.screenshot(path=tmp_path / f"end-{number}.png")
+        tab.close()
+        # Ending a kernel takes it a second: the next test does not wait for that.
+        threading.Thread(target=lab.end_kernels, args=(tab.name,)).start()
