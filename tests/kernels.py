@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 #: Starting a kernel on a busy machine, and everything else a test waits for.
 START_S = 60.0
-WAIT_S = 8.0
+WAIT_S = 30.0
 TEXT_KINDS = ("text", "reasoning", "refusal")
 VIEW = "application/vnd.jupyter.widget-view+json"
 ROOT = Path(__file__).parents[1]
@@ -90,6 +90,12 @@ class Page:
             timeout_s,
         )
         return self.shows
+
+    def again(self) -> Page:
+        """Return a further view of the same widget: a reload, a second page."""
+        page = Page(self.kernel, self.comm)
+        self.kernel.front.call(lambda: self.kernel.opens(page))
+        return page
 
     def press(self, button: str, *, channel: str = "control") -> None:
         """Press a button, as the widget does it."""
@@ -344,6 +350,11 @@ class Kernel:
             getattr(client, f"{channel}_channel").socket.send_multipart(client.session.serialize(message))
         return str(message["header"]["msg_id"])
 
+    def opens(self, page: Page) -> None:
+        """Let *page* hear what its comm says, and ask."""
+        self._pages[page.comm].append(page)
+        page.ask()
+
     @property
     def _process(self) -> Any:
         return self._manager.provisioner.process
@@ -396,9 +407,8 @@ class Kernel:
             model = content.get("data", {}).get(VIEW, {}).get("model_id")
             if model in self._pages:
                 page = Page(self, model)
-                self._pages[model].append(page)
                 run.pages.append(page)
-                page.ask()
+                self.opens(page)
 
 
 class Kernels:

@@ -11,7 +11,7 @@ from nbstream.errors import StreamGone
 from nbstream.launch import Limits, Setting
 from nbstream.log.stores import MEMORY, open_store
 from nbstream.options import options
-from nbstream.place import Place, here
+from nbstream.place import Front, Place, here
 from nbstream.rerun import Ask
 from nbstream.runtime import runtime
 from nbstream.stream import Stream
@@ -48,8 +48,9 @@ def show(
         first_s: Seconds without any output until the stream is stalled (default 120).
         idle_s: Seconds without new output until it is stalled (default 60).
     """
-    ask = Ask(None, fresh=fresh, replay=replay, keep_complete=options().rerun == "saved")
     place = here()
+    keep = options().rerun == "saved"
+    ask = Ask(None, fresh=fresh, replay=replay, offers=place.front is Front.PAGE, keep_complete=keep)
     stream = _launch(source, key, ask, _setting(place, save=save, first_s=first_s, idle_s=idle_s), place)
     from nbstream.view.show import show_stream
 
@@ -78,13 +79,15 @@ def resume(stream: str | Stream) -> Stream:
     A source that cannot resume gives the stream as it is saved. Raises `StreamGone` for one that is not in the store.
     """
     store, found = _find(stream)
-    return launch.resume(Setting(store, here().scope, _limits()), found.stream, _source_of(found))
+    setting = Setting(store, here().scope, _limits())
+    return launch.resume(setting, found.stream, _source_of(found), key=_offered_to(stream))
 
 
 def regenerate(stream: str | Stream) -> Stream:
     """Ask the same question anew: a new stream whose parent is the old one. The old one is kept."""
     store, found = _find(stream)
-    return launch.regenerate(Setting(store, here().scope, _limits()), found.stream, _source_of(found))
+    setting = Setting(store, here().scope, _limits())
+    return launch.regenerate(setting, found.stream, _source_of(found), key=_offered_to(stream))
 
 
 def display_stream(stream: Stream) -> Stream:
@@ -147,9 +150,8 @@ def last_here() -> Stream | None:
     """Return the newest stream of this notebook (of this process where there is none)."""
     scope = here().scope
     store = open_store(options().store or None)
-    for status in store.list():
-        if json.loads(status.open.key)[0] == scope:
-            return Stream(store, store.log(status.stream), runtime(), from_store=True)
+    for status in store.list(key=lambda key: json.loads(key)[0] == scope):
+        return Stream(store, store.log(status.stream), runtime(), from_store=True)
     return None
 
 
@@ -167,6 +169,10 @@ def _find(stream: str | Stream) -> tuple[Store, Status]:
         msg = f"stream {stream!r} {few}; `%stream list` shows them all"
         raise StreamGone(msg)
     return store, (exact or found)[0]
+
+
+def _offered_to(stream: str | Stream) -> str | None:
+    return stream.offered_to if isinstance(stream, Stream) else None
 
 
 def _source_of(found: Status) -> Source:

@@ -7,6 +7,7 @@ start the same key at once the loser attaches and sends nothing.
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import secrets
@@ -17,11 +18,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nbstream.errors import Fenced
+from nbstream.errors import Fenced, StreamGone
 from nbstream.recorder import Recorder
 from nbstream.recorder.progress import Progress
 from nbstream.records import Open
-from nbstream.rerun import Act, decide
+from nbstream.rerun import Act, decide, left_behind
 from nbstream.runtime import runtime
 from nbstream.stream import Stream
 
@@ -71,10 +72,18 @@ def launch(setting: Setting, source: Source, key: str, ask: Ask) -> Launched:
     """Do what running the cell means: start, attach, resume, or show what is saved."""
     store = setting.store
     with _seen_lock:
+        others = _seen - {key}
         ask = replace(ask, first_run=ask.first_run and key not in _seen)
         _seen.add(key)
     for _ in range(TRIES):
         found = _found(store, key)
+        if found is None and ask.replay:
+            msg = "nothing is saved under this cell; without --replay it asks"
+            raise StreamGone(msg)
+        if found is None and ask.offers and ask.first_run and not ask.fresh:
+            left = _left_behind(store, key, ask, others)
+            if left is not None:
+                return Launched(Stream(store, store.log(left.stream), runtime(), offered_to=key), Act.OFFER)
         act = decide(found, ask, held_here=found is not None and runtime().recorder(found.stream) is not None)
         if act in (Act.ATTACH, Act.SAVED) and found is not None:
             return Launched(_stream(store, found.stream, from_store=act is Act.SAVED), act)
@@ -91,18 +100,22 @@ def launch(setting: Setting, source: Source, key: str, ask: Ask) -> Launched:
     raise Fenced(msg)
 
 
-def resume(setting: Setting, stream: str, source: Source) -> Stream:
-    """Go on behind the last record of *stream*; attaches when somebody already does."""
-    return _resume(setting, source, setting.store.status(stream))
+def resume(setting: Setting, stream: str, source: Source, *, key: str | None = None) -> Stream:
+    """
+    Go on behind the last record of *stream*; attaches when somebody already does.
+
+    *key*: the key it was offered to, and is found under from now on.
+    """
+    return _resume(setting, source, setting.store.status(stream), key)
 
 
-def regenerate(setting: Setting, stream: str, source: Source) -> Stream:
+def regenerate(setting: Setting, stream: str, source: Source, *, key: str | None = None) -> Stream:
     """Ask the question of *stream* anew: a new stream that names it as its parent."""
     store = setting.store
     status = store.status(stream)
     if status.state.live:
         _stop_and_wait(store, status)
-    first = _open(new_id(), status.open.key, "regenerate", source, parent=stream)
+    first = _open(new_id(), key or status.open.key, "regenerate", source, parent=stream)
     started = store.start(first, replaces=store.find(first.key))
     if started.lock is not None:
         _record(setting, started.log, source, started.lock, Progress(tail=0, opens=1))
@@ -119,6 +132,18 @@ def new_id() -> str:
     return time.strftime("%m%d-%H%M-") + secrets.token_urlsafe(12).replace("_", "a").replace("-", "b").lower()
 
 
+def _left_behind(store: Store, key: str, ask: Ask, seen: set[str]) -> Status | None:
+    """Return what was left interrupted elsewhere and may be offered to *key*; nothing that ran in this kernel is."""
+    scope, name, _ = json.loads(key)
+
+    def near(other: str) -> bool:
+        other_scope, other_name, _ = json.loads(other)
+        return other not in seen and (other_scope == scope or other_name == name)
+
+    found = store.list(key=near)
+    return next((one for one in found if left_behind(one, key, ask, exists=lambda path: Path(path).exists())), None)
+
+
 def _found(store: Store, key: str) -> Status | None:
     stream = store.find(key)
     return store.status(stream) if stream is not None else None
@@ -129,7 +154,7 @@ def _stream(store: Store, stream: str, *, from_store: bool = False) -> Stream:
     return Stream(store, store.log(stream), runtime(), from_store=from_store)
 
 
-def _resume(setting: Setting, source: Source, found: Status) -> Stream:
+def _resume(setting: Setting, source: Source, found: Status, key: str | None = None) -> Stream:
     store, log = setting.store, setting.store.log(found.stream)
     lock = store.lock(found.stream)
     if lock is None:
@@ -141,7 +166,7 @@ def _resume(setting: Setting, source: Source, found: Status) -> Stream:
         if final or not (progress.cursor is not None or source.replayable or not progress.shown):
             lock.release()
             return _stream(store, found.stream, from_store=True)
-        again = _open(found.stream, found.open.key, "resume", source)
+        again = _open(found.stream, key or found.open.key, "resume", source)
         log.append(progress.tail + 1, again)
         progress.add(again)
     except BaseException:

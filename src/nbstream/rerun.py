@@ -8,13 +8,14 @@ What running a cell again means: one decision table over what the store holds un
 | complete, first run since this kernel started | show the saved answer |
 | complete (again), stopped, failed before any text | new stream |
 | other fingerprint | new stream; the old one is stopped first if this kernel or nobody holds it |
-| nothing | new stream |
+| nothing | new stream, unless the same question was left interrupted elsewhere: then that one is offered |
 
 A Python object has no fingerprint and its call was made before we saw it: each run is a new stream.
 """
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -22,6 +23,8 @@ from typing import TYPE_CHECKING
 from nbstream.state import State
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from nbstream.log.contract import Status
 
 
@@ -33,6 +36,7 @@ class Act(Enum):
     ATTACH = "read the live stream; no second call"
     RESUME = "go on behind the last record"
     SAVED = "show the saved answer; no call"
+    OFFER = "show what was left interrupted under another key, with Resume and Regenerate; no call"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +48,27 @@ class Ask:
     fresh: bool = False
     #: `--replay`: show what is saved, without a call.
     replay: bool = False
+    #: Somebody can press a button: what was left interrupted elsewhere may be offered.
+    offers: bool = False
     #: No cell of this key ran before in this kernel.
     first_run: bool = True
     #: `%config NbStream.rerun = "new"` switches showing saved answers off.
     keep_complete: bool = True
+
+
+def left_behind(interrupted: Status, key: str, ask: Ask, *, exists: Callable[[str], bool]) -> bool:
+    """
+    Say whether *interrupted* may be offered to a cell under *key*, whose own key names nothing.
+
+    It must ask the same question, from another place of the same notebook, or from the same cell of a notebook that is
+    gone (renamed, moved): *exists* says whether a notebook is there.
+    """
+    if ask.fingerprint is None or interrupted.open.fingerprint != ask.fingerprint:
+        return False
+    if interrupted.state is not State.INTERRUPTED:
+        return False
+    (scope, name, _), (other_scope, other_name, _) = json.loads(key), json.loads(interrupted.open.key)
+    return other_scope == scope or (name == other_name and name.startswith("cell:") and not exists(other_scope))
 
 
 def decide(found: Status | None, ask: Ask, *, held_here: bool) -> Act:  # noqa: PLR0911 - a return a row

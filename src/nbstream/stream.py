@@ -39,7 +39,11 @@ class Stream:
     All text attributes are what is *saved* so far; reading them never waits for the source.
     """
 
-    def __init__(self, store: Store, log: Log, runtime: Runtime, *, from_store: bool = False) -> None:
+    def __init__(
+        self, store: Store, log: Log, runtime: Runtime, *, from_store: bool = False, offered_to: str | None = None
+    ) -> None:
+        #: The key of the cell this stream was offered to: it is found there once it is resumed.
+        self.offered_to = offered_to
         self._store, self._log, self._runtime = store, log, runtime
         self._from_store = from_store
         self._asked: str | None = store.status(log.stream).open.source.get("model")
@@ -164,6 +168,7 @@ class Stream:
             took_s=close.at - status.open.at if close else None, ended_at=close.at if close else None,
             elsewhere=status.live, resumable=self.resumable, from_store=self._from_store,
             resumed=progress.opens - 1,
+            note="left here from before; running the cell again asks anew" if self.offered_to else None,
         )  # fmt: skip
 
     @property

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from lab import LOAD, Lab, Tab, browsing, chromium
 
-from nbstream.demo import DemoModel, DemoServer
+from nbstream.demo import DemoServer
 
 _HERE = Path(__file__).parent
 _count = itertools.count(1)

@@ -157,11 +157,12 @@ class Tab:
 
     def open(self) -> None:
         """Load the notebook and wait until its kernel is there."""
-        self.page.goto(
-            f"http://127.0.0.1:{self._lab.port}/lab/tree/{self.name}?token={self._lab.token}&reset",
-            wait_until="domcontentloaded",
-        )
+        self._goto()
         self.ready()
+
+    def _goto(self) -> None:
+        url = f"http://127.0.0.1:{self._lab.port}/lab/tree/{self.name}?token={self._lab.token}&reset"
+        self.page.goto(url, wait_until="domcontentloaded")
 
     def ready(self) -> None:
         """Wait until the notebook is shown and its kernel connected."""
@@ -170,6 +171,13 @@ class Tab:
             f"?.connectionStatus === 'connected'",
             timeout=60_000,
         )
+
+    def open_without_kernel(self) -> None:
+        """Load the notebook on a server that does not have its kernel, and decline another one."""
+        self._goto()
+        dialog = self.page.get_by_role("dialog")
+        dialog.locator("select").select_option(label="No Kernel")
+        dialog.get_by_role("button", name="Select").click()
 
     def reload(self) -> None:
         """Press F5."""

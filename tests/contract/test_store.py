@@ -311,3 +311,28 @@ def test_close_writes_what_is_waiting(store):
     futures = [log.submit(n, a_delta()) for n in range(1, 1000)]
     store.close()
     assert all(future.done() and future.exception() is None for future in futures)
+
+
+def test_a_list_can_be_asked_by_key(store):
+    """Only the streams whose key is accepted are listed, newest first."""
+    for n in range(4):
+        began(store, f"s{n}", f"{'even' if n % 2 == 0 else 'odd'} {n}")
+    assert {one.stream for one in store.list(key=lambda key: key.startswith("even"))} == {"s0", "s2"}
+
+
+def test_an_open_under_another_key_moves_the_stream(store):
+    """Resumed under another key, a stream is found there and no longer under the old one."""
+    log = began(store, "s1", "old")
+    log.append(1, an_open("s1", "new", "resume"))
+    assert (store.find("old"), store.find("new")) == (None, "s1")
+    assert [one.stream for one in store.list(key=lambda key: key == "new")] == ["s1"]
+    store.delete("s1")
+    assert store.find("new") is None
+
+
+def test_an_open_never_takes_another_streams_key(store):
+    """A key that names somebody else stays theirs."""
+    log = began(store, "s1", "mine")
+    began(store, "s2", "theirs")
+    log.append(1, an_open("s1", "theirs", "resume"))
+    assert (store.find("mine"), store.find("theirs")) == ("s1", "s2")

@@ -116,7 +116,9 @@ def test_progress_resets_the_count_of_tries(chain, name):
         upto = start + 3 if message.dialect.resumes else 3 * len(chain.requests)
         return Answer.sse(*message.frames()[start:upto], end="reset")
 
-    stream = chain.start(message, *[three_more] * 7, otherwise=message.rest if message.dialect.resumes else message.whole())
+    stream = chain.start(
+        message, *[three_more] * 7, otherwise=message.rest if message.dialect.resumes else message.whole()
+    )
     assert chain.rest(stream) == "complete"
     assert len(chain.requests) == 8
 
@@ -168,7 +170,9 @@ def test_ten_megabytes_with_a_cut_in_the_middle(chain, name, seed):
     message = Message.of(name, text, piece_chars=20_000)
     half = len(message.pieces) // 2
     began = time.monotonic()
-    stream = chain.start(message, message.cut_in(half, 7777, end="reset"), message.rest if name != "replay" else message.whole())
+    stream = chain.start(
+        message, message.cut_in(half, 7777, end="reset"), message.rest if name != "replay" else message.whole()
+    )
     assert chain.rest(stream, within_s=60) == "complete"
     print(f"{name}: {len(text.encode()) / 1e6:.1f} MB in {time.monotonic() - began:.1f} s")
     assert len(chain.requests) == 2

@@ -58,7 +58,11 @@ def test_what_ends_a_message(chain, body, finish):
 @pytest.mark.parametrize("place", ["behind the finish", "in a last chunk"])
 def test_usage_is_kept_wherever_it_comes(chain, place):
     """Usage that comes behind the finish_reason is still counted."""
-    last = sse_data({"choices": [], "usage": USAGE}) if place == "behind the finish" else sse_data({**chunk(None), "usage": USAGE})
+    last = (
+        sse_data({"choices": [], "usage": USAGE})
+        if place == "behind the finish"
+        else sse_data({**chunk(None), "usage": USAGE})
+    )
     stream = chat(chain, Answer.sse(*HELLO, STOP, last, DONE))
     assert chain.rest(stream) == "complete"
     assert stream.usage["output"] == 7

@@ -163,7 +163,9 @@ def test_a_busy_server_on_resume_is_asked_again(chain):
     assert [request.last_event_id for request in chain.requests] == [None, "8", "8", "8"]
 
 
-HTML = b"<!doctype html><html><head><title>502 Bad Gateway</title></head><body><h1>Bad  gateway</h1>\n<hr>no</body></html>"
+HTML = (
+    b"<!doctype html><html><head><title>502 Bad Gateway</title></head><body><h1>Bad  gateway</h1>\n<hr>no</body></html>"
+)
 
 
 def test_a_page_of_html_with_502_is_told_without_its_tags(chain):
@@ -321,7 +323,9 @@ def _answer_in_plain(listening, times):
             connection.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
 
 
-@pytest.mark.parametrize("url", ["htp://127.0.0.1/x", "127.0.0.1:80/x", "http://", "http:///x", "http://127.0.0.1:0/", ""])
+@pytest.mark.parametrize(
+    "url", ["htp://127.0.0.1/x", "127.0.0.1:80/x", "http://", "http:///x", "http://127.0.0.1:0/", ""]
+)
 def test_what_is_no_address_is_refused_before_any_call(url):
     """A wrong address is a `ValueError` in one line, at once."""
     with pytest.raises(ValueError, match=r"http:// or https://") as caught:

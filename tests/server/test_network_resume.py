@@ -88,7 +88,12 @@ def test_a_gap_that_no_frame_shows_is_seen_at_the_end_mark(chain):
 
 @pytest.mark.parametrize(
     "end",
-    [{"length": len(TEXT) + 1}, {"length": len(TEXT) - 1}, {"length": len(TEXT), "sha256": "0" * 64}, {"sha256": "f" * 64}],
+    [
+        {"length": len(TEXT) + 1},
+        {"length": len(TEXT) - 1},
+        {"length": len(TEXT), "sha256": "0" * 64},
+        {"sha256": "f" * 64},
+    ],
     ids=["longer", "shorter", "sha256", "sha256 alone"],
 )
 def test_an_end_mark_that_does_not_fit_the_text_is_no_end(chain, end):
@@ -205,7 +210,9 @@ def test_sequences_that_start_over_with_a_new_call_are_not_shown_twice(chain):
 def test_a_resume_by_hand_starts_over(chain, name):
     """Failed or interrupted, resumed later by the user, and the server tells all of it again: exact."""
     message = Message.of(name)
-    stream = chain.start(message, message.cut_in(CUT, end="reset"), Answer(["gone for now"], 404), otherwise=message.whole())
+    stream = chain.start(
+        message, message.cut_in(CUT, end="reset"), Answer(["gone for now"], 404), otherwise=message.whole()
+    )
     assert chain.rest(stream) == "failed"
     stream = nbstream.resume(stream)
     assert chain.rest(stream) == "complete"

@@ -151,7 +151,11 @@ def test_stop_closes_the_connection_at_once(chain, moment):
     }
     stream = chain.start(DELTA, answers[moment], otherwise=DELTA.rest)
     chain.server.wait_requests(1)
-    wanted = {"before the first token": ("connecting", "streaming"), "mid-text": ("streaming",), "in back-off": ("retrying",)}
+    wanted = {
+        "before the first token": ("connecting", "streaming"),
+        "mid-text": ("streaming",),
+        "in back-off": ("retrying",),
+    }
     until(lambda: stream.state in wanted[moment] and (moment != "mid-text" or stream.text), moment)
     began = time.monotonic()
     stream.stop()

@@ -82,7 +82,15 @@ def with_pings(frames, ping):
 
 @pytest.mark.parametrize(
     "ping",
-    [b": ping\n\n", b":\n", b"event: ping\ndata: {}\n\n", b"event: ping\n\n", b"id: 0\n: hb\n\n", b"id: hb-7\n\n", b"\n\n"],
+    [
+        b": ping\n\n",
+        b":\n",
+        b"event: ping\ndata: {}\n\n",
+        b"event: ping\n\n",
+        b"id: 0\n: hb\n\n",
+        b"id: hb-7\n\n",
+        b"\n\n",
+    ],
     ids=["comment", "bare comment", "ping event", "ping without data", "comment with id", "id alone", "blank lines"],
 )
 def test_heartbeats_are_no_text_and_no_cursor(chain, ping):
@@ -259,7 +267,9 @@ def test_text_that_looks_like_an_end_mark_is_text(chain):
     assert chain.rest(stream) == "complete"
 
 
-@pytest.mark.parametrize("text", ["\x00 nul", " leading blank", "tab\tand\x1b[31mescape", "a\u2028b\u2029c\x85d\x0be", "\ufeffmark"])
+@pytest.mark.parametrize(
+    "text", ["\x00 nul", " leading blank", "tab\tand\x1b[31mescape", "a\u2028b\u2029c\x85d\x0be", "\ufeffmark"]
+)
 def test_odd_characters_are_kept(chain, text):
     """Line separators, controls, blanks and marks are text like any other, in JSON and on a line of their own."""
     for name in ("delta", "text"):

@@ -1,12 +1,14 @@
 """What running a cell again means: each row of the table in README and DESIGN is a test."""
 
 import itertools
+import json
+from dataclasses import replace
 
 import pytest
 
 from nbstream.log.contract import Status
 from nbstream.records import Close, Open
-from nbstream.rerun import Act, Ask, decide
+from nbstream.rerun import Act, Ask, decide, left_behind
 
 SAME = Ask("print 1")
 EDITED = Ask("print 2")
@@ -118,3 +120,27 @@ def test_fresh_always_asks_anew():
     for status in [*states, LIVE]:
         for held_here in (True, False):
             assert decide(status, Ask("print 1", fresh=True), held_here=held_here) in (Act.NEW, Act.REPLACE)
+
+
+HERE, THERE = json.dumps(["/a.ipynb", "cell:1", 0]), json.dumps(["/b.ipynb", "cell:1", 0])
+
+
+@pytest.mark.parametrize(
+    ("key", "exists", "offered"),
+    [
+        (json.dumps(["/a.ipynb", "cell:2", 0]), True, True),
+        (THERE, False, True),
+        (THERE, True, False),
+        (json.dumps(["/b.ipynb", "cell:2", 0]), False, False),
+    ],
+)
+def test_what_was_left_behind_is_offered(key, exists, offered):
+    """The same question, left interrupted elsewhere in the notebook or in the same cell of one that is gone."""
+    left = found()
+    left = replace(left, open=replace(left.open, key=key))
+    ask = Ask(left.open.fingerprint)
+    assert left_behind(left, HERE, ask, exists=lambda _: exists) is offered
+    assert not left_behind(left, HERE, Ask("print 2"), exists=lambda _: exists)
+    assert not left_behind(left, HERE, Ask(None), exists=lambda _: exists)
+    stopped = replace(left, stop_requested=True)
+    assert not left_behind(stopped, HERE, ask, exists=lambda _: exists)

@@ -39,8 +39,21 @@ def append(cache: Any, stream: str, offset: int, record: Record, row: bytes, *, 
         raise rows.not_behind_tail(stream, offset)
     cache.add(here, row)
     if meta is not None:
-        meta = meta._replace(opened=offset) if isinstance(record, Open) else meta
+        if isinstance(record, Open):
+            meta = meta._replace(opened=offset, key=_rename(cache, stream, meta.key, record.key))
         cache.set(rows.meta_row(stream), meta.to_bytes())
+
+
+def _rename(cache: Any, stream: str, old: str, new: str) -> str:
+    """Let *new* name the stream instead of *old*, unless it names another one; return the key that does."""
+    named = cache.get(rows.key_row(new))
+    if named is not None and named.decode() != stream and rows.meta_row(named.decode()) in cache:
+        return old
+    if new != old:
+        cache.set(rows.key_row(new), stream.encode())
+        if cache.get(rows.key_row(old)) == stream.encode():
+            cache.delete(rows.key_row(old))
+    return new
 
 
 def request_stop(cache: Any, stream: str, opened: int, agent: str | None) -> None:

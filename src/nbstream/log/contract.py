@@ -36,6 +36,8 @@ class Log(Protocol):
         submitting it again is right), with `StreamGone` when the stream was deleted. Records submitted in order by one
         thread are stored in order; after one fails, those submitted behind it fail too: as `Fenced`, or as `StoreFull`
         if they were in the same transaction. A future cancelled before its turn is as if it had never been submitted.
+
+        An `open` under another key than the stream's moves the stream to that key, unless it names another stream.
         """
 
     def append(self, offset: int, record: Record) -> None:
@@ -160,8 +162,13 @@ class Store(Protocol):
     def status(self, stream: str) -> Status:
         """Return one stream's status; raises `StreamGone`."""
 
-    def list(self) -> builtins.list[Status]:
-        """Return every stream's status, newest first; damaged ones are left out."""
+    def list(self, *, key: Callable[[str], bool] | None = None) -> builtins.list[Status]:
+        """
+        Return every stream's status, newest first; damaged ones are left out.
+
+        *key* keeps the streams whose key it accepts; it is asked before a log is touched, so that looking for the few
+        of one notebook among thousands is cheap.
+        """
 
     def request_stop(self, stream: str, *, opened: int, agent: str | None = None) -> Future[None]:
         """

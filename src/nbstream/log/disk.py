@@ -29,6 +29,7 @@ from nbstream.records import Open, encode
 
 if TYPE_CHECKING:
     from nbstream.log.attached import Attached
+    from nbstream.log.table import Snapshot
 
 #: Rows removed in one transaction: other writers wait for some 30 ms, not for a whole stream.
 CHUNK = 1000
@@ -126,10 +127,12 @@ class DiskStore:
         # Asked again: a writer that took over in between is seen as live.
         return replace(status, live=self._here.live(stream))
 
-    def list(self) -> builtins.list[Status]:
+    def list(self, *, key: Callable[[str], bool] | None = None) -> builtins.list[Status]:
         """See `Store.list`."""
         with self._here.table.snapshot() as seen:
             streams = seen.streams()
+            if key is not None:
+                streams = [stream for stream in streams if _has_key(seen, stream, key)]
         found = []
         for stream in streams:
             with suppress(StreamGone, LogDamaged):  # deleted meanwhile; not to be shown
@@ -245,3 +248,10 @@ class DiskStore:
                 if not keys:
                     break
                 self._here.writer.submit(partial(changes.remove, keys=keys)).result()
+
+
+def _has_key(seen: Snapshot, stream: str, key: Callable[[str], bool]) -> bool:
+    try:
+        return key(seen.meta(stream).key)
+    except LogDamaged:
+        return False

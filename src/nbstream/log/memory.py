@@ -71,11 +71,12 @@ class MemoryStore:
                 stop_requested=(kept.meta.opened, None) in kept.stops,
             )
 
-    def list(self) -> builtins.list[Status]:
+    def list(self, *, key: Callable[[str], bool] | None = None) -> builtins.list[Status]:
         """See `Store.list`."""
         with self._shelf.lock:
             self._shelf.check_open()
-            found = [self.status(stream) for stream in self._shelf.streams]
+            kept = self._shelf.streams.items()
+            found = [self.status(stream) for stream, one in kept if key is None or key(one.meta.key)]
         return sorted(found, key=lambda status: status.created, reverse=True)
 
     def request_stop(self, stream: str, *, opened: int, agent: str | None = None) -> Future[None]:
@@ -198,11 +199,19 @@ class _MemoryLog:
                 raise rows.not_behind_tail(self._stream, offset)
             kept.records.append(data)
             if isinstance(record, Open):
-                kept.meta = kept.meta._replace(opened=offset)
+                kept.meta = kept.meta._replace(opened=offset, key=self._rename(kept.meta.key, record.key))
             if isinstance(record, (Open, Close)):
                 kept.meta = kept.meta._replace(touched=self._shelf.clock())
 
         return self._shelf.change(self._stream, add)
+
+    def _rename(self, old: str, new: str) -> str:
+        keys = self._shelf.keys
+        if keys.setdefault(new, self._stream) != self._stream:
+            return old
+        if new != old and keys.get(old) == self._stream:
+            del keys[old]
+        return new
 
     def append(self, offset: int, record: Record) -> None:
         """See `Log.append`."""

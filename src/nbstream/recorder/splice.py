@@ -36,7 +36,7 @@ class Splice:
 
     def __init__(self, stream: str, shown: Shown, progress: Progress) -> None:
         self.lengths = dict(progress.lengths)
-        self.numbers = {}
+        self.numbers = dict(progress.numbers)
         self._stream, self._shown = stream, shown
         self._first_id = (progress.cursor or {}).get("first")
         self._last_id = (progress.cursor or {}).get("id")

@@ -183,9 +183,11 @@ class PageSession:
 
     @property
     def _ticks(self) -> bool:
-        """Whether the state line counts something."""
+        """Whether the state moves without a signal: the line counts, or a writer elsewhere may die in silence."""
         recorder = self._runtime.recorder(self.stream.id)
-        return recorder is not None and recorder.live.state is not State.STREAMING
+        if recorder is None:
+            return bool(self._said) and State(self._said["state"]).live
+        return recorder.live.state is not State.STREAMING
 
     async def _push(self) -> None:
         now = time.monotonic()

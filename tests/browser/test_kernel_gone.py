@@ -1,0 +1,98 @@
+"""The kernel is restarted, killed or not there at all: nothing that was on screen is lost."""
+
+import json
+import os
+import signal
+
+import pytest
+from cells import answer, ask, at_least, lost, state, whole
+from lab import CURRENT, LOAD, wait_for
+
+
+def restart(tab):
+    tab.restart_kernel()
+
+
+def kill(tab):
+    """SIGKILL; JupyterLab starts another one and says so in a dialog."""
+    os.kill(tab.kernel_pid(), signal.SIGKILL)
+    tab.page.get_by_role("dialog").get_by_role("button", name="Ok").click()
+    tab.ready()
+
+
+@pytest.mark.parametrize("end_kernel", [restart, kill])
+def test_after_the_kernel_the_message_goes_on(notebook, demo, end_kernel):
+    """The view keeps its text and says how to go on; the cell, run again, asks only for what is missing."""
+    tab = notebook(ask(demo))
+    tab.run(1)
+    before = tab.wait_stream("text", at_least(300))
+    end_kernel(tab)
+    gone = tab.wait_stream("the view to notice", lost)
+    assert int(gone["chars"]) >= int(before["chars"])
+    assert "run the cell again to go on" in gone["line"]
+    assert gone["buttons"] == ["Copy"]
+    wait_for("the call to be closed", lambda: demo.open_connections == 0)
+
+    tab.run(0, wait=True)
+    tab.run(1)
+    again = tab.wait_stream("the old text", at_least(int(gone["chars"])))
+    assert int(again["chars"]) < len(answer())
+    end = tab.wait_stream("the end", whole(answer()))
+    assert tab.copied() == answer()
+    assert "resumed once" in end["line"]
+    assert [request.last_event_id is not None for request in demo.requests] == [False, True]
+
+
+def test_a_finished_answer_is_not_asked_again_after_a_restart(notebook, demo):
+    """Restart + Run All shows the saved answers, says so and makes no second call."""
+    prompts = ("rivers", "bread")
+    tab = notebook(*(ask(demo, prompt) for prompt in prompts))
+    for nth, prompt in enumerate(prompts):
+        tab.run(nth + 1)
+        tab.wait_stream("the answer", whole(answer(prompt)), nth=nth)
+    tab.restart_kernel()
+    assert "Regenerate" not in tab.wait_stream("the view to notice", lost)["buttons"]
+    tab.command("notebook:run-all-cells")
+    for nth, prompt in enumerate(prompts):
+        view = tab.wait_stream("the saved answer", whole(answer(prompt)), nth=nth)
+        assert "saved at" in view["line"]
+        assert "Regenerate for a new one" in view["line"]
+        assert tab.copied(nth) == answer(prompt)
+    assert len(demo.requests) == 2
+
+
+def test_saved_mid_message_then_restarted_and_reloaded(notebook, demo):
+    """The text in the file is readable in the new page, and running the cell goes on behind the saved record."""
+    tab = notebook(ask(demo))
+    tab.run(1)
+    tab.wait_stream("text", at_least(300))
+    saved = wait_for("text in the file", lambda: "rivers" in (text := tab.saved(1)) and text)
+    tab.restart_kernel()
+    tab.reload()
+    start = " ".join(answer().split()[-200:][:5])
+    wait_for("the saved text", lambda: "Let us begin with rivers" in tab.visible(1))
+    print(start, saved[-200:])
+    tab.run(0, wait=True)
+    tab.run(1)
+    tab.wait_stream("the end", whole(answer()))
+    assert tab.copied() == answer()
+    assert [request.last_event_id is not None for request in demo.requests] == [False, True]
+
+
+def test_a_notebook_opened_without_a_kernel_shows_the_answer(notebook, lab, demo):
+    """Where there is no kernel the answer is there as Markdown, with how it ended, and nothing else."""
+    tab = notebook(ask(demo))
+    tab.run(1)
+    tab.wait_stream("the end", whole(answer()))
+    wait_for("the end in the file", lambda: "complete" in tab.saved(1))
+    path = lab.root / tab.name
+    there = json.loads(path.read_text(encoding="utf-8"))
+    there["metadata"] = {"kernelspec": {"name": "elsewhere", "display_name": "Elsewhere", "language": "nothing we have"}}
+    path.write_text(json.dumps(there), encoding="utf-8")
+    lab.end_kernels(tab.name)
+    tab.open_without_kernel()
+    wait_for("the answer", lambda: "Let us begin with rivers" in tab.visible(1))
+    shown = tab.visible(1)
+    print(shown)
+    assert "complete" in shown
+    assert "rror" not in shown
