@@ -2,6 +2,8 @@
 
 import os
 import random
+import shutil
+import tempfile
 
 import pytest
 
@@ -12,7 +14,9 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
-    """Choose the seed once, so that one line repeats a whole run."""
+    """Choose the seed once, so that one line repeats a whole run, and keep the user's own streams out of it."""
+    os.environ["NBSTREAM_HOME"] = tempfile.mkdtemp(prefix="nbstream-test-")
+    config.add_cleanup(lambda: shutil.rmtree(os.environ["NBSTREAM_HOME"], ignore_errors=True))
     config.stash[SEED] = int(os.environ.get("NBSTREAM_SEED") or random.randrange(2**32))
 
 

@@ -28,6 +28,8 @@ from traitlets import Type
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
+    from typing_extensions import Self
+
 #: Starting a kernel on a busy machine, and everything else a test waits for.
 START_S = 60.0
 WAIT_S = 30.0
@@ -191,6 +193,8 @@ class Run:
         self.outputs: list[dict[str, Any]] = []
         self.pages: list[Page] = []
         self.reply: dict[str, Any] | None = None
+        #: All its output has come: the reply travels on another channel and may be faster.
+        self.idle = False
 
     @property
     def page(self) -> Page:
@@ -205,7 +209,7 @@ class Run:
 
     def wait(self, timeout_s: float = WAIT_S) -> str:
         """Wait until the cell has run; return `ok`, `error` or `aborted`."""
-        self.kernel.until(lambda: self.reply is not None, "the cell to end", timeout_s)
+        self.kernel.until(lambda: self.reply is not None and self.idle, "the cell to end", timeout_s)
         assert self.reply is not None
         return str(self.reply["status"])
 
@@ -244,7 +248,7 @@ class Kernel:
         self._pages: dict[str, list[Page]] = {}
         self._heard_at = 0.0
         self._probes: set[str] = set()
-        self._ready = False
+        self._heard = False
         self._closed = False
         # Sockets have short names only, and no port of theirs can be taken by somebody else.
         self._place = Path(tempfile.mkdtemp(prefix="nbk-"))
@@ -264,9 +268,16 @@ class Kernel:
         self._reading: list[asyncio.Task[None]] = []
         front.do(self._start(environment))
 
-    def execute(self, code: str, cell: str | None = None) -> Run:
-        """Run *code* as the cell with this id and do not wait for it."""
+    def execute(self, code: str, cell: str | None = None, *, queued: bool = False) -> Run:
+        """
+        Run *code* as the cell with this id and do not wait for it; *queued*: even while another one runs.
+
+        Otherwise the reply to the one before is waited for: ipykernel 7.0 to 7.3 does not read a request that arrives
+        while a reply is on its way out (until the next one comes).
+        """
         self.ready()
+        if not queued:
+            self.until(lambda: all(run.reply for run in self._runs.values()), "the cell before to end")
         content = {
             "code": code, "silent": False, "store_history": True, "user_expressions": {}, "allow_stdin": False,
             "stop_on_error": True,
@@ -287,12 +298,12 @@ class Kernel:
     def ready(self) -> None:
         """Wait until the kernel answers and its output is heard."""
         until = time.monotonic() + START_S
-        while not self._ready:
+        while not self._is_ready:
             assert time.monotonic() < until, f"the kernel does not start: {self.stderr}"
             self.front.call(lambda: self._probes.add(self.send("shell", "kernel_info_request", {})))
             with self._changed:
                 # Asked again: what is published before the subscription has arrived is heard by nobody.
-                self._changed.wait_for(lambda: self._ready, 0.25)
+                self._changed.wait_for(lambda: self._is_ready, 0.25)
 
     def until(self, true: Callable[[], Any], what: str | Callable[[], str], timeout_s: float = WAIT_S) -> None:
         """Block until *true*, looking again whenever something came from the kernel; *what* is for the failure."""
@@ -319,6 +330,10 @@ class Kernel:
     def signal(self, number: int) -> None:
         """Send a signal to the kernel process."""
         os.kill(self.pid, number)
+
+    @property
+    def _is_ready(self) -> bool:
+        return self._heard and not self._probes
 
     @property
     def pid(self) -> int:
@@ -386,15 +401,18 @@ class Kernel:
                 self._changed.notify_all()
 
     def _replied(self, message: dict[str, Any]) -> None:
-        run = self._runs.get(message["parent_header"].get("msg_id"))
-        if run is not None:
-            run.reply = message["content"]
+        asked = message["parent_header"].get("msg_id")
+        self._probes.discard(asked)
+        if asked in self._runs:
+            self._runs[asked].reply = message["content"]
 
     def _published(self, message: dict[str, Any]) -> None:
         content, parent = message["content"], message["parent_header"].get("msg_id")
         run = self._runs.get(parent)
         if message["msg_type"] == "status":
-            self._ready = self._ready or parent in self._probes
+            self._heard = True
+            if run is not None:
+                run.idle = content["execution_state"] == "idle"
         elif message["msg_type"] == "comm_msg":
             if content["data"].get("method") == "custom":
                 for page in self._pages.get(content["comm_id"], ()):
@@ -420,7 +438,7 @@ class Kernels:
         self._thread = threading.Thread(target=self.loop.run_forever, name="front-end", daemon=True)
         self._kernels: list[Kernel] = []
 
-    def __enter__(self) -> Kernels:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
@@ -432,10 +450,13 @@ class Kernels:
         self.loop.close()
 
     def start(
-        self, notebook: str = "/notes/one.ipynb", *, python: str = sys.executable, env: dict[str, str] | None = None
+        self, notebook: str = "one.ipynb", *, python: str = sys.executable, env: dict[str, str] | None = None
     ) -> Kernel:
-        """Start a kernel and return at once; the first cell waits for it."""
-        kernel = Kernel(self, self.home, notebook, python, env or {})
+        """Start a kernel and return at once, the first cell waits for it; the notebook's file is made if need be."""
+        file = self.home / "notes" / notebook
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+        kernel = Kernel(self, self.home, str(file), python, env or {})
         self._kernels.append(kernel)
         return kernel
 

@@ -51,7 +51,8 @@ def show(
     place = here()
     keep = options().rerun == "saved"
     ask = Ask(None, fresh=fresh, replay=replay, offers=place.front is Front.PAGE, keep_complete=keep)
-    stream = _launch(source, key, ask, _setting(place, save=save, first_s=first_s, idle_s=idle_s), place)
+    setting = _setting(place, save=save, first_s=first_s, idle_s=idle_s)
+    stream = _launch(source, key, ask, setting, place)
     from nbstream.view.show import show_stream
 
     return show_stream(stream, place, runtime(), BUTTONS)
@@ -66,10 +67,16 @@ def start(
     first_s: float | None = None,
     idle_s: float | None = None,
 ) -> Stream:
-    """Record *source* without showing it; the arguments are those of `show`."""
+    """
+    Record *source* without showing it; the arguments are those of `show`.
+
+    Nobody is there to answer a stall: after a second silence as long as the first the stream is interrupted. (A page
+    that shows it counts as somebody.)
+    """
     ask = Ask(None, fresh=fresh, keep_complete=options().rerun == "saved")
     place = here()
-    return _launch(source, key, ask, _setting(place, save=save, first_s=first_s, idle_s=idle_s), place)
+    setting = _setting(place, save=save, first_s=first_s, idle_s=idle_s)
+    return _launch(source, key, ask, setting, place)
 
 
 def resume(stream: str | Stream) -> Stream:
@@ -90,11 +97,15 @@ def regenerate(stream: str | Stream) -> Stream:
     return launch.regenerate(setting, found.stream, _source_of(found), key=_offered_to(stream))
 
 
-def display_stream(stream: Stream) -> Stream:
-    """Show a stream that exists already, as `show` would. Never makes a call."""
+def display_stream(stream: Stream, *, saved: bool = False) -> Stream:
+    """
+    Show a stream that exists already, as `show` would. Never makes a call.
+
+    *saved*: the user asked for what is saved, however it ended: no end raises.
+    """
     from nbstream.view.show import show_stream
 
-    return show_stream(stream, here(), runtime(), BUTTONS)
+    return show_stream(stream, here(), runtime(), BUTTONS, raises=not saved)
 
 
 def streams() -> list[Stream]:
@@ -105,7 +116,7 @@ def streams() -> list[Stream]:
 
 def clean(days: float = 30) -> list[str]:
     """Delete the streams that were not shown or written for *days*; live ones stay. Returns their ids."""
-    return open_store(options().store or None).sweep(days=days)
+    return open_store(options().store or None).sweep(days=days, asked=True)
 
 
 def find(stream: str) -> Stream:
@@ -132,11 +143,12 @@ def _launch(source: Any, key: str | None, ask: Ask, setting: Setting, place: Pla
 
     given = as_source(source)
     ask = replace(ask, fingerprint=given.fingerprint)
-    return launch.launch(setting, given, place.key(given.fingerprint, key), ask).stream
+    return launch.launch(setting, given, place.key(given.fingerprint, key, again=ask.replay), ask).stream
 
 
 def _setting(place: Place, *, save: bool, first_s: float | None, idle_s: float | None) -> Setting:
-    return Setting(open_store((options().store or None) if save else MEMORY), place.scope, _limits(first_s, idle_s))
+    store = open_store((options().store or None) if save else MEMORY)
+    return Setting(store, place.scope, _limits(first_s, idle_s))
 
 
 def _limits(first_s: float | None = None, idle_s: float | None = None) -> Limits:
@@ -165,8 +177,8 @@ def _find(stream: str | Stream) -> tuple[Store, Status]:
     found = [status for status in store.list() if status.stream.startswith(stream)]
     exact = [status for status in found if status.stream == stream]
     if len(exact or found) != 1:
-        few = "is not in the store" if not found else f"fits {len(found)} streams"
-        msg = f"stream {stream!r} {few}; `%stream list` shows them all"
+        many = f"{len(found)} streams begin with it, give more of the id"
+        msg = f"stream {stream!r}: {many if found else 'not in the store'}; `%stream list` shows them all"
         raise StreamGone(msg)
     return store, (exact or found)[0]
 

@@ -7,6 +7,7 @@ start the same key at once the loser attaches and sends nothing.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import platform
@@ -38,7 +39,12 @@ if TYPE_CHECKING:
 #: Tries to win the key before giving up: each loss means that somebody else made progress.
 TRIES = 8
 
+#: How often expired streams are looked for.
+SWEEP_EVERY_S = 86_400.0
+
 _seen: set[str] = set()
+#: id of a store (they live as long as the process) -> moment of its last sweep.
+_swept: dict[int, float] = {}
 _sources: dict[str, Source] = {}
 _seen_lock = threading.Lock()
 
@@ -71,6 +77,7 @@ class Launched:
 def launch(setting: Setting, source: Source, key: str, ask: Ask) -> Launched:
     """Do what running the cell means: start, attach, resume, or show what is saved."""
     store = setting.store
+    _sweep_daily(store)
     with _seen_lock:
         others = _seen - {key}
         ask = replace(ask, first_run=ask.first_run and key not in _seen)
@@ -102,10 +109,13 @@ def launch(setting: Setting, source: Source, key: str, ask: Ask) -> Launched:
 
 def resume(setting: Setting, stream: str, source: Source, *, key: str | None = None) -> Stream:
     """
-    Go on behind the last record of *stream*; attaches when somebody already does.
+    Go on behind the last record of *stream*; attaches when somebody already does. Resume is one answer to a stall.
 
     *key*: the key it was offered to, and is found under from now on.
     """
+    recorder = runtime().recorder(stream)
+    if recorder is not None:
+        runtime().call(recorder.reconnect)
     return _resume(setting, source, setting.store.status(stream), key)
 
 
@@ -130,6 +140,16 @@ def source_of(stream: str) -> Source | None:
 def new_id() -> str:
     """Return an unguessable stream id that sorts by time of birth only for people who read it: date, then chance."""
     return time.strftime("%m%d-%H%M-") + secrets.token_urlsafe(12).replace("_", "a").replace("-", "b").lower()
+
+
+def _sweep_daily(store: Store) -> None:
+    """Delete what has expired, in the background: with the first stream of this process, and once a day after."""
+    now = time.monotonic()
+    with _seen_lock:
+        if now < _swept.get(id(store), -SWEEP_EVERY_S) + SWEEP_EVERY_S:
+            return
+        _swept[id(store)] = now
+    runtime().submit(asyncio.to_thread(store.sweep))
 
 
 def _left_behind(store: Store, key: str, ask: Ask, seen: set[str]) -> Status | None:
@@ -182,7 +202,8 @@ def _record(setting: Setting, log: Log, source: Source, lock: Lock, progress: Pr
     def make(changed: Callable[[], None], slots: Semaphore) -> Recorder:
         return Recorder(
             setting.store, log, source, lock, progress,
-            first_s=setting.limits.first_s, idle_s=setting.limits.idle_s, changed=changed, slots=slots,
+            first_s=setting.limits.first_s, idle_s=setting.limits.idle_s, attended=lambda: runtime().attended(log.stream),
+            changed=changed, slots=slots,
         )  # fmt: skip
 
     runtime().record(log.stream, setting.scope, make)

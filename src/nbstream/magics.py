@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import keyword
+import math
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +12,7 @@ from IPython.core.error import UsageError
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_var_expand
 from IPython.core.magic_arguments import argument, magic_arguments, parse_argstring
 
+from nbstream.errors import StreamGone
 from nbstream.options import NbStream, options
 
 if TYPE_CHECKING:
@@ -26,7 +29,17 @@ HELP = """\
 %stream replay ID                show what is saved, without a call
 %stream clean [--older-than 30d] delete streams nobody has shown or written for so long
 %stream status [ID]              everything there is to know about one stream, or the live ones
+%stream --url ADDRESS            stream what an address sends: %%stream without a prompt
 %stream help                     this text;  %%stream? explains the cell magic"""
+
+#: Names that -p would take away from an option, and where they are given.
+_NOT_PARAMS = {
+    "prompt": "write the prompt below %%stream",
+    "model": "use --model",
+    "base_url": "use --base-url",
+    "system": "use --system",
+    "headers": "give them in Python: nbstream.show(nbstream.chat(..., headers={...}))",
+}
 
 
 @magics_class
@@ -46,13 +59,17 @@ class StreamMagics(Magics):
     @argument("--to", metavar="NAME", help="bind the text to this variable; waits for it")
     @argument("--no-save", action="store_true", help="keep the answer in memory only")
     @argument("-p", dest="params", action="append", default=[], metavar="NAME=VALUE", help="parameter of the model")
-    @argument("--url", "-u", help="stream from this address (GET) instead; the cell may be empty")
+    @argument("--url", "-u", help="stream from this address: POST with the cell as its body, GET as %%stream --url")
     @no_var_expand
     @cell_magic("stream")
     def stream_cell(self, line: str, cell: str) -> None:
         """Stream the answer to the prompt in this cell; every piece is saved before it is shown."""
-        args = parse_argstring(self.stream_cell, line)
-        if args.to is not None and not args.to.isidentifier():
+        try:
+            args = parse_argstring(self.stream_cell, line)
+        except (UsageError, ValueError) as exc:  # ValueError: a quote that is not closed
+            msg = f"%%stream: {exc} (the prompt goes into the lines below; %%stream? lists the options)"
+            raise UsageError(msg) from None
+        if args.to is not None and (not args.to.isidentifier() or keyword.iskeyword(args.to)):
             msg = f"--to {args.to}: not a variable name"
             raise UsageError(msg)
         if args.fresh and args.replay:
@@ -60,9 +77,10 @@ class StreamMagics(Magics):
             raise UsageError(msg)
         from nbstream import api
 
-        stream = api.show(
-            _source(args, cell), key=args.key, fresh=args.fresh, replay=args.replay, save=not args.no_save
-        )
+        source = _source(args, cell)
+        # If this raises, the stream that did not end well is the newest in the store: `last_here` finds it.
+        self.last = None
+        stream = api.show(source, key=args.key, fresh=args.fresh, replay=args.replay, save=not args.no_save)
         self.last = stream
         if args.wait or args.to or options().wait:
             stream.wait()
@@ -75,10 +93,14 @@ class StreamMagics(Magics):
     @line_magic("stream")
     def stream_line(self, line: str) -> None:
         """Find, show, stop, resume, clean: `%stream help`."""
+        if line.startswith("-"):
+            # What IPython suggests for a %%stream with nothing below it.
+            self.stream_cell(line, "")
+            return
         verb, *rest = line.split() or ["help"]
         verbs: dict[str, Callable[[list[str]], None]] = {
             "list": self._list, "show": self._show, "resume": self._resume, "stop": self._stop,
-            "regenerate": self._regenerate, "replay": self._show, "clean": self._clean, "status": self._status,
+            "regenerate": self._regenerate, "replay": self._replay, "clean": self._clean, "status": self._status,
             "help": self._help,
         }  # fmt: skip
         if verb not in verbs:
@@ -90,17 +112,22 @@ class StreamMagics(Magics):
     def _shell(self) -> Any:
         return self.shell
 
-    def _one(self, rest: list[str], what: str) -> str | Stream:
-        if len(rest) > 1:
-            msg = f"%stream {what} takes one ID; `%stream list` shows them"
-            raise UsageError(msg)
-        if rest:
-            return rest[0]
+    def _one(self, rest: list[str], verb: str) -> Stream:
+        """Return the stream that the user named, or the last one here."""
         from nbstream import api
 
+        if len(rest) > 1:
+            msg = f"%stream {verb} takes one ID; `%stream list` shows them"
+            raise UsageError(msg)
+        if rest:
+            try:
+                return api.find(rest[0])
+            except StreamGone as exc:
+                msg = f"%stream {verb}: {exc}"
+                raise UsageError(msg) from None
         last = self.last or api.last_here()
         if last is None:
-            msg = f"%stream {what} needs an ID: this notebook has no stream yet; `%stream list` shows all"
+            msg = f"%stream {verb} needs an ID: this notebook has no stream yet; `%stream list` shows all"
             raise UsageError(msg)
         return last
 
@@ -115,10 +142,10 @@ class StreamMagics(Magics):
             print(describe(stream))
 
     def _show(self, rest: list[str]) -> None:
-        from nbstream import api
+        self._display(self._one(rest, "show"), saved=True)
 
-        given = self._one(rest, "show")
-        self._display(api.find(given) if isinstance(given, str) else given)
+    def _replay(self, rest: list[str]) -> None:
+        self._display(self._one(rest, "replay"), saved=True)
 
     def _resume(self, rest: list[str]) -> None:
         from nbstream import api
@@ -133,13 +160,10 @@ class StreamMagics(Magics):
     def _stop(self, rest: list[str]) -> None:
         from nbstream import api
 
-        if rest == ["all"]:
-            live = [stream for stream in api.streams() if stream.state.live]
-        else:
-            given = self._one(rest, "stop")
-            live = [api.find(given) if isinstance(given, str) else given]
+        live = [one for one in api.streams() if one.state.live] if rest == ["all"] else [self._one(rest, "stop")]
         for stream in live:
             stream.stop()
+        for stream in live:
             stream.wait(timeout=5)
             print(describe(stream))
         if not live:
@@ -151,7 +175,7 @@ class StreamMagics(Magics):
         days = 30.0
         if rest:
             if len(rest) != 2 or rest[0] != "--older-than":
-                msg = "%stream clean [--older-than 30d]"
+                msg = "%stream clean takes only --older-than and a number of days: %stream clean --older-than 30d"
                 raise UsageError(msg)
             days = _days(rest[1])
         gone = api.clean(days)
@@ -160,14 +184,10 @@ class StreamMagics(Magics):
     def _status(self, rest: list[str]) -> None:
         from nbstream import api
 
-        if rest:
-            given = self._one(rest, "status")
-            shown = [api.find(given) if isinstance(given, str) else given]
-        else:
-            shown = [stream for stream in api.streams() if stream.state.live]
-        if not shown:
+        live = [self._one(rest, "status")] if rest else [one for one in api.streams() if one.state.live]
+        if not live:
             print("nothing is live; `%stream list` shows what is saved")
-        for stream in shown:
+        for stream in live:
             for name, value in stream.status().items():
                 print(f"{name:12} {value}")
 
@@ -175,10 +195,11 @@ class StreamMagics(Magics):
         _none(rest, "help")
         print(HELP)
 
-    def _display(self, stream: Stream) -> None:
+    def _display(self, stream: Stream, *, saved: bool = False) -> None:
         from nbstream import api
 
-        self.last = api.display_stream(stream)
+        self.last = stream
+        api.display_stream(stream, saved=saved)
 
 
 def describe(stream: Stream) -> str:
@@ -189,15 +210,19 @@ def describe(stream: Stream) -> str:
 
 def load(shell: Any) -> None:
     """Register the magics and the options with *shell*; twice is once."""
+    try:
+        given = options()
+    except ValueError as exc:  # a variable of the environment
+        raise UsageError(str(exc)) from None
     shell.register_magics(StreamMagics)
-    if options() not in shell.configurables:
-        shell.configurables.append(options())
+    if given not in shell.configurables:
+        shell.configurables.append(given)
 
 
 def unload(shell: Any) -> None:
     """Undo `load`, and end what was started."""
-    for kind, name in (("cell", "stream"), ("line", "stream")):
-        shell.magics_manager.magics[kind].pop(name, None)
+    for kind in ("cell", "line"):
+        shell.magics_manager.magics[kind].pop("stream", None)
     shell.magics_manager.registry.pop("StreamMagics", None)
     if options() in shell.configurables:
         shell.configurables.remove(options())
@@ -206,7 +231,7 @@ def unload(shell: Any) -> None:
         from nbstream.runtime import runtime
 
         runtime().close()
-    if "nbstream.view.show" in sys.modules:
+    if "nbstream.view.widget" in sys.modules:
         from nbstream.view.show import close_all
         from nbstream.view.widget import unlisten
 
@@ -223,12 +248,16 @@ def _source(args: Any, cell: str) -> Any:
     prompt = cell.strip("\n")
     try:
         if args.url:
-            if params:
-                msg = "-p goes with a model; put parameters of --url into the address"
+            given = {"-p": params, "--model": args.model, "--base-url": args.base_url, "--system": args.system}
+            if wrong := [name for name, value in given.items() if value]:
+                msg = f"{wrong[0]} goes with a model, not with --url: put parameters into the address"
                 raise UsageError(msg)
             return sse(args.url, method="POST", content=prompt) if prompt.strip() else sse(args.url)
         if not prompt.strip():
             msg = "the cell is empty: write your prompt below %%stream"
+            raise UsageError(msg)
+        if args.base_url and not args.model:
+            msg = f"--base-url {args.base_url}: name the model too, as that server calls it: --model NAME"
             raise UsageError(msg)
         return chat(
             prompt,
@@ -238,13 +267,17 @@ def _source(args: Any, cell: str) -> Any:
             **params,
         )
     except (ValueError, TypeError) as exc:
-        raise UsageError(str(exc)) from None
+        msg = f"%%stream: {exc}"
+        raise UsageError(msg) from None
 
 
 def _param(text: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     if not equals or not name.isidentifier():
         msg = f"-p {text}: write it as NAME=VALUE"
+        raise UsageError(msg)
+    if name in _NOT_PARAMS:
+        msg = f"-p {text}: {_NOT_PARAMS[name]}"
         raise UsageError(msg)
     try:
         return name, json.loads(value)
@@ -257,7 +290,7 @@ def _days(text: str) -> float:
         days = float(text.removesuffix("d"))
     except ValueError:
         days = -1
-    if days < 0:
+    if not math.isfinite(days) or days < 0:
         msg = f"--older-than {text}: write a number of days, like 30d"
         raise UsageError(msg)
     return days

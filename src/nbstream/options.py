@@ -21,8 +21,8 @@ class NbStream(SingletonConfigurable):
         help="First run of a cell whose answer is complete: show the saved one, or ask anew.",
     ).tag(config=True)
     wait = Bool(default_value=False, help="Let every %%stream cell wait for its answer.").tag(config=True)
-    first_s = Float(120.0, help="Seconds without any output until a stream is stalled.").tag(config=True)
-    idle_s = Float(60.0, help="Seconds without new output until a stream is stalled.").tag(config=True)
+    first_s = Float(120.0, min=0, help="Seconds without any output until a stream is stalled.").tag(config=True)
+    idle_s = Float(60.0, min=0, help="Seconds without new output until a stream is stalled.").tag(config=True)
     store = Unicode("", help="Where streams are saved: empty for the user's cache, a directory, or memory:").tag(
         config=True
     )
@@ -34,9 +34,16 @@ class NbStream(SingletonConfigurable):
             if value is not None:
                 try:
                     setattr(self, name, trait.from_string(value))
-                except (TraitError, ValueError) as exc:
-                    msg = f"NBSTREAM_{name.upper()}={value!r}: {exc}"
+                except (TraitError, ValueError):
+                    msg = f"NBSTREAM_{name.upper()}={value!r} in the environment: {_wanted(trait)}"
                     raise ValueError(msg) from None
+
+
+def _wanted(trait: Any) -> str:
+    """Return what *trait* takes; the errors of traitlets speak of traits and instances."""
+    if isinstance(trait, Enum):
+        return f"use {' or '.join(trait.values or ())}"
+    return "use true or false" if isinstance(trait, Bool) else "use a number of seconds from 0 on"
 
 
 def options() -> NbStream:

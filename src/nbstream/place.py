@@ -47,14 +47,18 @@ class Place:
         """The notebook, or this process where there is none."""
         return self.notebook or f"process:{_session()}"
 
-    def key(self, fingerprint: str | None, named: str | None = None) -> str:
-        """Return the key of the next stream made here. *named*: the user's own name for it, unique in the notebook."""
+    def key(self, fingerprint: str | None, named: str | None = None, *, again: bool = False) -> str:
+        """
+        Return the key of the next stream made here, or without a cell id of the last one with *again*.
+
+        *named*: the user's own name for it, unique in the notebook.
+        """
         if named is not None:
             return json.dumps([self.scope, f"key:{named}", 0])
         if self.cell is not None:
             return json.dumps([self.scope, f"cell:{self.cell}", _count(f"{self.scope}\n{self.cell}", self.run)])
         asked = fingerprint or secrets.token_hex(8)
-        return json.dumps([self.scope, f"asked:{asked}", _count(f"{self.scope}\n{asked}", "")])
+        return json.dumps([self.scope, f"asked:{asked}", _count(f"{self.scope}\n{asked}", "", again=again)])
 
 
 def here() -> Place:
@@ -84,9 +88,9 @@ def _session() -> str:
     return str(_SESSION["id"])
 
 
-def _count(what: str, run: str) -> int:
+def _count(what: str, run: str, *, again: bool = False) -> int:
     with _COUNTS_LOCK:
         last, count = _COUNTS.get(what, (run, -1))
-        count = count + 1 if last == run else 0
+        count = max(count, 0) if again else count + 1 if last == run else 0
         _COUNTS[what] = run, count
         return count

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from concurrent.futures import Future
 
+    from nbstream.sources.contract import Source
+
     #: (what to call on every change, the slots of its scope) -> the recorder
     Make: TypeAlias = Callable[[Callable[[], None], asyncio.Semaphore], Recorder]
 
@@ -37,7 +39,9 @@ class Runtime:
         self.loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="nbstream", daemon=True)
         self._recorders: dict[str, Recorder] = {}
+        self._left: dict[str, Source] = {}
         self._looks: defaultdict[str, set[Callable[[], None]]] = defaultdict(set)
+        self._attending: defaultdict[str, set[Callable[[], bool]]] = defaultdict(set)
         self._slots: dict[str, asyncio.Semaphore] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._thread.start()
@@ -62,6 +66,11 @@ class Runtime:
         """Return the recorder of *stream* if it is at work in this process."""
         return self._recorders.get(stream)
 
+    def note(self, stream: str) -> str | None:
+        """Return what the source of a call that ended in this process still has to say."""
+        source = self._left.get(stream)
+        return source.note if source is not None else None
+
     @property
     def recorders(self) -> dict[str, Recorder]:
         """The recorders at work, by stream."""
@@ -83,8 +92,17 @@ class Runtime:
         """Whether the thread is at work."""
         return self._thread.is_alive()
 
+    def attend(self, stream: str, somebody: Callable[[], bool]) -> Callable[[], None]:
+        """Let *somebody* say whether anybody is there to answer a question about *stream*; returns the end of that."""
+        self._attending[stream].add(somebody)
+        return lambda: self._attending[stream].discard(somebody)
+
+    def attended(self, stream: str) -> bool:
+        """Whether somebody is there to answer a question about *stream*."""
+        return any(somebody() for somebody in tuple(self._attending.get(stream, ())))
+
     def close(self) -> None:
-        """End every recorder (interrupted: their lease is over) and the thread."""
+        """End every recorder (interrupted: their lease is over), all else that runs here, and the thread."""
         if not self._thread.is_alive():
             return
         try:
@@ -97,6 +115,7 @@ class Runtime:
         slots = self._slots.setdefault(scope, asyncio.Semaphore(SLOTS))
         recorder = make(lambda: self._signal(stream), slots)
         self._recorders[stream] = recorder
+        self._left.pop(stream, None)
         task = asyncio.ensure_future(recorder.run())
         self._tasks.add(task)
         task.add_done_callback(lambda task: self._ended(stream, recorder, task))
@@ -104,6 +123,8 @@ class Runtime:
     def _ended(self, stream: str, recorder: Recorder, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if self._recorders.get(stream) is recorder:
+            if recorder.source.note:
+                self._left[stream] = recorder.source
             del self._recorders[stream]
         self._signal(stream)
         if not task.cancelled():
@@ -117,6 +138,11 @@ class Runtime:
         for recorder in self.recorders.values():
             recorder.leave()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        # Readers: they take their subscriptions back when they are cancelled, while there is still a loop to signal.
+        readers = asyncio.all_tasks() - {asyncio.current_task()}
+        for reader in readers:
+            reader.cancel()
+        await asyncio.gather(*readers, return_exceptions=True)
 
     def _run(self) -> None:
         asyncio.set_event_loop(self.loop)

@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from nbstream import errors, words
-from nbstream.errors import LogError, StreamError
+from nbstream.errors import LogDamaged, LogError, StreamError
 from nbstream.log.readback import PAGE, records_of
 from nbstream.recorder.progress import Progress
 from nbstream.records import Delta
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from nbstream.log.contract import Log, Status, Store
     from nbstream.recorder import Recorder
-    from nbstream.records import Part
+    from nbstream.records import Part, Record
     from nbstream.runtime import Runtime
     from nbstream.transcript import AgentText
 
@@ -48,6 +48,7 @@ class Stream:
         self._from_store = from_store
         self._asked: str | None = store.status(log.stream).open.source.get("model")
         self._transcript, self._progress = Transcript(), Progress()
+        self._damage: LogDamaged | None = None
         self._reading = threading.Lock()
 
     def __repr__(self) -> str:
@@ -165,11 +166,26 @@ class Stream:
             state=status.state, chars=progress.chars, tail=status.tail,
             model=(close.model if close else None) or self._asked,
             error=close.error if close else None, finish=close.finish if close else None,
-            took_s=close.at - status.open.at if close else None, ended_at=close.at if close else None,
+            # A clock that was set back tells no time.
+            took_s=close.at - status.open.at if close and close.at >= status.open.at else None,
+            ended_at=close.at if close else None,
             elsewhere=status.live, resumable=self.resumable, from_store=self._from_store,
             resumed=progress.opens - 1,
-            note="left here from before; running the cell again asks anew" if self.offered_to else None,
+            note=self._note(),
         )  # fmt: skip
+
+    def _note(self) -> str | None:
+        if self._damage is not None:
+            return str(self._damage)
+        if self.offered_to:
+            return "left here from before; running the cell again asks anew"
+        return self._runtime.note(self.id)
+
+    @property
+    def damage(self) -> LogDamaged | None:
+        """Why the log cannot be read to its tail; None when it can. `text` raises it, views show what is before."""
+        self._progressed()
+        return self._damage
 
     @property
     def resumable(self) -> bool:
@@ -270,8 +286,9 @@ class Stream:
 
     def exception(self) -> StreamError:
         """Return the error that describes why the stream is not complete."""
-        kind = getattr(errors, (self.error or {}).get("type", ""), StreamError)
-        msg = f"stream {self.id} is {words.line(self.facts())}"
+        damaged = {"type": "LogDamaged"} if self.damage else None
+        kind = getattr(errors, (damaged or self.error or {}).get("type", ""), StreamError)
+        msg = f"stream {self.id}: {words.line(self.facts())}"
         return kind(msg) if issubclass(kind, StreamError) else StreamError(msg)
 
     async def __aiter__(self) -> AsyncIterator[Part]:
@@ -287,7 +304,7 @@ class Stream:
             while True:
                 moved.clear()
                 settled = await asyncio.to_thread(lambda: self.settled)
-                while records := await asyncio.to_thread(self._log.read, after, limit=PAGE):
+                while records := await asyncio.to_thread(self._page, after):
                     after += len(records)
                     for record in records:
                         if isinstance(record, Delta):
@@ -327,23 +344,37 @@ class Stream:
         return self._store.status(self.id)
 
     def _progressed(self) -> Progress:
-        """Bring the counts (not the text) up to the tail and return them."""
+        """Bring the counts (not the text) up to the tail, or to what is damaged, and return them."""
         with self._reading:
-            for record in records_of(self._log, self._progress.tail):
-                self._progress.add(record)
+            try:
+                for record in records_of(self._log, self._progress.tail):
+                    self._progress.add(record)
+            except LogDamaged as exc:
+                self._damage = exc
             return self._progress
 
     def transcript(self) -> Transcript:
-        """Return everything said so far, folded by agent. Holds the whole text."""
-        return self._read()
+        """Return everything said so far, or before the damage, folded by agent. Holds the whole text."""
+        try:
+            return self._read()
+        except LogDamaged:  # `damage` says so
+            self._transcript.close = self._status().close
+            return self._transcript
 
     def _read(self) -> Transcript:
         """Bring the transcript up to the tail and return it."""
         with self._reading:
             read = self._transcript
-            while records := self._log.read(read.tail, limit=PAGE):
+            while records := self._page(read.tail):
                 read.add(records)
             return read
+
+    def _page(self, after: int) -> list[Record]:
+        try:
+            return self._log.read(after, limit=PAGE)
+        except LogDamaged as exc:
+            self._damage = exc
+            raise
 
 
 async def _either(moved: asyncio.Event, timeout_s: float) -> None:

@@ -86,7 +86,7 @@ def _figures(facts: Facts) -> list[str]:
         out.append(f"{facts.took_s:,.1f} s")
     if facts.resumed and not facts.state.live:
         out.append(f"resumed {_times(facts.resumed)}")
-    if facts.saved and facts.tail >= 0:
+    if facts.saved and facts.chars:
         out.append(f"saved up to record {facts.tail}")
     return out
 
@@ -100,12 +100,15 @@ def _connecting(facts: Facts) -> str:
 
 
 def _streaming(facts: Facts) -> str:
-    return "streaming (recorded by another process)" if facts.elsewhere else "streaming"
+    head = "streaming" if facts.chars else "connected: waiting for the first text"
+    return f"{head} (recorded by another process)" if facts.elsewhere else head
 
 
 def _retrying(facts: Facts) -> str:
     wait = f"next try in {facts.retry_in_s:.0f} s" if facts.retry_in_s and facts.retry_in_s >= 1 else "trying again"
-    return f"connection lost, {wait} (try {facts.retries}){_because(facts)}"
+    # A server that answers "not now" was reached.
+    what = "connection lost" if (facts.error or {}).get("type") == "SourceLost" else "no text yet"
+    return f"{what}, {wait} (try {facts.retries}){_because(facts)}"
 
 
 def _stalled(facts: Facts) -> str:
@@ -118,12 +121,16 @@ def _stopped(facts: Facts) -> str:  # noqa: ARG001 - all heads take the facts
 
 
 def _interrupted(facts: Facts) -> str:
+    if not facts.chars:
+        button = "Resume" if facts.resumable else "Regenerate"
+        return f"interrupted before any text, {button} asks again{_because(facts)}"
     how = "Resume goes on behind it" if facts.resumable else "the source cannot resume; Regenerate asks anew"
     return f"interrupted: everything shown is saved, {how}{_because(facts)}"
 
 
 def _failed(facts: Facts) -> str:
-    return f"failed{_because(facts)}"
+    button = "Resume tries again" if facts.resumable else "Regenerate asks anew"
+    return f"failed, {button}{_because(facts)}"
 
 
 def _complete(facts: Facts) -> str:

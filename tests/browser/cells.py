@@ -18,10 +18,16 @@ View = dict[str, Any]
 TOKENS = 200
 
 
-def ask(demo: DemoServer, prompt: str = "rivers", *options: str, tokens: int = TOKENS, rate: float = 80, **more: str) -> str:
+def ask(
+    demo: DemoServer, prompt: str = "rivers", *options: str, tokens: int = TOKENS, rate: float = 80, **more: str
+) -> str:
     """Return a cell that asks the demo server; `more` are further parameters, such as `fault`."""
-    params = {"tokens_per_s": f"{rate:g}", "max_tokens": tokens, "run": secrets.token_hex(4), **more}
-    words = [f"--base-url {demo.url}/v1 --model demo", *options, *(f"-p {name}={value}" for name, value in params.items())]
+    params = {"tokens_per_s": f"{rate:g}", "max_tokens": tokens, "run": f"run-{secrets.token_hex(4)}", **more}
+    words = [
+        f"--base-url {demo.url}/v1 --model demo",
+        *options,
+        *(f"-p {name}={value}" for name, value in params.items()),
+    ]
     return f"%%stream {' '.join(words)}\n{prompt}"
 
 

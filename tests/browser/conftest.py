@@ -2,7 +2,7 @@
 
 import itertools
 import os
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -23,6 +23,7 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="session")
 def lab(tmp_path_factory):
+    """Return a running JupyterLab."""
     lab = Lab(tmp_path_factory.mktemp("lab") / "home")
     yield lab
     lab.stop()
@@ -31,6 +32,7 @@ def lab(tmp_path_factory):
 # Not for the session: Playwright holds a running loop in this thread, and tests elsewhere start their own.
 @pytest.fixture(scope="module")
 def browser():
+    """Return a running Chromium; without one the tests fail in CI and are skipped elsewhere."""
     if chromium() is None:
         why = "no Chromium found: install the package chromium (or google-chrome)"
         (pytest.fail if os.environ.get("CI") else pytest.skip)(why)
@@ -45,8 +47,15 @@ def demo():
         yield server
 
 
+@pytest.fixture(scope="session")
+def aside(lab):
+    """Return what does a thing while the next test begins: ending a kernel takes it a second."""
+    with ThreadPoolExecutor(1) as pool:
+        yield pool
+
+
 @pytest.fixture
-def notebook(lab, browser, tmp_path):
+def notebook(lab, browser, tmp_path, aside):
     """Return a function that opens a notebook with these cells behind `%load_ext nbstream`, which has run."""
     tabs = []
 
@@ -62,5 +71,4 @@ def notebook(lab, browser, tmp_path):
     for number, tab in enumerate(tabs):
         tab.page.screenshot(path=tmp_path / f"end-{number}.png")
         tab.close()
-        # Ending a kernel takes it a second: the next test does not wait for that.
-        threading.Thread(target=lab.end_kernels, args=(tab.name,)).start()
+        aside.submit(lab.end_kernels, tab.name)

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 #: Without them Chromium looks for its own servers at every start.
 CHROMIUM_FLAGS = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
 START_S = 90
 CURRENT = "window.jupyterapp.shell.currentWidget"
@@ -215,7 +215,8 @@ class Tab:
         answer: str = self.page.evaluate(
             f"""async (expression) => {{
               const kernel = {CURRENT}.sessionContext.session.kernel;
-              const future = kernel.requestExecute({{code: '', user_expressions: {{it: expression}}, store_history: false}});
+              const asked = {{code: '', user_expressions: {{it: expression}}, store_history: false}};
+              const future = kernel.requestExecute(asked);
               const {{it}} = (await future.done).content.user_expressions;
               return it.status === 'ok' ? it.data['text/plain'] : `${{it.ename}}: ${{it.evalue}}`;
             }}""",
@@ -235,7 +236,9 @@ class Tab:
     def saved(self, cell: int) -> str:
         """Save the notebook and return the Markdown that the file holds below a cell."""
         outputs = self.save()["cells"][cell]["outputs"]
-        return "\n".join("".join(one["data"]["text/markdown"]) for one in outputs if "text/markdown" in one.get("data", {}))
+        return "\n".join(
+            "".join(one["data"]["text/markdown"]) for one in outputs if "text/markdown" in one.get("data", {})
+        )
 
     def copied(self, nth: int = 0) -> str:
         """Press Copy of the n-th stream view and return what is on the clipboard."""
@@ -260,14 +263,16 @@ class Tab:
                 ...root.dataset,
                 text: [...root.querySelectorAll('.nbstream-text')].map(text).join('\\n'),
                 line: root.querySelector('.nbstream-state')?.textContent ?? '',
-                buttons: [...root.querySelectorAll('button')].filter((b) => b.offsetParent).map((b) => b.textContent.trim()),
+                buttons: [...root.querySelectorAll('.nbstream-actions button:not([hidden])')].map((b) => b.textContent),
               };
             }""",
             nth,
         )
         return found
 
-    def wait_stream(self, what: str, test: Callable[[dict[str, Any]], Any], timeout_s: float = 30.0, nth: int = 0) -> dict[str, Any]:
+    def wait_stream(
+        self, what: str, test: Callable[[dict[str, Any]], Any], timeout_s: float = 30.0, nth: int = 0
+    ) -> dict[str, Any]:
         """Wait until the n-th stream view passes *test*."""
         last: dict[str, Any] | None = None
 
@@ -288,6 +293,13 @@ class Tab:
         # Copy says "Copy ✓" for a while.
         name = re.compile(f"^{button}\\b")
         self.page.locator(".nbstream").nth(nth).get_by_role("button", name=name).click()
+
+    def press_now(self, button: str) -> None:
+        """Click a button of the first stream view without looking whether a mouse could: for times."""
+        self.page.evaluate(
+            "(name) => [...document.querySelectorAll('.nbstream button')].find((b) => b.textContent === name).click()",
+            button,
+        )
 
     def close(self) -> None:
         """Close the page."""

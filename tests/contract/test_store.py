@@ -336,3 +336,12 @@ def test_an_open_never_takes_another_streams_key(store):
     began(store, "s2", "theirs")
     log.append(1, an_open("s1", "theirs", "resume"))
     assert (store.find("mine"), store.find("theirs")) == ("s1", "s2")
+
+
+def test_a_sweep_that_a_user_asked_for_believes_the_clock(store, clock):
+    """Weeks after the last sweep an automatic one deletes nothing, one that was asked for does what it was told."""
+    began(store, "s1")
+    clock.now += 40 * DAY
+    assert store.sweep() == []
+    clock.now += 40 * DAY
+    assert store.sweep(asked=True) == ["s1"]

@@ -18,7 +18,7 @@ from nbstream.testing import Answer, FaultServer, Pause
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from kernels import Page
+    from kernels import Kernel, Page
 
     from nbstream.demo import DemoServer
     from nbstream.log.contract import Status, Store
@@ -40,18 +40,26 @@ class Question:
     id: str = field(default_factory=lambda: f"cell-{next(_count)}")
     label: str = ""
 
+    def key(self, kernel: Kernel, number: int = 0) -> str:
+        """Return what names its stream in the store: the notebook, the cell, the count in it."""
+        return json.dumps([kernel.notebook, f"cell:{self.id}", number])
+
 
 def show(url: str) -> str:
     """Return a cell that shows an SSE stream."""
     return f"nbstream.show(nbstream.sse({url!r}))"
 
 
-def native(server: DemoServer, prompt: str = "rivers", *, tokens: int = 300, speed: float = 300, **more: object) -> Question:
+def native(
+    server: DemoServer, prompt: str = "rivers", *, tokens: int = 300, speed: float = 300, **more: object
+) -> Question:
     """GET /stream of the demo server: text, offset and id in every frame."""
     run = f"run-{next(_count)}"
     query = {"prompt": prompt, "max_tokens": tokens, "tokens_per_s": speed, "run": run, **more}
     text = DemoModel(0).text(prompt, max_tokens=tokens)
-    return Question(show(f"{server.url}/stream?{urlencode(query)}"), text, _demo_log(server, run), label=f"native {speed:g}/s")
+    return Question(
+        show(f"{server.url}/stream?{urlencode(query)}"), text, _demo_log(server, run), label=f"native {speed:g}/s"
+    )
 
 
 def chat(server: DemoServer, prompt: str = "rivers", *, tokens: int = 300, speed: float = 300) -> Question:
@@ -120,15 +128,18 @@ class Saved:
     #: Code points stored behind the cursor.
     behind: int
 
+    def __str__(self) -> str:
+        return f"{len(self.text)} stored, {self.behind} of them behind the cursor {self.cursor}, {self.status.state}"
+
     @property
     def last_event_id(self) -> str | None:
         """What a request that resumes it has to carry."""
         return self.cursor["id"] if self.cursor else None
 
 
-def saved(store: Store, question: Question, notebook: str, number: int = 0) -> Saved | None:
+def saved(store: Store, question: Question, kernel: Kernel) -> Saved | None:
     """Read what is stored under the cell, from outside; checks that the log is whole."""
-    stream = store.find(json.dumps([notebook, f"cell:{question.id}", number]))
+    stream = store.find(question.key(kernel))
     return read(store, stream) if stream else None
 
 
@@ -136,9 +147,8 @@ def read(store: Store, stream: str) -> Saved:
     """Read one stream; checks that its parts are dense and join on."""
     found = Saved(store.status(stream), "", None, 0)
     texts: list[str] = []
-    length = sequence = after = 0
-    log = store.log(stream)
-    after = -1
+    length = sequence = 0
+    log, after = store.log(stream), -1
     while records := log.read(after):
         after += len(records)
         for record in records:

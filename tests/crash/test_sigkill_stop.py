@@ -6,12 +6,10 @@ import time
 
 from questions import native, read, wait_until
 
-NOTEBOOK = "/notes/one.ipynb"
-
 
 def test_killed_between_stop_and_its_close_record(kernels, store, demo):
     """The stop row is stored, the close record never comes: the stream stays stopped, the cell asks anew."""
-    kernel = kernels.start(NOTEBOOK).load()
+    kernel = kernels.start().load()
     question = native(demo, fault="stall:100")
     page = kernel.execute(question.cell, question.id).page
     page.wait_text(100)
@@ -21,7 +19,7 @@ def test_killed_between_stop_and_its_close_record(kernels, store, demo):
     kernel.kill()
     assert store.status(page.stream).close is None
     assert store.status(page.stream).state == "stopped"
-    again = kernels.start(NOTEBOOK).load().execute(question.cell, question.id).page
+    again = kernels.start().load().execute(question.cell, question.id).page
     again.wait_text(100)
     assert again.stream != page.stream
     assert question.asked() == [None, None]
@@ -33,10 +31,10 @@ def test_killed_right_after_stop(kernels, store, demo, soak, seed):
     """Stop is pressed 0 to 30 ms before SIGKILL (12 streams, soak: 96): stopped if the row is stored, else resumed."""
     choose, outcomes = random.Random(seed), []
     for _ in range(16 if soak else 2):
-        kernel = kernels.start(NOTEBOOK).load()
+        kernel = kernels.start().load()
         questions = [native(demo, f"question {n}", tokens=600, speed=300) for n in range(6)]
         pages = [kernel.execute(question.cell, question.id).page for question in questions]
-        successor = kernels.start(NOTEBOOK)
+        successor = kernels.start()
         for page in pages:
             page.wait_text(30)
         successor.ready()

@@ -16,7 +16,6 @@ from questions import chat, native, read, show, wait_until
 
 from nbstream.testing import Answer, Gate
 
-NOTEBOOK = "/notes/one.ipynb"
 VERSIONS = ("", "7.3", "6.31")
 BOUND_S, SLOW_BOUND_S = 1.0, 3.0
 BLOCK = "import time\nfor _ in range(1200): time.sleep(0.05)"
@@ -57,7 +56,7 @@ def check_stopped(store, page, asked, *, quiet_s=QUIET_S):
 def test_while_the_streams_own_cell_blocks(kernels, store, demo, version):
     """The cell that shows the stream blocks the kernel: Stop closes the call, the page says stopped meanwhile."""
     question = native(demo, tokens=5000, speed=100)
-    kernel = kernels.start(NOTEBOOK, python=interpreter(version)).load()
+    kernel = kernels.start(python=interpreter(version)).load()
     run = kernel.execute(f"{question.cell}\n{BLOCK}", "blocking")
     run.page.wait_text(50)
     closed_after(demo, lambda: run.page.press("stop"), SLOW_BOUND_S)
@@ -69,8 +68,8 @@ def test_while_the_streams_own_cell_blocks(kernels, store, demo, version):
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_while_another_cell_blocks(kernels, store, demo, version):
-    """Another cell blocks the kernel: Stop from the page, from a reloaded page and from another process all the same."""
-    kernel = kernels.start(NOTEBOOK, python=interpreter(version)).load()
+    """Another cell blocks the kernel: Stop from the page, from a reloaded page and from another process."""
+    kernel = kernels.start(python=interpreter(version)).load()
     questions = [native(demo, tokens=5000, speed=100) for _ in range(3)]
     pages = [kernel.execute(question.cell, question.id).page for question in questions]
     blocking = kernel.execute(BLOCK, "blocking")
@@ -111,7 +110,7 @@ def stopped_elsewhere(kernels, server, page):
 def test_mid_text_pressed_twice(kernels, store, demo):
     """Mid-text, over the comm where there is no control channel; pressed again, it changes nothing."""
     question = native(demo, tokens=5000, speed=100)
-    kernel = kernels.start(NOTEBOOK).load()
+    kernel = kernels.start().load()
     page = kernel.execute(question.cell, question.id).page
     page.wait_text(50)
 
@@ -133,7 +132,7 @@ def test_before_the_first_token(kernels, store, faults, head_came):
     """The server has accepted the call, or has even answered with its headers, but no text has come."""
     silent = Answer.sse(end="stall") if head_came else Answer.sse(before=[Gate()])
     faults.script([silent])
-    kernel = kernels.start(NOTEBOOK).load()
+    kernel = kernels.start().load()
     page = kernel.execute(show(f"{faults.url}/silent"), "silent").page
     faults.wait_requests(1)
     if head_came:
@@ -146,7 +145,7 @@ def test_before_the_first_token(kernels, store, faults, head_came):
 def test_in_silence(kernels, store, demo):
     """Text has come, then nothing for so long that the stream is stalled."""
     question = native(demo, fault="stall:100")
-    kernel = kernels.start(NOTEBOOK).load()
+    kernel = kernels.start().load()
     cell = question.cell.removesuffix(")") + ", idle_s=0.3)"
     page = kernel.execute(cell, question.id).page
     page.wait_state("stalled")
@@ -158,7 +157,7 @@ def test_in_silence(kernels, store, demo):
 def test_in_back_off(kernels, store, faults, status):
     """The server said to come back in a second: Stop ends the wait, and nobody comes back."""
     faults.script([Answer([b"busy"], status, {"Retry-After": "1"}, framing="length")])
-    kernel = kernels.start(NOTEBOOK).load()
+    kernel = kernels.start().load()
     page = kernel.execute(show(f"{faults.url}/busy"), "busy").page
     page.wait_state("retrying")
     page.press("stop")
@@ -169,7 +168,7 @@ def test_in_back_off(kernels, store, faults, status):
 def test_from_a_second_process(kernels, store, demo):
     """Another process calls `stop()`: the kernel that records finds the row and closes the call."""
     question = native(demo, tokens=5000, speed=100)
-    kernel = kernels.start(NOTEBOOK).load()
+    kernel = kernels.start().load()
     page = kernel.execute(question.cell, question.id).page
     page.wait_text(50)
     stopped_elsewhere(kernels, demo, page)
@@ -180,12 +179,12 @@ def test_from_a_second_process(kernels, store, demo):
 @pytest.mark.parametrize("waiting", ["magic", "method"])
 def test_interrupt_while_its_cell_waits(kernels, store, demo, version, waiting):
     """Interrupt in a cell that waits is Stop; one line is left, and the cells queued behind it (Run All) do not run."""
-    kernel = kernels.start(NOTEBOOK, python=interpreter(version)).load()
+    kernel = kernels.start(python=interpreter(version)).load()
     ask = chat if waiting == "magic" else native
     question = ask(demo, tokens=5000, speed=100)
     cell = question.cell.replace("%%stream", "%%stream --wait") if waiting == "magic" else f"{question.cell}.wait()"
     run = kernel.execute(cell, question.id)
-    queued = [kernel.execute("print('ran')", f"queued-{n}") for n in range(2)]
+    queued = [kernel.execute("print('ran')", f"queued-{n}", queued=True) for n in range(2)]
     run.page.wait_text(50)
     closed_after(demo, kernel.interrupt, BOUND_S)
     assert run.wait() == "error"

@@ -1,5 +1,6 @@
 """The command line as a user meets it: real processes, a store on disk, a stream that another process records."""
 
+import json
 import os
 import re
 import select
@@ -12,6 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from jupyter_client import BlockingKernelClient
 
 from nbstream.demo import DemoModel
 
@@ -225,14 +227,34 @@ def test_demo_serves_a_copy_and_ctrl_c_ends_it(place, tmp_path):
         (url,) = re.findall(r"http://127\.0\.0\.1:\d+/\S+\?token=\w+", printed)
         with urllib.request.urlopen(url, timeout=WAIT_S) as page:
             assert page.status == 200
+        server, token = url.split("/lab/")[0], url.split("token=")[1]
+        runtime = tmp_path / "runtime"
+        start_kernel(server, token, runtime)
         (copy,) = room.glob("nbstream-demo-*/notebooks/01_quickstart.ipynb")
         with suppress(FileNotFoundError):  # another system has no such folder
-            assert url.split("token=")[1] not in Path(f"/proc/{demo.pid}/cmdline").read_text("utf-8")
+            assert token not in Path(f"/proc/{demo.pid}/cmdline").read_text("utf-8")
         demo.send_signal(signal.SIGINT)
         assert demo.wait(WAIT_S) == 0
         assert "Traceback" not in demo.stderr.read()
+    assert not list(runtime.glob("kernel-*.json")), "the kernel was not shut down in order"
     assert not copy.exists()
     assert not list(room.glob("nbstream-demo-*"))
+
+
+def start_kernel(server, token, runtime):
+    """Open the quickstart as a page does, and wait until its kernel is up."""
+    session = {"path": "01_quickstart.ipynb", "name": "", "type": "notebook", "kernel": {"name": "python3"}}
+    headers = {"Authorization": f"token {token}", "Content-Type": "application/json"}
+    ask = urllib.request.Request(f"{server}/api/sessions", json.dumps(session).encode(), headers)
+    urllib.request.urlopen(ask, timeout=WAIT_S).close()
+    (connection,) = runtime.glob("kernel-*.json")
+    client = BlockingKernelClient(connection_file=str(connection))
+    client.load_connection_file()
+    client.start_channels()
+    try:
+        client.wait_for_ready(WAIT_S)
+    finally:
+        client.stop_channels()
 
 
 def test_demo_keeps_what_the_user_changed(place, tmp_path):

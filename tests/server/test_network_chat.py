@@ -30,7 +30,7 @@ def chat(chain, *replies, text=TEXT, otherwise=None):
         ([*HELLO, STOP, sse_data({"choices": [], "usage": USAGE}), DONE], "stop"),
         ([*HELLO, STOP, sse_data({**chunk(None), "usage": USAGE}), DONE], "stop"),
         ([sse_data({"choices": [], "prompt_filter_results": []}), *HELLO, STOP, DONE], "stop"),
-        ([HELLO[0], sse_data({"choices": []}), *HELLO[1:], sse_data({"choices": [], "usage": None}), STOP, DONE], "stop"),
+        ([HELLO[0], sse_data({"choices": []}), *HELLO[1:], sse_data({"choices": []}), STOP, DONE], "stop"),
         ([sse_data({"choices": [{"index": 0, "delta": {"content": None}}]}), *HELLO, STOP, DONE], "stop"),
         ([sse_data({"choices": [{"index": 0, "delta": None}]}), *HELLO, STOP, DONE], "stop"),
         ([*HELLO, sse_data({"choices": [{"index": 0, "finish_reason": "stop"}]}), DONE], "stop"),
@@ -43,8 +43,9 @@ def chat(chain, *replies, text=TEXT, otherwise=None):
     ],
     ids=[
         "all of it", "no [DONE]", "no [DONE], length", "[DONE] without finish", "usage behind the finish",
-        "usage in a last chunk", "empty choices first", "empty choices between", "content null", "delta null", "no delta",
-        "comments", "content filter", "another word for stop", "unknown finish", "no blank before [DONE]", "no blanks at all",
+        "usage in a last chunk", "empty choices first", "empty choices between", "content null", "delta null",
+        "no delta", "comments", "content filter", "another word for stop", "unknown finish", "no blank before [DONE]",
+        "no blanks at all",
     ],
 )  # fmt: skip
 def test_what_ends_a_message(chain, body, finish):

@@ -111,7 +111,7 @@ def test_an_end_mark_that_does_not_fit_the_text_is_no_end(chain, end):
     assert len(chain.requests) <= 4
 
 
-# --- another text ------------------------------------------------------------------------------------------------------
+# --- another text ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("at", [0, 40, 87])
@@ -155,7 +155,7 @@ def test_a_start_over_with_another_text_stops(chain, name):
     assert stream.text == TEXT[: CUT * 11]
 
 
-# --- all of it again ---------------------------------------------------------------------------------------------------
+# --- all of it again ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("cut", [1, CUT, LONG], ids=["one frame", "eight frames", "more than 256 characters"])

@@ -25,7 +25,7 @@ def plain(chain: Chain, text, *replies, **options):
     return chain.begin(nbstream.sse(chain.server.url + "/stream", **options), text)
 
 
-# --- slow and cut into odd pieces --------------------------------------------------------------------------------------
+# --- slow and cut into odd pieces -----------------------------------------------------------------------------------
 
 
 def test_a_slow_link_byte_by_byte(chain):
@@ -72,7 +72,7 @@ def test_a_complete_answer_in_every_framing(chain, framing):
     assert chain.rest(stream) == "complete"
 
 
-# --- signs of life -----------------------------------------------------------------------------------------------------
+# --- signs of life --------------------------------------------------------------------------------------------------
 
 
 def with_pings(frames, ping):
@@ -134,7 +134,7 @@ def test_a_retry_field_of_more_than_two_minutes_ends_as_interrupted(chain):
     assert len(chain.requests) == 1
 
 
-# --- compressed --------------------------------------------------------------------------------------------------------
+# --- compressed -----------------------------------------------------------------------------------------------------
 
 
 def test_gzip_although_identity_was_asked(chain):
@@ -162,7 +162,7 @@ def test_what_is_not_gzip_though_it_says_so(chain):
     assert len(chain.requests) <= 4
 
 
-# --- garbage -----------------------------------------------------------------------------------------------------------
+# --- garbage --------------------------------------------------------------------------------------------------------
 
 
 def test_garbage_instead_of_http(chain, seed):
@@ -176,7 +176,7 @@ def test_garbage_instead_of_http(chain, seed):
 def test_garbage_behind_the_headers(chain, seed):
     """Random bytes in place of events: no event, so no text; interrupted, not complete."""
     noise = bytes(byte for byte in random.Random(seed).randbytes(4000) if byte not in b"d:")
-    stream = chain.start(DELTA, otherwise=Answer.sse(noise))
+    stream = chain.start(DELTA, otherwise=Answer.sse("retry: 10\n\n", noise))
     assert chain.rest(stream) == "interrupted"
     assert stream.text == ""
 
@@ -219,10 +219,17 @@ def test_half_of_an_emoji_in_json_does_not_break_the_store(chain):
 
 @pytest.mark.parametrize(
     "frame",
-    [b'data: {"type": "delta", "text": "br\n\n', b"data: [1, 2]\n\n", b'data: "words"\n\n', b'data: {"type": "delta"}\n\n',
-     b'data: {"type": "delta", "text": 7}\n\n', b"data: " + b"[" * 5000 + b"\n\n", b'data: {"type": "delta", "text": null}\n\n'],
+    [
+        b'data: {"type": "delta", "text": "br\n\n',
+        b"data: [1, 2]\n\n",
+        b'data: "words"\n\n',
+        b'data: {"type": "delta"}\n\n',
+        b'data: {"type": "delta", "text": 7}\n\n',
+        b"data: " + b"[" * 5000 + b"\n\n",
+        b'data: {"type": "delta", "text": null}\n\n',
+    ],
     ids=["cut off", "a list", "a string", "no text", "a number for text", "deep", "null for text"],
-)  # fmt: skip
+)
 def test_a_broken_frame_is_an_error_that_quotes_it(chain, frame):
     """A frame that is not of its format: failed, the text before it kept, the line quotes its beginning."""
     body = [*DELTA.frames()[:4], frame]
@@ -278,7 +285,7 @@ def test_odd_characters_are_kept(chain, text):
         assert chain.rest(stream) == "complete"
 
 
-# --- endings -----------------------------------------------------------------------------------------------------------
+# --- endings --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["delta", "agents", "text", "chat"])
@@ -307,7 +314,7 @@ def test_an_empty_message_with_an_end_mark_is_complete(chain):
 
 def test_an_empty_body_is_not_complete(chain):
     """200, the right type, and nothing at all: tried again, then interrupted; never complete and empty."""
-    stream = plain(chain, "", *[Answer.sse()] * 4)
+    stream = plain(chain, "", *[Answer.sse("retry: 10\n\n")] * 4)
     assert chain.rest(stream) == "interrupted"
     assert len(chain.requests) == 4
 

@@ -7,6 +7,7 @@ import json
 import os
 import secrets
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -41,6 +42,9 @@ def lab(*, port: int | None, browser: bool) -> int:
         token = secrets.token_hex(24)
         options = lab_options(room, notebooks, token, port=port, browser=browser and has_display())
         server = LabApp.initialize_server(argv=options)
+        for ending in (signal.SIGINT, signal.SIGHUP):
+            # Its own handlers ask back, or leave the kernels to find out by themselves.
+            signal.signal(ending, lambda *_: server.stop(from_signal=True))
         url = f"{server.connection_url}lab/tree/{QUICKSTART}?token={token}"
         # Its socket is opened by an earlier callback: who reads the address can use it.
         server.io_loop.add_callback(
@@ -101,7 +105,6 @@ def lab_options(room: Path, notebooks: Path, token: str, *, port: int | None, br
         f"--ServerApp.open_browser={browser}",
         f"--ServerApp.allow_root={os.getuid() == 0}",
         f"--IdentityProvider.token={token}",
-        "--ServerApp.answer_yes=True",
         "--Application.log_level=ERROR",
         f"--LabApp.default_url=/lab/tree/{QUICKSTART}",
         # Tabs of other folders would not open here.

@@ -8,7 +8,7 @@ from typing import Any
 
 from nbstream.errors import LogDamaged, StoreFull
 from nbstream.log import changes
-from nbstream.log.cache import Durability, open_cache, refusal
+from nbstream.log.cache import FAILURES, Durability, open_cache, refusal
 from nbstream.log.home import private
 from nbstream.log.hub import Hub
 from nbstream.log.lock import HeldLock, LockFiles
@@ -73,7 +73,9 @@ class Attached:
             full = exc
         try:
             return Table(self._directory)
-        except (OSError, LogDamaged):
+        except LogDamaged:
             if full is not None:
                 raise full from None
             raise
+        except FAILURES as exc:
+            raise full or refusal(exc, self._directory) from exc

@@ -91,6 +91,8 @@ _ADVICE = {
     "readonly": "make the directory writable",
     "read-only": "make the directory writable",
     "permission denied": "make the directory writable",
+    "not a directory": "move the file away that is in its place",
+    "file exists": "move the file away that is in its place",
     "unable to open": "make the directory writable",
 }
 

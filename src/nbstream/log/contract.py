@@ -186,13 +186,13 @@ class Store(Protocol):
     def delete(self, stream: str) -> None:
         """Remove a stream whole, its key and rows too. A live one is refused with `Fenced`; a missing one is fine."""
 
-    def sweep(self, *, days: float = 30, now: float | None = None) -> builtins.list[str]:
+    def sweep(self, *, days: float = 30, now: float | None = None, asked: bool = False) -> builtins.list[str]:
         """
         Delete the streams not touched for *days*, never a live one; return their ids.
 
         *now* (seconds since the epoch) defaults to the clock. Does nothing when *now* is behind the last sweep's stamp
         or more than 7 days past it (a clock that jumped is no reason to delete); it then only sets the new stamp. A new
-        store counts as just swept.
+        store counts as just swept. With *asked* (a user said so) the clock is believed.
         """
 
     def close(self) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from nbstream.errors import LogDamaged
 from nbstream.records import Delta
 
 if TYPE_CHECKING:
@@ -21,6 +23,12 @@ def records_of(log: Log, after: int = -1) -> Iterator[Record]:
     while records := log.read(after, limit=PAGE):
         yield from records
         after += len(records)
+
+
+def intact(records: Iterator[Record]) -> Iterator[Record]:
+    """Yield *records* up to the first damaged one; who shows them says so (`Stream.damage`)."""
+    with suppress(LogDamaged):
+        yield from records
 
 
 def parts_of(log: Log, after: int = -1) -> Iterator[Part]:

@@ -243,8 +243,12 @@ class Recorder:
             self._event(Event.SILENT)
 
     def _saving(self) -> None:
-        """Say so when the call is over but its end cannot be saved yet: stopped is stopped."""
-        if self._close is not None and not self.live.saved:
+        """
+        Say so when the call is over but its end cannot be saved yet: stopped is stopped.
+
+        Complete is complete only when all of it is stored: whoever waits for the text gets the whole.
+        """
+        if self._close is not None and self._close.how != "complete" and not self.live.saved:
             self.live.state, self.live.error = State(self._close.how), self._close.error
         self._changed()
 

@@ -109,6 +109,9 @@ class ObjectSource:
         except SourceError as exc:
             self._error = exc
             raise
+        finally:
+            if self.note == NEEDS_ITS_LOOP:
+                self.note = None  # it moves no more
 
     async def _arrivals(self, cursor: Cursor | None, pulse: Pulse) -> AsyncGenerator[Arrival, None]:
         obj = self._obj if self._factory is None else await self._make(cursor)

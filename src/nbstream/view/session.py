@@ -134,10 +134,6 @@ class PageSession:
         try:
             if button in ("stop", "keep"):
                 await asyncio.to_thread(self.stream.stop if button == "stop" else self.stream.keep)
-            elif self.stream.state is State.STALLED:
-                recorder = self._runtime.recorder(self.stream.id)
-                if recorder is not None:
-                    recorder.reconnect()
             else:
                 await self._switch(button)
         except StreamError as exc:
@@ -162,7 +158,7 @@ class PageSession:
         def look() -> None:
             loop.call_soon_threadsafe(self._news.set)
 
-        end = self.stream.subscribe(look)
+        ends = self.stream.subscribe(look), self._runtime.attend(self.stream.id, lambda: bool(self._views))
         try:
             while True:
                 await self._wait_for_news()
@@ -170,7 +166,8 @@ class PageSession:
                 if self._views:
                     await self._push()
         finally:
-            end()
+            for end in ends:
+                end()
 
     async def _wait_for_news(self) -> None:
         ticking = self._ticks

@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from nbstream.view.static_output import SavedOutput
 
 
-def show_stream(stream: Stream, place: Place, runtime: Runtime, buttons: Buttons) -> Stream:
+def show_stream(stream: Stream, place: Place, runtime: Runtime, buttons: Buttons, *, raises: bool = True) -> Stream:
     """
     Show *stream* for whoever looks at *place*.
 
     On a page this returns at once. Elsewhere it waits: the output is the answer, and any end but complete raises after
-    it, so that a pipeline does not go on with half an answer.
+    it (unless *raises* is False), so that a pipeline does not go on with half an answer.
     """
     if place.front is Front.PAGE:
         _on_page(stream, place, runtime, buttons)
@@ -34,7 +34,7 @@ def show_stream(stream: Stream, place: Place, runtime: Runtime, buttons: Buttons
         from nbstream.view.terminal import stream_to
 
         stream_to(stream, sys.stdout)
-    if stream.state is not State.COMPLETE:
+    if raises and (stream.state is not State.COMPLETE or stream.damage):
         raise stream.exception()
     return stream
 
@@ -96,9 +96,13 @@ def _on_page(stream: Stream, place: Place, runtime: Runtime, buttons: Buttons) -
 
 
 def _as_document(stream: Stream) -> None:
-    from IPython.display import Markdown, display
+    from IPython.display import display
 
     from nbstream.view.static_output import saved_form
 
-    stream.wait()
-    display(Markdown(saved_form(stream)))  # type: ignore[no-untyped-call]
+    try:
+        stream.wait()
+    finally:  # Interrupt: the output shows what came all the same
+        saved = saved_form(stream)
+        # jupyter console and qtconsole show text/plain only.
+        display({"text/markdown": saved, "text/plain": saved}, raw=True)  # type: ignore[no-untyped-call]

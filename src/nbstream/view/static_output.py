@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from nbstream import words
 from nbstream.clock import Clock
-from nbstream.log.readback import records_of
+from nbstream.log.readback import intact, records_of
 from nbstream.view.excerpt import excerpts, shortened
 from nbstream.view.harmless import code_block, harmless, plain
 
@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 #: Characters that go into the notebook file whole.
 LIMIT = 2_000_000
 #: A longer text is kept as a block of its Markdown source. JupyterLab renders this output too, though it is hidden:
-#: 128 KB hold the page up for 0.1 s, 1 MB for 1.6 to 9 s, and as a block not at all (measured, JupyterLab 4.6.6).
-RENDERED = 128 * 1024
+#: 144 KB hold the page up for 0.1 s, 1 MB for 1.6 to 9 s, and as a block not at all (measured, JupyterLab 4.6.6).
+#: (The two ends kept of a text above `LIMIT` stay below.)
+RENDERED = 144 * 1024
 #: While the message grows it is refreshed up to this size, each time it has grown by half, not more often than this.
 LIVE_LIMIT = 64 * 1024
 GROWTH = 1.5
@@ -90,7 +91,7 @@ def saved_form(stream: Stream) -> str:
     facts = stream.facts()
     # What is too long is read past, so that 100 MB never lie in memory.
     long = facts.chars > LIMIT
-    transcript = excerpts(records_of(stream.log), stream=stream.id) if long else stream.transcript()
+    transcript = excerpts(intact(records_of(stream.log)), stream=stream.id) if long else stream.transcript()
     return markdown(transcript, words.line(facts), stream=stream.id)
 
 

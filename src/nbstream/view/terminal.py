@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import re
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import TYPE_CHECKING, TextIO
 
 from nbstream import words
+from nbstream.errors import LogDamaged
 from nbstream.records import ASSISTANT, TEXT_KINDS
 
 if TYPE_CHECKING:
@@ -71,9 +73,10 @@ class TerminalView:
 
     async def run(self, stream: Stream, write: Callable[[str], None]) -> None:
         """Write what *stream* says from its beginning until it is at rest, then its state line."""
-        async for part in stream:
-            if out := self._part(part):
-                write(out)
+        with suppress(LogDamaged):  # the state line says what is damaged
+            async for part in stream:
+                if out := self._part(part):
+                    write(out)
         facts = await asyncio.to_thread(stream.facts)
         write(self._ends() + self._faint(f"[{strip(words.line(facts))}]") + "\n")
 

@@ -56,6 +56,7 @@ class StreamWidget(anywidget.AnyWidget):
         """Say nothing more and close the comm."""
         self._session.close()
         super().close()
+        self.layout.close()  # a widget of its own, which ipywidgets leaves open
 
     def _repr_mimebundle_(self, **kwargs: object) -> tuple[dict[str, Any], dict[str, Any]]:  # noqa: ARG002
         # Without a kernel a widget output falls back to its text/plain: empty, the answer is in the sibling output.

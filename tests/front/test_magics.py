@@ -1,0 +1,305 @@
+"""`%%stream` and `%stream`: what works, and the one line a user sees for everything else."""
+
+import pytest
+from kernels import Kernels
+
+import nbstream
+from nbstream.options import options
+from nbstream.runtime import runtime
+from nbstream.testing import Answer, Gate
+
+FAST = "-p tokens_per_s=0 -p max_tokens=6"
+
+
+def frames(*texts, done=True):
+    """Return an answer in our own format."""
+    body = [f'data: {{"type": "delta", "text": "{text}"}}\n\n' for text in texts]
+    return Answer.sse(*body, *(["event: done\ndata: {}\n\n"] if done else []))
+
+
+@pytest.mark.parametrize(
+    ("cell", "says"),
+    [
+        ("%%stream --nope\nhi", "unrecognized arguments: --nope"),
+        ("%%stream hello there\nhi", "unrecognized arguments: hello there"),
+        ("%%stream hello\nhi", "the prompt goes into the lines below"),
+        ("%%stream --model\nhi", "--model/-m: expected one argument"),
+        ('%%stream --system "You are\nhi', "No closing quotation"),
+        ("%%stream --model gpt-5\nhi", "unknown model 'gpt-5': use demo:, openai:NAME"),
+        ("%%stream -p seed\nhi", "-p seed: write it as NAME=VALUE"),
+        ("%%stream -p =3\nhi", "-p =3: write it as NAME=VALUE"),
+        ("%%stream -p model=x\nhi", "-p model=x: use --model"),
+        ("%%stream -p headers=x\nhi", "-p headers=x: give them in Python"),
+        ("%%stream --to 1x\nhi", "--to 1x: not a variable name"),
+        ("%%stream --to class\nhi", "--to class: not a variable name"),
+        ("%%stream --fresh --replay\nhi", "--fresh asks anew and --replay makes no call"),
+        ("%%stream\n \n", "the cell is empty: write your prompt below %%stream"),
+        ("%stream -m demo:", "the cell is empty: write your prompt below %%stream"),
+        ("%%stream -m x --base-url nonsense\nhi", "not an http:// or https:// address"),
+        ("%%stream --base-url http://127.0.0.1:9/v1\nhi", "name the model too, as that server calls it: --model NAME"),
+        ("%stream --url nonsense", "not an http:// or https:// address: 'nonsense'"),
+        ("%stream --url http://127.0.0.1:9/ -m x", "--model goes with a model, not with --url"),
+        ("%stream --url http://127.0.0.1:9/ -p a=1", "-p goes with a model, not with --url"),
+        ("%stream frobnicate", "%stream frobnicate: unknown; use list, show, resume, stop"),
+        ("%stream list all", "%stream list takes no arguments, found 'all'"),
+        ("%stream help me", "%stream help takes no arguments"),
+        ("%stream show a b", "%stream show takes one ID"),
+        ("%stream replay X --speed 3", "%stream replay takes one ID"),
+        ("%stream show nope", "%stream show: stream 'nope': not in the store; `%stream list` shows them all"),
+        ("%stream resume nope", "%stream resume: stream 'nope': not in the store"),
+        ("%stream stop nope", "%stream stop: stream 'nope': not in the store"),
+        ("%stream regenerate nope", "%stream regenerate: stream 'nope': not in the store"),
+        ("%stream status nope", "%stream status: stream 'nope': not in the store"),
+        ("%stream show", "%stream show needs an ID: this notebook has no stream yet"),
+        ("%stream clean --older-than soon", "--older-than soon: write a number of days, like 30d"),
+        ("%stream clean --older-than -5d", "--older-than -5d: write a number of days"),
+        ("%stream clean --older-than nan", "--older-than nan: write a number of days"),
+        ("%stream clean --older-than", "%stream clean --older-than 30d"),
+        ("%stream clean 30", "%stream clean takes only --older-than"),
+    ],
+)
+def test_a_wrong_argument_is_a_usage_error_in_one_line(cells, cell, says):
+    """Whatever is wrong about a magic is said in one line, and no stream is made."""
+    said = cells.line(cell)
+    assert said.startswith("UsageError: ")
+    assert says in said
+    assert len(said) < 200
+    assert nbstream.streams() == []
+
+
+def test_an_ambiguous_id_says_how_many_fit(cells):
+    """The beginning of an id is enough, if it is the beginning of one only."""
+    for prompt in ("one", "two"):
+        nbstream.start(nbstream.chat(prompt, tokens_per_s=0, max_tokens=3)).wait(5)
+    said = cells.line(f"%stream show {nbstream.streams()[0].id[:2]}")
+    assert "2 streams begin with it, give more of the id" in said
+    newest = nbstream.streams()[0]
+    assert newest.text in cells(f"%stream show {newest.id[:-3]}")
+
+
+def last_line(said: str, kind: str) -> str:
+    """Return the error line, which must be the last one, and the only one about an error."""
+    *before, last = said.strip("\n").splitlines()
+    assert last.startswith(f"{kind}: stream "), said
+    assert not any("Traceback" in line or ".py" in line for line in before)
+    return last
+
+
+def test_a_missing_key_is_named(cells):
+    """Without OPENAI_API_KEY nothing is sent: the line names the variable and says what to do."""
+    last = last_line(cells("%%stream -m openai:gpt-5\nhi"), "SourceRefused")
+    assert "(OPENAI_API_KEY is not set: put your key into that environment variable and run again)" in last
+
+
+def test_a_server_that_is_not_there_is_named(cells):
+    """An address where nobody listens: the line names it and asks whether the server runs."""
+    last = last_line(cells("%%stream -m x --base-url http://127.0.0.1:9/v1\nhi"), "SourceLost")
+    assert "interrupted before any text, Resume asks again (cannot reach 127.0.0.1:9" in last
+    assert "is the server running?" in last
+
+
+def test_what_is_no_event_stream_is_quoted(cells, server):
+    """A page of HTML where events should be: the line says what came instead."""
+    server.script([Answer(["<html>hello</html>"], headers={"Content-Type": "text/html"})])
+    last = last_line(cells(f"%stream --url {server.url}/x"), "SourceRefused")
+    assert "answered 200, but not an event stream: text/html" in last
+
+
+def test_a_wrong_parameter_is_refused_in_one_line(cells):
+    """What the model refuses is said in its words."""
+    last = last_line(cells("%%stream -p fault=nonsense\nhi"), "SourceRefused")
+    assert "unknown fault 'nonsense': use cut, reset, stall" in last
+
+
+def test_the_answer_is_bound_to_a_name(cells):
+    """`--to NAME` waits and binds the text; after a stream that is not complete the name is not bound."""
+    said = cells(f"%%stream --to answer {FAST}\nhi")
+    assert cells.shell.user_ns["answer"] in said
+    cells("%%stream --to half -p fault=cut:30,noresume -p tokens_per_s=0\nto be bound")
+    assert "half" not in cells.shell.user_ns
+
+
+def test_a_url_is_streamed_with_and_without_a_body(cells, server):
+    """`%stream --url` is a GET; with a cell below it, the cell is the body of a POST."""
+    server.script([frames("got"), frames("posted")])
+    assert "got" in cells(f"%stream --url {server.url}/x")
+    assert "posted" in cells(f"%%stream --url {server.url}/x\nto send")
+    assert [(one.method, one.body) for one in server.requests] == [("GET", b""), ("POST", b"to send")]
+
+
+def test_replay_never_asks(cells, server):
+    """`--replay` shows the saved answer of the same question without a call; with nothing saved it says so."""
+    server.script([frames("once")])
+    assert "nothing is saved" in cells.line(f"%stream --url {server.url}/x --replay")
+    cells(f"%stream --url {server.url}/x")
+    for _ in range(2):
+        assert "once" in cells(f"%stream --url {server.url}/x --replay")
+    assert len(server.requests) == 1
+
+
+def test_not_saved_is_in_memory_only(cells, store):
+    """`--no-save` leaves nothing on disk, and the stream can be shown while the process lives."""
+    shown = cells(f"%%stream --no-save {FAST}\nhi")
+    assert "You asked" in shown
+    assert store.list() == []
+    assert "You asked" in cells("%stream show")
+
+
+def test_list_show_and_status_describe_what_is_saved(cells):
+    """`list` is a line a stream with its question, `show` the text and how it ended, `status` everything."""
+    assert cells.line("%stream list") == "no streams are saved"
+    assert "nothing is live" in cells.line("%stream status")
+    cells(f"%%stream {FAST}\nWhat is a log?")
+    (stream,) = nbstream.streams()
+    listed = cells.line("%stream list")
+    assert stream.id in listed
+    assert "What is a log?" in listed
+    assert "complete" in listed
+    for verb in ("show", "replay", "resume"):
+        assert stream.text in cells(f"%stream {verb} {stream.id}")
+    status = cells(f"%stream status {stream.id}")
+    assert stream.id in status
+    assert "offset" in status
+    assert len(nbstream.streams()) == 1
+
+
+def test_what_is_saved_is_shown_without_an_error(cells):
+    """`show` and `replay` were asked for what is saved, however it ended: they do not raise."""
+    said = cells("%%stream -p fault=cut:30,noresume -p tokens_per_s=0\nto be shown")
+    last_line(said, "SourceLost")
+    for verb in ("show", "replay"):
+        said = cells(f"%stream {verb}")
+        assert "interrupted: everything shown is saved" in said
+        assert "SourceLost" not in said
+
+
+def test_resume_goes_on_with_the_one_that_just_failed(cells, server):
+    """Without an ID `resume` means the last stream, also when its cell has raised, and completes the same message."""
+    first = 'id: 1\ndata: {"type": "delta", "text": "one, "}\n\n'
+    rest = 'id: 2\ndata: {"type": "delta", "text": "two"}\n\nevent: done\ndata: {}\n\n'
+    server.script([Answer.sse(first, end="cut"), Answer(status=400), Answer.sse(rest)])
+    cells(f"%%stream {FAST}\nanother one")
+    last = last_line(cells(f"%stream --url {server.url}/x"), "SourceRefused")
+    assert "failed" in last
+    assert "one, two\n[complete" in cells("%stream resume")
+    assert server.requests[-1].last_event_id == "1"
+    assert len(nbstream.streams()) == 2
+
+
+def test_regenerate_keeps_the_old_one(cells):
+    """`regenerate` asks anew: a second stream, whose parent is the first."""
+    cells(f"%%stream {FAST}\nhi")
+    (old,) = nbstream.streams()
+    assert "You asked" in cells("%stream regenerate")
+    new, kept = nbstream.streams()
+    assert kept.id == old.id
+    assert new.log.read(limit=1)[0].parent == old.id
+
+
+def test_stop_ends_what_runs(cells, server):
+    """`stop` closes the call and prints how the stream stands; `stop all` stops every live one."""
+    gates = [Gate(), Gate(), Gate()]
+    server.script([Answer.sse('data: {"type": "delta", "text": "so far"}\n\n', gate) for gate in gates])
+    streams = [nbstream.start(nbstream.sse(f"{server.url}/{n}")) for n in range(3)]
+    for gate in gates:
+        gate.wait()
+    assert "stopped by you · 6 characters" in cells.line(f"%stream stop {streams[0].id}")
+    said = cells("%stream stop all")
+    assert said.count("stopped by you") == 2
+    assert cells.line("%stream stop all") == "nothing is live"
+    server.wait_closed(1.0)
+    assert {one.state for one in streams} == {"stopped"}
+
+
+def test_clean_deletes_what_is_old_enough(cells):
+    """`clean` says how many it deleted; the default of 30 days leaves what is new."""
+    cells(f"%%stream {FAST}\nhi")
+    assert cells.line("%stream clean") == "deleted 0 streams older than 30 days"
+    assert cells.line("%stream clean --older-than 0d") == "deleted 1 stream older than 0 days"
+    assert nbstream.streams() == []
+
+
+def test_help_names_every_verb(cells):
+    """`%stream` alone is `%stream help`, a line a verb."""
+    for cell in ("%stream", "%stream help"):
+        said = cells(cell)
+        for verb in ("list", "show", "resume", "stop", "regenerate", "replay", "clean", "status"):
+            assert f"%stream {verb}" in said
+
+
+def test_load_reload_unload(ipython):
+    """Load prints nothing, reload changes nothing, unload takes magics and options away and ends what runs."""
+    shell = ipython.shell
+    assert ipython("%load_ext nbstream") == ""
+    for _ in range(2):
+        assert "You asked" in ipython(f"%%stream {FAST}\nhi")
+        assert ipython("%reload_ext nbstream") == ""
+    assert [type(one).__name__ for one in shell.configurables].count("NbStream") == 1
+    stream = nbstream.start(nbstream.chat("go on", tokens_per_s=5))
+    assert ipython("%unload_ext nbstream") == ""
+    assert stream.state == "interrupted"
+    assert not runtime().recorders
+    assert "not found" in ipython("%stream list")
+    assert "not found" in ipython("%%stream\nhi")
+    assert "NbStream" not in ipython("%config")
+    assert ipython("%load_ext nbstream") == ""
+    assert stream.id in ipython("%stream list")
+
+
+def test_unload_in_a_kernel_ends_what_runs_and_its_views(home):
+    """In a kernel with a page: unload prints nothing and ends the stream; loaded again, the cell goes on with it."""
+    with Kernels(home) as kernels:
+        kernel = kernels.start().load()
+        page = kernel.execute("%%stream -p tokens_per_s=20\nhi", "cell").page
+        page.wait_text(5)
+        unload = kernel.execute("%unload_ext nbstream").ok()
+        assert unload.printed == ""
+        listed = kernel.execute("%load_ext nbstream\n%stream list").ok()
+        assert "interrupted: everything shown is saved" in listed.printed
+        again = kernel.execute("%%stream -p tokens_per_s=20\nhi", "cell").page
+        again.wait_text(len(page.text) + 1)
+        assert again.stream == page.stream
+        assert again.text.startswith(page.text)
+        assert kernel.execute("%reload_ext nbstream").ok().printed == ""
+        assert "Traceback" not in kernel.stderr
+
+
+def test_options_are_shown_and_set_by_config(cells, caplog):
+    """`%config NbStream` shows every option with its help; what is set holds for the next stream."""
+    said = cells("%config NbStream")
+    for name in ("model", "base_url", "system", "rerun", "wait", "first_s", "idle_s", "store"):
+        assert f"NbStream.{name}=" in said
+    assert cells("%config NbStream.model = 'nonsense'") == ""
+    assert "unknown model 'nonsense'" in cells.line("%%stream\nhi")
+    cells("%config NbStream.idle_s = 'soon'")
+    cells("%config NbStream.idle_s = -1")
+    soon, less = (record.getMessage() for record in caplog.records)
+    assert "expected a float, not the str 'soon'" in soon
+    assert "should be greater than or equal to 0" in less or "should not be less than 0" in less
+
+
+def test_options_come_from_the_environment(ipython, monkeypatch):
+    """`NBSTREAM_<NAME>` sets an option before anything is loaded."""
+    monkeypatch.setenv("NBSTREAM_IDLE_S", "12.5")
+    monkeypatch.setenv("NBSTREAM_WAIT", "true")
+    monkeypatch.setenv("NBSTREAM_SYSTEM", "Be brief: {now}")
+    ipython("%load_ext nbstream")
+    assert (options().idle_s, options().wait, options().system) == (12.5, True, "Be brief: {now}")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("IDLE_S", "soon", "use a number of seconds from 0 on"),
+        ("FIRST_S", "-1", "use a number of seconds from 0 on"),
+        ("WAIT", "perhaps", "use true or false"),
+        ("RERUN", "maybe", "use saved or new"),
+    ],
+)
+def test_a_bad_variable_is_named_in_one_line(ipython, monkeypatch, name, value, says):
+    """A value that an option does not take: loading says which variable, and what it may be; then it can be loaded."""
+    monkeypatch.setenv(f"NBSTREAM_{name}", value)
+    said = ipython.line("%load_ext nbstream")
+    assert said == f"UsageError: NBSTREAM_{name}='{value}' in the environment: {says}"
+    monkeypatch.delenv(f"NBSTREAM_{name}")
+    assert ipython("%load_ext nbstream") == ""
