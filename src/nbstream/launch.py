@@ -202,8 +202,8 @@ def _record(setting: Setting, log: Log, source: Source, lock: Lock, progress: Pr
     def make(changed: Callable[[], None], slots: Semaphore) -> Recorder:
         return Recorder(
             setting.store, log, source, lock, progress,
-            first_s=setting.limits.first_s, idle_s=setting.limits.idle_s, attended=lambda: runtime().attended(log.stream),
-            changed=changed, slots=slots,
+            first_s=setting.limits.first_s, idle_s=setting.limits.idle_s, changed=changed, slots=slots,
+            attended=lambda: runtime().attended(log.stream),
         )  # fmt: skip
 
     runtime().record(log.stream, setting.scope, make)

@@ -86,7 +86,7 @@ def _figures(facts: Facts) -> list[str]:
         out.append(f"{facts.took_s:,.1f} s")
     if facts.resumed and not facts.state.live:
         out.append(f"resumed {_times(facts.resumed)}")
-    if facts.saved and facts.chars:
+    if facts.saved and facts.chars and facts.tail >= 0:
         out.append(f"saved up to record {facts.tail}")
     return out
 
