@@ -227,16 +227,19 @@ def unload(shell: Any) -> None:
     if options() in shell.configurables:
         shell.configurables.remove(options())
     NbStream.clear_instance()
+    if "nbstream.view.widget" in sys.modules:
+        from nbstream.view.widget import unlisten
+
+        # First: the control channel has a thread of its own, and a page may ask while the loop ends.
+        unlisten(shell.kernel)
     if "nbstream.runtime" in sys.modules:
         from nbstream.runtime import runtime
 
         runtime().close()
-    if "nbstream.view.widget" in sys.modules:
+    if "nbstream.view.show" in sys.modules:
         from nbstream.view.show import close_all
-        from nbstream.view.widget import unlisten
 
         close_all()
-        unlisten(shell.kernel)
 
 
 def _source(args: Any, cell: str) -> Any:

@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from nbstream.demo import DemoServer
 
 View = dict[str, Any]
-#: About 900 characters, in 2.5 s.
+#: About 900 characters, in 2 s.
 TOKENS = 200
 
 
 def ask(
-    demo: DemoServer, prompt: str = "rivers", *options: str, tokens: int = TOKENS, rate: float = 80, **more: str
+    demo: DemoServer, prompt: str = "rivers", *options: str, tokens: int = TOKENS, rate: float = 100, **more: str
 ) -> str:
     """Return a cell that asks the demo server; `more` are further parameters, such as `fault`."""
     params = {"tokens_per_s": f"{rate:g}", "max_tokens": tokens, "run": f"run-{secrets.token_hex(4)}", **more}

@@ -69,17 +69,17 @@ def test_a_finished_answer_is_not_asked_again_after_a_restart(notebook, demo):
 
 def test_saved_mid_message_then_restarted_and_reloaded(notebook, demo):
     """The text in the file is readable in the new page, and running the cell goes on behind the saved record."""
-    tab = notebook(ask(demo))
+    tab = notebook(ask(demo, tokens=400))
     tab.run(1)
     tab.wait_stream("text", at_least(300))
-    wait_for("text in the file", lambda: "rivers" in tab.saved(1))
+    wait_for("text in the file", lambda: "Let us begin with rivers" in tab.saved(1))
     tab.restart_kernel()
     tab.reload()
     wait_for("the saved text", lambda: "Let us begin with rivers" in tab.visible(1))
     tab.run(0, wait=True)
     tab.run(1)
-    tab.wait_stream("the end", whole(answer()))
-    assert tab.copied() == answer()
+    tab.wait_stream("the end", whole(answer(tokens=400)))
+    assert tab.copied() == answer(tokens=400)
     assert [request.last_event_id is not None for request in demo.requests] == [False, True]
 
 

@@ -52,18 +52,18 @@ def test_a_lost_websocket(notebook, demo):
 def test_reload_while_another_cell_blocks_the_kernel(notebook, demo, tmp_path):
     """The saved text is readable at once; the live view takes over when the kernel is free, with all that came."""
     free = tmp_path / "free"
-    tab = notebook(ask(demo), block(free))
+    tab = notebook(ask(demo, tokens=400), block(free))
     tab.run(1)
     tab.wait_stream("text", at_least(300))
-    wait_for("text in the file", lambda: "rivers" in tab.saved(1))
+    wait_for("text in the file", lambda: "Let us begin with rivers" in tab.saved(1))
     tab.run(2)
     tab.save()
     tab.reload()
     wait_for("the saved text", lambda: "Let us begin with rivers" in tab.visible(1))
     wait_for("the upstream to end", lambda: demo.open_connections == 0)
     free.touch()
-    tab.wait_stream("the end", whole(answer()))
-    assert tab.copied() == answer()
+    tab.wait_stream("the end", whole(answer(tokens=400)))
+    assert tab.copied() == answer(tokens=400)
     assert len(demo.requests) == 1
 
 

@@ -61,8 +61,8 @@ def test_killed_at_random_moments(  # noqa: PLR0917 - fixtures
     while kills < goal:
         question = any_question(choose, demo, faults)
         for _ in range(choose.choice((1, 1, 2, 3))):  # the kernel that resumes is killed, too
-            run = kernel.execute(question.cell, question.id)
             successor = kernels.start()
+            run = kernel.execute(question.cell, question.id)
             moment = any_moment(choose, question, run, store)
             kernel.kill()
             kills += 1

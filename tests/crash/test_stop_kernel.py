@@ -175,9 +175,8 @@ def test_from_a_second_process(kernels, store, demo):
     check_stopped(store, page, question.asked)
 
 
-@pytest.mark.parametrize("version", VERSIONS)
-@pytest.mark.parametrize("waiting", ["magic", "method"])
-def test_interrupt_while_its_cell_waits(kernels, store, demo, version, waiting):
+@pytest.mark.parametrize(("waiting", "version"), [*(("magic", version) for version in VERSIONS), ("method", "")])
+def test_interrupt_while_its_cell_waits(kernels, store, demo, waiting, version):
     """Interrupt in a cell that waits is Stop; one line is left, and the cells queued behind it (Run All) do not run."""
     kernel = kernels.start(python=interpreter(version)).load()
     ask = chat if waiting == "magic" else native
