@@ -58,7 +58,7 @@ async def bare(url: str) -> int:
     import httpx_sse
 
     chars = 0
-    async with httpx.AsyncClient(trust_env=False, timeout=None) as client:  # noqa: S113 - a bench on loopback
+    async with httpx.AsyncClient(trust_env=False, timeout=None) as client:
         async with httpx_sse.aconnect_sse(client, "POST", url, json={}) as source:
             async for event in source.aiter_sse():
                 if event.data == "[DONE]":

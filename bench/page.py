@@ -69,7 +69,9 @@ def first(browser: Any, lab: Lab) -> None:
         began = time.monotonic()
         tab.run(nth + 1)
         tab.wait_stream("the first text", lambda view: int(view["chars"]) > 0, nth=nth)
-        print(f"{'cold' if not nth else 'warm'} cell to first text   {1000 * (time.monotonic() - began):5.0f} ms  (< {promise} ms)")
+        print(
+            f"{'cold' if not nth else 'warm'} cell to first text   {1000 * (time.monotonic() - began):5.0f} ms  (< {promise} ms)"
+        )
         tab.wait_stream("the end", lambda view: view["state"] == "complete", nth=nth)
     tab.close()
 
@@ -111,7 +113,9 @@ def _run_to_end(tab: Tab, wire: Wire, promise: float) -> None:
     took = time.monotonic() - began
     tab.page.wait_for_timeout(1500)  # the saved form follows the last page
     total = sum(size for kind, size in wire.bytes.items() if "widget code" not in kind)
-    print(f"{int(view['chars']):,} characters in {took:.1f} s: {total / 1e6:.3f} MB on the websocket (promise {promise / 1e6:g} MB)")
+    print(
+        f"{int(view['chars']):,} characters in {took:.1f} s: {total / 1e6:.3f} MB on the websocket (promise {promise / 1e6:g} MB)"
+    )
     for kind, size in wire.bytes.most_common():
         print(f"    {kind:18} {wire.frames[kind]:5} frames  {size / 1e6:.3f} MB")
     print(f"    {wire.frames['in page'] / took:.1f} pages/s (<= 12)")

@@ -4,21 +4,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from nbstream import launch
 from nbstream.errors import StreamGone
-from nbstream.launch import Limits, Setting
+from nbstream.host import KernelHost, Limits
 from nbstream.log.stores import MEMORY, open_store
 from nbstream.options import options
 from nbstream.place import Front, Place, here
 from nbstream.rerun import Ask
-from nbstream.runtime import runtime
 from nbstream.stream import Stream
-
-if TYPE_CHECKING:
-    from nbstream.log.contract import Status, Store
-    from nbstream.sources.contract import Source
 
 
 def show(
@@ -51,11 +45,10 @@ def show(
     place = here()
     keep = options().rerun == "saved"
     ask = Ask(None, fresh=fresh, replay=replay, offers=place.front is Front.PAGE, keep_complete=keep)
-    setting = _setting(place, save=save, first_s=first_s, idle_s=idle_s)
-    stream = _launch(source, key, ask, setting, place)
+    stream = _launch(source, key, ask, _host(place, save=save, first_s=first_s, idle_s=idle_s), place)
     from nbstream.view.show import show_stream
 
-    return show_stream(stream, place, runtime(), BUTTONS)
+    return show_stream(stream, place)
 
 
 def start(
@@ -75,8 +68,7 @@ def start(
     """
     ask = Ask(None, fresh=fresh, keep_complete=options().rerun == "saved")
     place = here()
-    setting = _setting(place, save=save, first_s=first_s, idle_s=idle_s)
-    return _launch(source, key, ask, setting, place)
+    return _launch(source, key, ask, _host(place, save=save, first_s=first_s, idle_s=idle_s), place)
 
 
 def resume(stream: str | Stream) -> Stream:
@@ -85,16 +77,12 @@ def resume(stream: str | Stream) -> Stream:
 
     A source that cannot resume gives the stream as it is saved. Raises `StreamGone` for one that is not in the store.
     """
-    store, found = _find(stream)
-    setting = Setting(store, here().scope, _limits())
-    return launch.resume(setting, found.stream, _source_of(found), key=_offered_to(stream))
+    return (_find(stream) if isinstance(stream, str) else stream).resume()
 
 
 def regenerate(stream: str | Stream) -> Stream:
     """Ask the same question anew: a new stream whose parent is the old one. The old one is kept."""
-    store, found = _find(stream)
-    setting = Setting(store, here().scope, _limits())
-    return launch.regenerate(setting, found.stream, _source_of(found), key=_offered_to(stream))
+    return (_find(stream) if isinstance(stream, str) else stream).regenerate()
 
 
 def display_stream(stream: Stream, *, saved: bool = False) -> Stream:
@@ -105,13 +93,13 @@ def display_stream(stream: Stream, *, saved: bool = False) -> Stream:
     """
     from nbstream.view.show import show_stream
 
-    return show_stream(stream, here(), runtime(), BUTTONS, raises=not saved)
+    return show_stream(stream, here(), raises=not saved)
 
 
 def streams() -> list[Stream]:
     """Return every saved stream, newest first."""
-    store = open_store(options().store or None)
-    return [Stream(store, store.log(status.stream), runtime(), from_store=True) for status in store.list()]
+    host = _host(here())
+    return [Stream(host, host.store.log(status.stream), from_store=True) for status in host.store.list()]
 
 
 def clean(days: float = 30) -> list[str]:
@@ -121,76 +109,41 @@ def clean(days: float = 30) -> list[str]:
 
 def find(stream: str) -> Stream:
     """Return a saved stream by its id, the beginning of its id, or its key."""
-    store, found = _find(stream)
-    return Stream(store, store.log(found.stream), runtime(), from_store=True)
-
-
-class _Buttons:
-    """Resume and Regenerate as a page presses them."""
-
-    def resume(self, stream: Stream) -> Stream:
-        return resume(stream)
-
-    def regenerate(self, stream: Stream) -> Stream:
-        return regenerate(stream)
-
-
-BUTTONS = _Buttons()
-
-
-def _launch(source: Any, key: str | None, ask: Ask, setting: Setting, place: Place) -> Stream:
-    from nbstream.sources import as_source
-
-    given = as_source(source)
-    ask = replace(ask, fingerprint=given.fingerprint)
-    return launch.launch(setting, given, place.key(given.fingerprint, key, again=ask.replay), ask).stream
-
-
-def _setting(place: Place, *, save: bool, first_s: float | None, idle_s: float | None) -> Setting:
-    store = open_store((options().store or None) if save else MEMORY)
-    return Setting(store, place.scope, _limits(first_s, idle_s))
-
-
-def _limits(first_s: float | None = None, idle_s: float | None = None) -> Limits:
-    return Limits(
-        first_s=options().first_s if first_s is None else first_s,
-        idle_s=options().idle_s if idle_s is None else idle_s,
-    )
+    return _find(stream)
 
 
 def last_here() -> Stream | None:
     """Return the newest stream of this notebook (of this process where there is none)."""
-    scope = here().scope
-    store = open_store(options().store or None)
-    for status in store.list(key=lambda key: json.loads(key)[0] == scope):
-        return Stream(store, store.log(status.stream), runtime(), from_store=True)
-    return None
+    host = _host(here())
+    found = host.store.list(key=lambda key: json.loads(key)[0] == host.scope)
+    return Stream(host, host.store.log(found[0].stream), from_store=True) if found else None
 
 
-def _find(stream: str | Stream) -> tuple[Store, Status]:
-    if isinstance(stream, Stream):
-        return stream.store, stream.store.status(stream.id)
-    store = open_store(options().store or None)
-    named = store.find(here().key(None, stream))
-    if named is not None:
-        return store, store.status(named)
-    found = [status for status in store.list() if status.stream.startswith(stream)]
-    exact = [status for status in found if status.stream == stream]
-    if len(exact or found) != 1:
-        many = f"{len(found)} streams begin with it, give more of the id"
-        msg = f"stream {stream!r}: {many if found else 'not in the store'}; `%stream list` shows them all"
-        raise StreamGone(msg)
-    return store, (exact or found)[0]
+def _launch(source: Any, key: str | None, ask: Ask, host: KernelHost, place: Place) -> Stream:
+    from nbstream.sources import as_source
+
+    given = as_source(source)
+    ask = replace(ask, fingerprint=given.fingerprint)
+    return host.launch(given, place.key(given.fingerprint, key, again=ask.replay), ask)
 
 
-def _offered_to(stream: str | Stream) -> str | None:
-    return stream.offered_to if isinstance(stream, Stream) else None
+def _host(place: Place, *, save: bool = True, first_s: float | None = None, idle_s: float | None = None) -> KernelHost:
+    limits = Limits(
+        first_s=options().first_s if first_s is None else first_s,
+        idle_s=options().idle_s if idle_s is None else idle_s,
+    )
+    return KernelHost(open_store((options().store or None) if save else MEMORY), place.scope, limits)
 
 
-def _source_of(found: Status) -> Source:
-    known = launch.source_of(found.stream)
-    if known is not None:
-        return known
-    from nbstream.sources import from_spec
-
-    return from_spec(found.open.source)
+def _find(stream: str) -> Stream:
+    host = _host(here())
+    store = host.store
+    exact = store.find(here().key(None, stream))
+    if exact is None:
+        found = [status.stream for status in store.list() if status.stream.startswith(stream)]
+        if stream not in found and len(found) != 1:
+            many = f"{len(found)} streams begin with it, give more of the id"
+            msg = f"stream {stream!r}: {many if found else 'not in the store'}; `%stream list` shows them all"
+            raise StreamGone(msg)
+        exact = stream if stream in found else found[0]
+    return Stream(host, store.log(exact), from_store=True)

@@ -235,11 +235,12 @@ def unload(shell: Any) -> None:
     if "nbstream.runtime" in sys.modules:
         from nbstream.runtime import runtime
 
-        runtime().close()
-    if "nbstream.view.show" in sys.modules:
-        from nbstream.view.show import close_all
+        runtime().leave()
+        if "nbstream.view.show" in sys.modules:
+            from nbstream.view.show import close_all
 
-        close_all()
+            close_all()
+        runtime().close()
 
 
 def _source(args: Any, cell: str) -> Any:
@@ -283,9 +284,20 @@ def _param(text: str) -> tuple[str, Any]:
         msg = f"-p {text}: {_NOT_PARAMS[name]}"
         raise UsageError(msg)
     try:
-        return name, json.loads(value)
+        return name, json.loads(value, parse_float=_finite, parse_constant=_no_number)
     except ValueError:
         return name, value
+
+
+def _finite(text: str) -> float:
+    """Read a number; `12e45678` is a word, not infinity."""
+    number = float(text)
+    return number if math.isfinite(number) else _no_number(text)
+
+
+def _no_number(text: str) -> float:
+    msg = f"{text} is no number of JSON"
+    raise ValueError(msg)
 
 
 def _days(text: str) -> float:

@@ -101,12 +101,16 @@ class Runtime:
         """Whether somebody is there to answer a question about *stream*."""
         return any(somebody() for somebody in tuple(self._attending.get(stream, ())))
 
+    def leave(self) -> None:
+        """End every recorder: interrupted, because nobody holds the streams any more."""
+        self.submit(self._leave()).result(GOODBYE_S)
+
     def close(self) -> None:
         """End every recorder (interrupted: their lease is over), all else that runs here, and the thread."""
         if not self._thread.is_alive():
             return
         try:
-            self.submit(self._leave()).result(GOODBYE_S)
+            self.submit(self._end()).result(GOODBYE_S)
         finally:
             self.loop.call_soon_threadsafe(self.loop.stop)
             self._thread.join(GOODBYE_S)
@@ -138,6 +142,9 @@ class Runtime:
         for recorder in self.recorders.values():
             recorder.leave()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _end(self) -> None:
+        await self._leave()
         # Readers: they take their subscriptions back when they are cancelled, while there is still a loop to signal.
         readers = asyncio.all_tasks() - {asyncio.current_task()}
         for reader in readers:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from nbstream import errors, words
 from nbstream.errors import LogDamaged, LogError, StreamError
-from nbstream.log.readback import PAGE, records_of
-from nbstream.recorder.progress import Progress
+from nbstream.log.readback import PAGE
 from nbstream.records import Delta
+from nbstream.standing import Standing
 from nbstream.state import State
 from nbstream.transcript import Transcript
 
@@ -32,6 +32,24 @@ class Interrupted(KeyboardInterrupt):
         return [str(self)]
 
 
+class Host(Protocol):
+    """Where streams are recorded; it knows how they go on."""
+
+    @property
+    def store(self) -> Store:
+        """The store they lie in."""
+
+    @property
+    def runtime(self) -> Runtime:
+        """The runtime of this process."""
+
+    def resume(self, stream: Stream) -> Stream:
+        """See `Stream.resume`."""
+
+    def regenerate(self, stream: Stream) -> Stream:
+        """See `Stream.regenerate`."""
+
+
 class Stream:
     """
     One message and everything that happens to it. Made by `nbstream.show`, `start`, `resume`, `regenerate`.
@@ -39,16 +57,12 @@ class Stream:
     All text attributes are what is *saved* so far; reading them never waits for the source.
     """
 
-    def __init__(
-        self, store: Store, log: Log, runtime: Runtime, *, from_store: bool = False, offered_to: str | None = None
-    ) -> None:
+    def __init__(self, host: Host, log: Log, *, from_store: bool = False, offered_to: str | None = None) -> None:
         #: The key of the cell this stream was offered to: it is found there once it is resumed.
         self.offered_to = offered_to
-        self._store, self._log, self._runtime = store, log, runtime
-        self._from_store = from_store
-        self._asked: str | None = store.status(log.stream).open.source.get("model")
-        self._transcript, self._progress = Transcript(), Progress()
-        self._damage: LogDamaged | None = None
+        self._host, self._log = host, log
+        self._standing = Standing(host.store, log, host.runtime, from_store=from_store, offered=offered_to is not None)
+        self._transcript = Transcript()
         self._reading = threading.Lock()
 
     def __repr__(self) -> str:
@@ -147,53 +161,18 @@ class Stream:
 
     def facts(self) -> words.Facts:
         """Return what the state line says. Costs no more than what was appended since the last time."""
-        recorder = self._recorder
-        if recorder is None:
-            return self._facts_at_rest()
-        live, now, progress = recorder.live, time.monotonic(), recorder.progress
-        return words.Facts(
-            state=live.state, chars=progress.chars, tail=progress.tail, model=progress.model or self._asked,
-            saved=live.saved, note=live.note or recorder.source.note, error=live.error, retries=live.retries,
-            retry_in_s=max(0.0, live.retry_at - now) if live.retry_at is not None else None,
-            silent_s=now - live.last_at if live.last_at is not None else None,
-            speed=live.speed, resumable=recorder.can_reconnect,
-        )  # fmt: skip
-
-    def _facts_at_rest(self) -> words.Facts:
-        status, progress = self._status(), self._progressed()
-        close = status.close
-        return words.Facts(
-            state=status.state, chars=progress.chars, tail=status.tail,
-            model=(close.model if close else None) or self._asked,
-            error=close.error if close else None, finish=close.finish if close else None,
-            # A clock that was set back tells no time.
-            took_s=close.at - status.open.at if close and close.at >= status.open.at else None,
-            ended_at=close.at if close else None,
-            elsewhere=status.live, resumable=self.resumable, from_store=self._from_store,
-            resumed=progress.opens - 1,
-            note=self._note(),
-        )  # fmt: skip
-
-    def _note(self) -> str | None:
-        if self._damage is not None:
-            return str(self._damage)
-        if self.offered_to:
-            return "left here from before; running the cell again asks anew"
-        return self._runtime.note(self.id)
+        return self._standing.facts()
 
     @property
     def damage(self) -> LogDamaged | None:
         """Why the log cannot be read to its tail; None when it can. `text` raises it, views show what is before."""
-        self._progressed()
-        return self._damage
+        self._standing.read_on()
+        return self._standing.damage
 
     @property
     def resumable(self) -> bool:
         """Whether the message can go on behind its last record without repeating text or money."""
-        source, progress = self._status().open.source, self._progressed()
-        if source.get("kind") == "object":
-            return False
-        return not progress.shown or progress.cursor is not None or bool(source.get("replayable"))
+        return self._standing.resumable
 
     def status(self) -> dict[str, Any]:
         """Return one dict: state, retries, speed (pieces per second), connections, saved record, the line in words."""
@@ -225,11 +204,11 @@ class Stream:
         """
         recorder = self._recorder
         if recorder is not None:
-            self._runtime.call(recorder.stop)
+            self._host.runtime.call(recorder.stop)
         try:
             status = self._status()
             if status.close is None:
-                self._store.request_stop(self.id, opened=status.opened).result(5)
+                self._host.store.request_stop(self.id, opened=status.opened).result(5)
         except (LogError, TimeoutError):
             if recorder is None:
                 raise
@@ -239,7 +218,20 @@ class Stream:
         """Keep waiting: the answer to a stall."""
         recorder = self._recorder
         if recorder is not None:
-            self._runtime.call(recorder.keep)
+            self._host.runtime.call(recorder.keep)
+
+    def resume(self) -> Stream:
+        """
+        Go on behind the last record; attaches when somebody already does. It is an answer to a stall, too.
+
+        A source that cannot resume gives the stream as it is saved; one that cannot be made again here (a Python
+        object, a call with the user's own headers) raises `SourceRefused`.
+        """
+        return self._host.resume(self)
+
+    def regenerate(self) -> Stream:
+        """Ask the same question anew: returns a new stream whose parent is this one, which is kept."""
+        return self._host.regenerate(self)
 
     # -- waiting ------------------------------------------------------------------------------------------------
 
@@ -318,7 +310,7 @@ class Stream:
 
     def subscribe(self, look: Callable[[], None]) -> Callable[[], None]:
         """Call *look* (from any thread, must not block) when there may be news; returns the end of that."""
-        ends = self._log.subscribe(look), self._runtime.subscribe(self.id, look)
+        ends = self._log.subscribe(look), self._host.runtime.subscribe(self.id, look)
 
         def end() -> None:
             for one in ends:
@@ -334,24 +326,14 @@ class Stream:
     @property
     def store(self) -> Store:
         """The store it lies in."""
-        return self._store
+        return self._host.store
 
     @property
     def _recorder(self) -> Recorder | None:
-        return self._runtime.recorder(self.id)
+        return self._host.runtime.recorder(self.id)
 
     def _status(self) -> Status:
-        return self._store.status(self.id)
-
-    def _progressed(self) -> Progress:
-        """Bring the counts (not the text) up to the tail, or to what is damaged, and return them."""
-        with self._reading:
-            try:
-                for record in records_of(self._log, self._progress.tail):
-                    self._progress.add(record)
-            except LogDamaged as exc:
-                self._damage = exc
-            return self._progress
+        return self._host.store.status(self.id)
 
     def transcript(self) -> Transcript:
         """Return everything said so far, or before the damage, folded by agent. Holds the whole text."""
@@ -373,7 +355,7 @@ class Stream:
         try:
             return self._log.read(after, limit=PAGE)
         except LogDamaged as exc:
-            self._damage = exc
+            self._standing.damage = exc
             raise
 
 

@@ -39,6 +39,8 @@ class Facts:
     elsewhere: bool = False
     #: Calling again would repeat neither text nor money.
     resumable: bool = True
+    #: The question can be asked anew from here (a Python object cannot: its cell makes it).
+    repeatable: bool = True
     #: The saved answer is shown instead of a new call.
     from_store: bool = False
     #: How often this message was resumed.
@@ -52,8 +54,8 @@ def actions(facts: Facts) -> list[str]:
     if facts.state.live:
         return ["stop"]
     if facts.state is State.COMPLETE:
-        return ["regenerate"]
-    return [*(["resume"] if facts.resumable else []), "regenerate"]
+        return ["regenerate"] if facts.repeatable else []
+    return [name for name, offered in (("resume", facts.resumable), ("regenerate", facts.repeatable)) if offered]
 
 
 def line(facts: Facts) -> str:
@@ -62,6 +64,13 @@ def line(facts: Facts) -> str:
     if facts.note:
         said.append(facts.note)
     return " · ".join(part for part in said if part)
+
+
+def saved_line(facts: Facts) -> str:
+    """Return the last line of the saved form: a file that was saved mid-message says so, and how to go on."""
+    if not facts.state.live:
+        return line(facts)
+    return f"saved while it was {facts.state}: {size(facts.chars)}; running the cell again goes on behind them"
 
 
 def size(chars: int) -> str:
@@ -122,25 +131,29 @@ def _stopped(facts: Facts) -> str:  # noqa: ARG001 - all heads take the facts
 
 def _interrupted(facts: Facts) -> str:
     if not facts.chars:
-        button = "Resume" if facts.resumable else "Regenerate"
-        return f"interrupted before any text, {button} asks again{_because(facts)}"
-    how = "Resume goes on behind it" if facts.resumable else "the source cannot resume; Regenerate asks anew"
+        again = "Resume asks again" if facts.resumable else _anew(facts)
+        return f"interrupted before any text, {again}{_because(facts)}"
+    how = "Resume goes on behind it" if facts.resumable else f"the source cannot resume; {_anew(facts)}"
     return f"interrupted: everything shown is saved, {how}{_because(facts)}"
 
 
 def _failed(facts: Facts) -> str:
-    button = "Resume tries again" if facts.resumable else "Regenerate asks anew"
-    return f"failed, {button}{_because(facts)}"
+    return f"failed, {'Resume tries again' if facts.resumable else _anew(facts)}{_because(facts)}"
 
 
 def _complete(facts: Facts) -> str:
     if facts.from_store and facts.ended_at is not None:
-        return f"complete, saved at {moment(facts.ended_at)}, Regenerate for a new one"
+        how = "Regenerate" if facts.repeatable else "run its cell"
+        return f"complete, saved at {moment(facts.ended_at)}, {how} for a new one"
     if facts.finish == "length":
         return "complete: cut off by the token limit"
     if facts.finish not in (None, "stop"):
         return f"complete ({facts.finish})"
     return "complete"
+
+
+def _anew(facts: Facts) -> str:
+    return "Regenerate asks anew" if facts.repeatable else "run its cell to ask anew"
 
 
 def _because(facts: Facts) -> str:

@@ -276,7 +276,7 @@ def test_an_object_is_never_asked_twice(store):
     assert again.id == stream.id
     assert again.wait(5) == "interrupted"
     assert again.text == "so far"
-    with pytest.raises(nbstream.SourceRefused, match="used up by its first run: make it anew"):
+    with pytest.raises(nbstream.SourceRefused, match="run the cell that made it"):
         asyncio.run(_text(nbstream.regenerate(stream)))
     assert made == [1]
 

@@ -247,9 +247,9 @@ def test_order_of_the_parts():
 
 
 def test_a_message_that_goes_on_says_so():
-    """What is saved before the end names the command that shows all of it."""
+    """What is saved before the end has the state line it was given."""
     out = markdown(said("half a sen", close=False), "streaming · demo:", stream="s1")
-    assert out == "half a sen\n\n*streaming · demo: · saved before its end; all of it: nbstream show s1*\n"
+    assert out == "half a sen\n\n*streaming · demo:*\n"
 
 
 def test_too_long_keeps_both_ends_and_says_what_is_missing():
@@ -384,7 +384,7 @@ def test_a_megabyte_is_published_at_little_more_than_its_size(rate):
     assert sum(map(len, published)) <= 2.2 * size + 200 if rate > 400 else sum(map(len, published)) <= 4 * size
     assert "x" * size in published[-1]
     assert "complete" in published[-1]
-    assert "saved before its end" not in published[-1]
+    assert "saved while" not in published[-1]
     assert all(len(text) < LIVE_LIMIT + 500 for text in published[:-1])
 
 

@@ -117,6 +117,8 @@ def _prompt(given: dict[str, Any]) -> str:
 
 def _text(given: dict[str, Any], name: str) -> str:
     value = given.get(name)
+    if type(value) is int:
+        return str(value)  # fault=503 typed where values are read as JSON
     if not isinstance(value, str | None):
         raise BadRequest(f"{name} must be a string, not {json.dumps(value)}")
     return value or ""

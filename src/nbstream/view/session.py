@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from nbstream import pace, words
 from nbstream.errors import StreamError
@@ -27,16 +27,6 @@ if TYPE_CHECKING:
 TICK_S = 1.0
 #: A view that leaves pages unacknowledged for this long is gone without a word; it asks when it comes back.
 GONE_S = 120.0
-
-
-class Buttons(Protocol):
-    """What a session cannot do by itself, because it needs the stream's source."""
-
-    def resume(self, stream: Stream) -> Stream:
-        """Go on behind the last record of *stream*."""
-
-    def regenerate(self, stream: Stream) -> Stream:
-        """Ask anew; the new stream."""
 
 
 class _View:
@@ -59,11 +49,10 @@ class PageSession:
         stream: Stream,
         send: Callable[[dict[str, Any]], None],
         runtime: Runtime,
-        buttons: Buttons,
         switched: Callable[[Stream], None] = lambda _: None,
     ) -> None:
         self.stream = stream
-        self._send, self._runtime, self._buttons, self._switched = send, runtime, buttons, switched
+        self._send, self._runtime, self._switched = send, runtime, switched
         self._views: dict[str, _View] = {}
         self._upto = -1
         self._unacked: deque[tuple[int, int]] = deque()
@@ -141,8 +130,8 @@ class PageSession:
         self._news.set()
 
     async def _switch(self, button: str) -> None:
-        act = self._buttons.resume if button == "resume" else self._buttons.regenerate
-        new = await asyncio.to_thread(act, self.stream)
+        act = self.stream.resume if button == "resume" else self.stream.regenerate
+        new = await asyncio.to_thread(act)
         if new.id != self.stream.id:
             self._upto, self._said = -1, {}
             self._unacked.clear()

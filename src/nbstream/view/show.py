@@ -6,19 +6,18 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from nbstream.place import Front
+from nbstream.runtime import runtime
 from nbstream.state import State
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from nbstream.place import Place
-    from nbstream.runtime import Runtime
     from nbstream.stream import Stream
-    from nbstream.view.session import Buttons
     from nbstream.view.static_output import SavedOutput
 
 
-def show_stream(stream: Stream, place: Place, runtime: Runtime, buttons: Buttons, *, raises: bool = True) -> Stream:
+def show_stream(stream: Stream, place: Place, *, raises: bool = True) -> Stream:
     """
     Show *stream* for whoever looks at *place*.
 
@@ -26,7 +25,7 @@ def show_stream(stream: Stream, place: Place, runtime: Runtime, buttons: Buttons
     it (unless *raises* is False), so that a pipeline does not go on with half an answer.
     """
     if place.front is Front.PAGE:
-        _on_page(stream, place, runtime, buttons)
+        _on_page(stream, place)
         return stream
     if place.front is Front.HEADLESS:
         _as_document(stream)
@@ -42,20 +41,27 @@ def show_stream(stream: Stream, place: Place, runtime: Runtime, buttons: Buttons
 class _Shown:
     """The two outputs of one stream in a cell: the widget, and behind it the saved form that the file keeps."""
 
-    def __init__(self, saved: SavedOutput, runtime: Runtime, run: str) -> None:
+    def __init__(self, saved: SavedOutput, run: str) -> None:
         self.run = run
         self.widget: Any = None
-        self._saved, self._runtime = saved, runtime
+        self._saved = saved
+        self._stream: Stream | None = None
         self._following: Future[None] | None = None
 
     def follow(self, stream: Stream) -> None:
         """Keep the saved form up to date with *stream* (another one after Regenerate), until it is at rest."""
         if self._following is not None:
             self._following.cancel()
-        self._following = self._runtime.submit(self._saved.follow(stream))
+        self._stream = stream
+        self._following = runtime().submit(self._saved.follow(stream))
+
+    def keep(self) -> None:
+        """Let the file keep what there is now: the widget goes."""
+        if self._stream is not None:
+            self._saved.update(self._stream)
 
     def close(self) -> None:
-        """The cell runs again, or the extension is unloaded: these outputs are gone."""
+        """Close the widget: its cell runs again, or the extension is unloaded."""
         if self._following is not None:
             self._following.cancel()
         self.widget.close()
@@ -66,13 +72,14 @@ _shown: dict[tuple[str, str | None], list[_Shown]] = {}
 
 
 def close_all() -> None:
-    """Close every widget of this process."""
+    """Close every widget of this process; what they showed stays as it is saved."""
     for shown in [one for cell in _shown.values() for one in cell]:
+        shown.keep()
         shown.close()
     _shown.clear()
 
 
-def _on_page(stream: Stream, place: Place, runtime: Runtime, buttons: Buttons) -> None:
+def _on_page(stream: Stream, place: Place) -> None:
     from IPython import get_ipython
     from IPython.display import display
 
@@ -87,8 +94,8 @@ def _on_page(stream: Stream, place: Place, runtime: Runtime, buttons: Buttons) -
         cell.remove(old)
     listen(get_ipython().kernel)
     saved = SavedOutput(KernelDisplay())
-    shown = _Shown(saved, runtime, place.run)
-    shown.widget = StreamWidget(stream, runtime, buttons, shown.follow)
+    shown = _Shown(saved, place.run)
+    shown.widget = StreamWidget(stream, runtime(), shown.follow)
     cell.append(shown)
     display(shown.widget)  # type: ignore[no-untyped-call]
     saved.show(stream)

@@ -30,10 +30,11 @@ LIMIT = 2_000_000
 #: 144 KB hold the page up for 0.1 s, 1 MB for 1.6 to 9 s, and as a block not at all (measured, JupyterLab 4.6.6).
 #: (The two ends kept of a text above `LIMIT` stay below.)
 RENDERED = 144 * 1024
-#: While the message grows it is refreshed up to this size, each time it has grown by half, not more often than this.
+#: While the message grows it is refreshed up to this size, each time it has grown by half, and after a pause that
+#: doubles from the first of these to the second: a file saved after a second holds most of that second, too.
 LIVE_LIMIT = 64 * 1024
 GROWTH = 1.5
-REFRESH_S = 2.0
+PAUSES_S = (0.5, 2.0)
 LOOK_S = 0.25
 
 
@@ -52,7 +53,7 @@ def markdown(transcript: Transcript, line: str, *, stream: str, limit: int = LIM
         transcript = shortened(transcript, stream=stream, limit=limit)
     agents = transcript.agents.values()
     pieces = [piece for agent in agents for piece in _agent(agent, alone=len(agents) == 1)]
-    return "\n\n".join([*pieces, _last_line(line, stream, ended=transcript.close is not None)]) + "\n"
+    return "\n\n".join([*pieces, f"*{plain(line)}*"]) + "\n"
 
 
 def _length(transcript: Transcript) -> int:
@@ -80,19 +81,13 @@ def _details(summary: str, inside: str) -> str:
     return f"<details><summary>{summary}</summary>\n\n{inside.strip(chr(10))}\n\n</details>"
 
 
-def _last_line(line: str, stream: str, *, ended: bool) -> str:
-    if not ended:
-        line = f"{line} · saved before its end; all of it: nbstream show {stream}"
-    return f"*{plain(line)}*"
-
-
 def saved_form(stream: Stream) -> str:
     """Return the saved form of what *stream* has said so far; reads the log, so not for the loop's thread."""
     facts = stream.facts()
     # What is too long is read past, so that 100 MB never lie in memory.
     long = facts.chars > LIMIT
     transcript = excerpts(intact(records_of(stream.log)), stream=stream.id) if long else stream.transcript()
-    return markdown(transcript, words.line(facts), stream=stream.id)
+    return markdown(transcript, words.saved_line(facts), stream=stream.id)
 
 
 class SavedOutput:
@@ -107,7 +102,7 @@ class SavedOutput:
         self._display = display
         self._clock = clock or Clock()
         self._last: str | None = None
-        self._chars, self._at = 0, float("-inf")
+        self._chars, self._at, self._pause = 0, float("-inf"), PAUSES_S[0]
 
     def show(self, stream: Stream) -> None:
         """Make the output with what there is now. To be called in the cell's thread, once."""
@@ -122,28 +117,30 @@ class SavedOutput:
             loop.call_soon_threadsafe(moved.set)
 
         end = stream.subscribe(look)
-        self._chars = 0
+        self._chars, self._pause = 0, PAUSES_S[0]
         try:
             while not await asyncio.to_thread(lambda: stream.settled):
                 moved.clear()
                 facts = await asyncio.to_thread(stream.facts)
                 if self._due(facts.chars):
-                    await self._publish(stream)
+                    await asyncio.to_thread(self.update, stream)
                     self._chars, self._at = facts.chars, self._clock.monotonic()
+                    self._pause = min(2 * self._pause, PAUSES_S[1])
                 # A signal comes with every record; to look four times a second is enough.
                 await self._clock.sleep(LOOK_S)
                 with suppress(TimeoutError, asyncio.TimeoutError):
-                    await asyncio.wait_for(moved.wait(), REFRESH_S)
+                    await asyncio.wait_for(moved.wait(), PAUSES_S[1])
         finally:
             end()
-        await self._publish(stream)
+        await asyncio.to_thread(self.update, stream)
 
     def _due(self, chars: int) -> bool:
         grown = self._chars * GROWTH < chars <= LIVE_LIMIT
-        return grown and self._clock.monotonic() - self._at >= REFRESH_S
+        return grown and self._clock.monotonic() - self._at >= self._pause
 
-    async def _publish(self, stream: Stream) -> None:
-        text = await asyncio.to_thread(saved_form, stream)
+    def update(self, stream: Stream) -> None:
+        """Publish what there is now, if it is news. Reads the log, so not for the loop's thread."""
+        text = saved_form(stream)
         if text != self._last:
             self._last = text
-            await asyncio.to_thread(self._display.update, {"text/markdown": text})
+            self._display.update({"text/markdown": text})

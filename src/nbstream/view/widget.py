@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from nbstream.runtime import Runtime
     from nbstream.stream import Stream
-    from nbstream.view.session import Buttons
 
 _STATIC = Path(__file__).parent / "static"
 
@@ -34,12 +33,10 @@ class StreamWidget(anywidget.AnyWidget):
     stream = traitlets.Unicode().tag(sync=True)
     comm_id = traitlets.Unicode().tag(sync=True)
 
-    def __init__(
-        self, stream: Stream, runtime: Runtime, buttons: Buttons, switched: Callable[[Stream], None] = lambda _: None
-    ) -> None:
+    def __init__(self, stream: Stream, runtime: Runtime, switched: Callable[[Stream], None] = lambda _: None) -> None:
         super().__init__(stream=stream.id)
         self.comm_id = self.model_id
-        self._session = PageSession(stream, self.send, runtime, buttons, switched)
+        self._session = PageSession(stream, self.send, runtime, switched)
         self.on_msg(lambda _, content, __: self.request(content))
         _sessions[self.comm_id] = self
 

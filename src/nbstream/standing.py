@@ -1,0 +1,88 @@
+"""How a stream stands: the facts behind its state line, live or at rest."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from nbstream import words
+from nbstream.errors import LogDamaged
+from nbstream.log.readback import records_of
+from nbstream.recorder.progress import Progress
+
+if TYPE_CHECKING:
+    from nbstream.log.contract import Log, Store
+    from nbstream.recorder import Recorder
+    from nbstream.runtime import Runtime
+
+
+class Standing:
+    """
+    Counts along with *log*, holding no text.
+
+    *from_store*: the saved answer is shown instead of a call; *offered*: it was left behind elsewhere.
+    """
+
+    def __init__(self, store: Store, log: Log, runtime: Runtime, *, from_store: bool, offered: bool) -> None:
+        #: Why the log cannot be read to its tail.
+        self.damage: LogDamaged | None = None
+        self._store, self._log, self._runtime = store, log, runtime
+        self._from_store, self._offered = from_store, offered
+        self._asked: str | None = store.status(log.stream).open.source.get("model")
+        self._progress = Progress()
+        self._reading = threading.Lock()
+
+    def read_on(self) -> Progress:
+        """Count what was appended since the last time, up to the tail or to what is damaged."""
+        with self._reading:
+            try:
+                for record in records_of(self._log, self._progress.tail):
+                    self._progress.add(record)
+            except LogDamaged as exc:
+                self.damage = exc
+            return self._progress
+
+    @property
+    def resumable(self) -> bool:
+        """Whether the message can go on behind its last record without repeating text or money."""
+        source, progress = self._store.status(self._log.stream).open.source, self.read_on()
+        if source.get("kind") == "object":
+            return False
+        return not progress.shown or progress.cursor is not None or bool(source.get("replayable"))
+
+    def facts(self) -> words.Facts:
+        """Return what the state line says."""
+        recorder = self._runtime.recorder(self._log.stream)
+        return self._live(recorder) if recorder is not None else self._at_rest()
+
+    def _live(self, recorder: Recorder) -> words.Facts:
+        live, now, progress = recorder.live, time.monotonic(), recorder.progress
+        return words.Facts(
+            state=live.state, chars=progress.chars, tail=progress.tail, model=progress.model or self._asked,
+            saved=live.saved, note=live.note or recorder.source.note, error=live.error, retries=live.retries,
+            retry_in_s=max(0.0, live.retry_at - now) if live.retry_at is not None else None,
+            silent_s=now - live.last_at if live.last_at is not None else None,
+            speed=live.speed, resumable=recorder.can_reconnect, repeatable=recorder.source.fingerprint is not None,
+        )  # fmt: skip
+
+    def _at_rest(self) -> words.Facts:
+        status, progress = self._store.status(self._log.stream), self.read_on()
+        close = status.close
+        return words.Facts(
+            state=status.state, chars=progress.chars, tail=status.tail,
+            model=(close.model if close else None) or self._asked,
+            error=close.error if close else None, finish=close.finish if close else None,
+            # A clock that was set back tells no time.
+            took_s=close.at - status.open.at if close and close.at >= status.open.at else None,
+            ended_at=close.at if close else None,
+            elsewhere=status.live, resumable=self.resumable, from_store=self._from_store,
+            repeatable=status.open.source.get("kind") != "object", resumed=progress.opens - 1, note=self._note(),
+        )  # fmt: skip
+
+    def _note(self) -> str | None:
+        if self.damage is not None:
+            return str(self.damage)
+        if self._offered:
+            return "left here from before; running the cell again asks anew"
+        return self._runtime.note(self._log.stream)
