@@ -58,13 +58,15 @@ async def bare(url: str) -> int:
     import httpx_sse
 
     chars = 0
-    async with httpx.AsyncClient(trust_env=False, timeout=None) as client:
-        async with httpx_sse.aconnect_sse(client, "POST", url, json={}) as source:
-            async for event in source.aiter_sse():
-                if event.data == "[DONE]":
-                    break
-                for choice in json.loads(event.data)["choices"]:
-                    chars += len(choice["delta"].get("content") or "")
+    async with (
+        httpx.AsyncClient(trust_env=False, timeout=None) as client,
+        httpx_sse.aconnect_sse(client, "POST", url, json={}) as source,
+    ):
+        async for event in source.aiter_sse():
+            if event.data == "[DONE]":
+                break
+            for choice in json.loads(event.data)["choices"]:
+                chars += len(choice["delta"].get("content") or "")
     return chars
 
 

@@ -4,7 +4,8 @@ Cost of long messages: time, disk and memory of a process that records 1, 10 and
     python bench/linear.py [--sizes 1,10,100]
 
 The demo model streams from a process of its own. A reader follows the log as a page would (joined pages of 64 KiB), so
-that the figures hold for a stream that is shown. Promise: 10 x the text costs 8 to 12 x; memory grows by less than 64 MB.
+that the figures hold for a stream that is shown. Promise: 10 x the text costs 8 to 12 x; memory grows by less than
+64 MB.
 """
 
 from __future__ import annotations
