@@ -85,6 +85,41 @@ def paced(browser: Any, lab: Lab) -> None:
     wire.clear()
     _run_to_end(tab, wire, "promise: 0.25 MB for 16 KB")
     tab.close()
+    for name, cell in PEERS.items():
+        _peer(browser, lab, name, cell)
+
+
+#: The same answer at the same pace, as people show it today.
+PEERS = {
+    "print": "for token in paced():\n    print(token, end='', flush=True)",
+    "display(Markdown) updated per token": (
+        "from IPython.display import Markdown, display\n"
+        "text, shown = '', display(Markdown(''), display_id=True)\n"
+        "for token in paced():\n    text += token\n    shown.update(Markdown(text))"
+    ),
+}
+PACED = """\
+import time
+from nbstream.demo import DemoModel
+
+def paced():
+    began = time.monotonic()
+    for n, token in enumerate(DemoModel().tokens("rivers, logs and gardens", max_tokens=2000)):
+        time.sleep(max(0, began + n / 100 - time.monotonic()))
+        yield token
+"""
+
+
+def _peer(browser: Any, lab: Lab, name: str, cell: str) -> None:
+    lab.write("peer.ipynb", PACED, cell + "\nprint('-- the end')")
+    tab = Tab(browser, lab, "peer.ipynb")
+    wire = Wire(tab)
+    tab.open()
+    tab.run(0, wait=True)
+    wire.clear()
+    tab.run(1, wait=True)
+    print(f"    {name}: {sum(wire.bytes.values()) / 1e6:.3f} MB")
+    tab.close()
 
 
 def flood(browser: Any, lab: Lab) -> None:

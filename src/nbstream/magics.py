@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import keyword
 import math
 import sys
@@ -14,6 +13,7 @@ from IPython.core.magic_arguments import argument, magic_arguments, parse_argstr
 
 from nbstream.errors import StreamGone
 from nbstream.options import NbStream, options
+from nbstream.question import source_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,16 +30,8 @@ HELP = """\
 %stream clean [--older-than 30d] delete streams nobody has shown or written for so long
 %stream status [ID]              everything there is to know about one stream, or the live ones
 %stream --url ADDRESS            stream what an address sends: %%stream without a prompt
+%stream doctor                   check versions, the store, and what else could be in the way
 %stream help                     this text;  %%stream? explains the cell magic"""
-
-#: Names that -p would take away from an option, and where they are given.
-_NOT_PARAMS = {
-    "prompt": "write the prompt below %%stream",
-    "model": "use --model",
-    "base_url": "use --base-url",
-    "system": "use --system",
-    "headers": "give them in Python: nbstream.show(nbstream.chat(..., headers={...}))",
-}
 
 
 @magics_class
@@ -77,7 +69,7 @@ class StreamMagics(Magics):
             raise UsageError(msg)
         from nbstream import api
 
-        source = _source(args, cell)
+        source = source_of(args, cell)
         # If this raises, the stream that did not end well is the newest in the store: `last_here` finds it.
         self.last = None
         stream = api.show(source, key=args.key, fresh=args.fresh, replay=args.replay, save=not args.no_save)
@@ -101,7 +93,7 @@ class StreamMagics(Magics):
         verbs: dict[str, Callable[[list[str]], None]] = {
             "list": self._list, "show": self._show, "resume": self._resume, "stop": self._stop,
             "regenerate": self._regenerate, "replay": self._replay, "clean": self._clean, "status": self._status,
-            "help": self._help,
+            "doctor": self._doctor, "help": self._help,
         }  # fmt: skip
         if verb not in verbs:
             msg = f"%stream {verb}: unknown; use {', '.join(verbs)}"
@@ -191,6 +183,13 @@ class StreamMagics(Magics):
             for name, value in stream.status().items():
                 print(f"{name:12} {value}")
 
+    def _doctor(self, rest: list[str]) -> None:
+        from nbstream.doctor import examine
+
+        _none(rest, "doctor")
+        for check in examine():
+            print(check)
+
     def _help(self, rest: list[str]) -> None:
         _none(rest, "help")
         print(HELP)
@@ -241,63 +240,6 @@ def unload(shell: Any) -> None:
 
             close_all()
         runtime().close()
-
-
-def _source(args: Any, cell: str) -> Any:
-    """Return the source that a `%%stream` cell describes."""
-    from nbstream.sources.models import chat
-    from nbstream.sources.sse import sse
-
-    params = dict(_param(text) for text in args.params)
-    prompt = cell.strip("\n")
-    try:
-        if args.url:
-            given = {"-p": params, "--model": args.model, "--base-url": args.base_url, "--system": args.system}
-            if wrong := [name for name, value in given.items() if value]:
-                msg = f"{wrong[0]} goes with a model, not with --url: put parameters into the address"
-                raise UsageError(msg)
-            return sse(args.url, method="POST", content=prompt) if prompt.strip() else sse(args.url)
-        if not prompt.strip():
-            msg = "the cell is empty: write your prompt below %%stream"
-            raise UsageError(msg)
-        if args.base_url and not args.model:
-            msg = f"--base-url {args.base_url}: name the model too, as that server calls it: --model NAME"
-            raise UsageError(msg)
-        return chat(
-            prompt,
-            model=args.model or options().model,
-            base_url=args.base_url or options().base_url or None,
-            system=args.system or options().system or None,
-            **params,
-        )
-    except (ValueError, TypeError) as exc:
-        msg = f"%%stream: {exc}"
-        raise UsageError(msg) from None
-
-
-def _param(text: str) -> tuple[str, Any]:
-    name, equals, value = text.partition("=")
-    if not equals or not name.isidentifier():
-        msg = f"-p {text}: write it as NAME=VALUE"
-        raise UsageError(msg)
-    if name in _NOT_PARAMS:
-        msg = f"-p {text}: {_NOT_PARAMS[name]}"
-        raise UsageError(msg)
-    try:
-        return name, json.loads(value, parse_float=_finite, parse_constant=_no_number)
-    except ValueError:
-        return name, value
-
-
-def _finite(text: str) -> float:
-    """Read a number; `12e45678` is a word, not infinity."""
-    number = float(text)
-    return number if math.isfinite(number) else _no_number(text)
-
-
-def _no_number(text: str) -> float:
-    msg = f"{text} is no number of JSON"
-    raise ValueError(msg)
 
 
 def _days(text: str) -> float:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
-import time
 from typing import TYPE_CHECKING, Any, Protocol
 
 from nbstream import errors, words
@@ -14,6 +12,7 @@ from nbstream.records import Delta
 from nbstream.standing import Standing
 from nbstream.state import State
 from nbstream.transcript import Transcript
+from nbstream.waiting import follow, wait
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Generator, Mapping
@@ -23,13 +22,6 @@ if TYPE_CHECKING:
     from nbstream.records import Part, Record
     from nbstream.runtime import Runtime
     from nbstream.transcript import AgentText
-
-
-class Interrupted(KeyboardInterrupt):
-    """Interrupt while a cell waited: the stream was stopped, and Run All halts here."""
-
-    def _render_traceback_(self) -> list[str]:
-        return [str(self)]
 
 
 class Host(Protocol):
@@ -241,29 +233,8 @@ class Stream:
 
         Interrupt (the stop button of the notebook, Ctrl-C) stops the stream and raises, so that Run All halts.
         """
-        moved = threading.Event()
-        ends = self.subscribe(moved.set)
-        until = None if timeout is None else time.monotonic() + timeout
-        try:
-            while not self.settled:
-                left = 0.25 if until is None else min(0.25, until - time.monotonic())
-                if left <= 0:
-                    break
-                moved.wait(left)
-                moved.clear()
-        except KeyboardInterrupt:
-            self.stop()
-            self._settle(5.0)
-            msg = f"stopped by Interrupt; what came is saved as stream {self.id}"
-            raise Interrupted(msg) from None
-        finally:
-            ends()
+        wait(self, timeout)
         return self.state
-
-    def _settle(self, timeout_s: float) -> None:
-        until = time.monotonic() + timeout_s
-        while not self.settled and time.monotonic() < until:
-            time.sleep(0.01)
 
     def __await__(self) -> Generator[Any, None, str]:
         """Wait and return the text; raises unless the message is complete."""
@@ -285,28 +256,11 @@ class Stream:
 
     async def __aiter__(self) -> AsyncIterator[Part]:
         """Yield the parts from the beginning, each once it is saved, until the stream is at rest."""
-        loop, moved = asyncio.get_running_loop(), asyncio.Event()
-
-        def look() -> None:
-            loop.call_soon_threadsafe(moved.set)
-
-        ends = self.subscribe(look)
-        after = -1
-        try:
-            while True:
-                moved.clear()
-                settled = await asyncio.to_thread(lambda: self.settled)
-                while records := await asyncio.to_thread(self._page, after):
-                    after += len(records)
-                    for record in records:
-                        if isinstance(record, Delta):
-                            for part in record.parts:
-                                yield part
-                if settled:
-                    return
-                await _either(moved, 0.25)
-        finally:
-            ends()
+        async for records in follow(self, self._page):
+            for record in records:
+                if isinstance(record, Delta):
+                    for part in record.parts:
+                        yield part
 
     def subscribe(self, look: Callable[[], None]) -> Callable[[], None]:
         """Call *look* (from any thread, must not block) when there may be news; returns the end of that."""
@@ -357,10 +311,3 @@ class Stream:
         except LogDamaged as exc:
             self._standing.damage = exc
             raise
-
-
-async def _either(moved: asyncio.Event, timeout_s: float) -> None:
-    try:
-        await asyncio.wait_for(moved.wait(), timeout_s)
-    except (TimeoutError, asyncio.TimeoutError):
-        return

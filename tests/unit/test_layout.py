@@ -27,11 +27,13 @@ ROWS = {
     "recorder": 4,  # the only writer
     "runtime": 5,  # the only thread and loop
     "standing": 6,
+    "waiting": 6,
     "stream": 7,
     "host": 8,
     "relay": 9,
     "view": 9,
     "api": 10,
+    "question": 11,
     "magics": 11,
     "cli": 11,
     "doctor": 11,

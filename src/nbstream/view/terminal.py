@@ -122,7 +122,7 @@ def stream_to(stream: Stream, file: TextIO) -> None:
     """
     Write *stream* to *file* as it is saved; returns when it is at rest.
 
-    Interrupt stops the stream and raises `stream.Interrupted`, after its state line.
+    Interrupt stops the stream and raises `waiting.Interrupted`, after its state line.
     """
     encoding = file.encoding or "utf-8"
 

@@ -1,0 +1,96 @@
+"""Waiting for a stream: in a thread until it is at rest, on a loop record by record."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from nbstream.records import Record
+
+#: A writer that is killed sends no signal: look this often all the same.
+LOOK_S = 0.25
+#: How long an Interrupt waits for the stream to be stopped.
+STOP_S = 5.0
+
+
+class Awaited(Protocol):
+    """What of a `Stream` is needed here."""
+
+    @property
+    def id(self) -> str:
+        """The stream's id."""
+
+    @property
+    def settled(self) -> bool:
+        """At rest, and everything that can be saved is saved."""
+
+    def stop(self) -> None:
+        """See `Stream.stop`."""
+
+    def subscribe(self, look: Callable[[], None]) -> Callable[[], None]:
+        """See `Stream.subscribe`."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """Interrupt while a cell waited: the stream was stopped, and Run All halts here."""
+
+    def _render_traceback_(self) -> list[str]:
+        return [str(self)]
+
+
+def wait(stream: Awaited, timeout: float | None) -> None:
+    """Wait until *stream* is settled, or *timeout* seconds. Interrupt stops it and raises `Interrupted`."""
+    try:
+        _until_settled(stream, timeout)
+    except KeyboardInterrupt:
+        stream.stop()
+        _until_settled(stream, STOP_S)
+        msg = f"stopped by Interrupt; what came is saved as stream {stream.id}"
+        raise Interrupted(msg) from None
+
+
+async def follow(stream: Awaited, read: Callable[[int], list[Record]]) -> AsyncIterator[list[Record]]:
+    """Yield what *read* (blocking) finds behind the last record it gave, until *stream* is settled."""
+    loop, moved = asyncio.get_running_loop(), asyncio.Event()
+
+    def look() -> None:
+        loop.call_soon_threadsafe(moved.set)
+
+    end = stream.subscribe(look)
+    after = -1
+    try:
+        while True:
+            moved.clear()
+            # Asked before reading: what is appended between the two is read by this round or the next.
+            settled = await asyncio.to_thread(lambda: stream.settled)
+            while records := await asyncio.to_thread(read, after):
+                after += len(records)
+                yield records
+            if settled:
+                return
+            try:
+                await asyncio.wait_for(moved.wait(), LOOK_S)
+            except (TimeoutError, asyncio.TimeoutError):
+                continue
+    finally:
+        end()
+
+
+def _until_settled(stream: Awaited, timeout: float | None) -> None:
+    moved = threading.Event()
+    end = stream.subscribe(moved.set)
+    until = None if timeout is None else time.monotonic() + timeout
+    try:
+        while not stream.settled:
+            left = LOOK_S if until is None else min(LOOK_S, until - time.monotonic())
+            if left <= 0:
+                return
+            moved.wait(left)
+            moved.clear()
+    finally:
+        end()
