@@ -10,8 +10,8 @@ import pytest
 from nbstream import words
 from nbstream.records import Part
 from nbstream.state import State
-from nbstream.stream import Interrupted
 from nbstream.view.terminal import Strip, TerminalView, stream_to, strip
+from nbstream.waiting import Interrupted
 
 LINE = "[complete · demo: · 5 characters]"
 
