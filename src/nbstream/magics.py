@@ -11,6 +11,7 @@ from IPython.core.error import UsageError
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_var_expand
 from IPython.core.magic_arguments import argument, magic_arguments, parse_argstring
 
+from nbstream import words
 from nbstream.errors import StreamGone
 from nbstream.options import NbStream, options
 from nbstream.question import source_of
@@ -203,8 +204,8 @@ class StreamMagics(Magics):
 
 def describe(stream: Stream) -> str:
     """Return one line about a stream: id, title, state."""
-    title = stream.title
-    return f"{stream.id:24}  {title[:40]:40}  {stream.status()['line']}"
+    title = words.plain(stream.title)
+    return f"{stream.id:24}  {title[:40]:40}  {words.line(stream.facts())}"
 
 
 def load(shell: Any) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from nbstream import words
 from nbstream.errors import LogDamaged
+from nbstream.log.memory import MemoryStore
 from nbstream.log.readback import records_of
 from nbstream.recorder.progress import Progress
 
@@ -29,6 +30,7 @@ class Standing:
         self.damage: LogDamaged | None = None
         self._store, self._log, self._runtime = store, log, runtime
         self._from_store, self._offered = from_store, offered
+        self._in_memory = isinstance(store, MemoryStore)
         self._asked: str | None = store.status(log.stream).open.source.get("model")
         self._progress = Progress()
         self._reading = threading.Lock()
@@ -64,6 +66,7 @@ class Standing:
             retry_in_s=max(0.0, live.retry_at - now) if live.retry_at is not None else None,
             silent_s=now - live.last_at if live.last_at is not None else None,
             speed=live.speed, resumable=recorder.can_reconnect, repeatable=recorder.source.fingerprint is not None,
+            in_memory=self._in_memory,
         )  # fmt: skip
 
     def _at_rest(self) -> words.Facts:
@@ -78,6 +81,7 @@ class Standing:
             ended_at=close.at if close else None,
             elsewhere=status.live, resumable=self.resumable, from_store=self._from_store,
             repeatable=status.open.source.get("kind") != "object", resumed=progress.opens - 1, note=self._note(),
+            in_memory=self._in_memory,
         )  # fmt: skip
 
     def _note(self) -> str | None:

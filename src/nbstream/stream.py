@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import TYPE_CHECKING, Any, Protocol
 
 from nbstream import errors, words
@@ -201,7 +202,7 @@ class Stream:
             status = self._status()
             if status.close is None:
                 self._host.store.request_stop(self.id, opened=status.opened).result(5)
-        except (LogError, TimeoutError):
+        except (LogError, TimeoutError, FutureTimeoutError):  # two classes before Python 3.11
             if recorder is None:
                 raise
             # The socket is closed all the same; the recorder keeps the intent and says "not saved".

@@ -7,6 +7,7 @@ next. One author for page, terminal and saved form.
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,9 @@ from nbstream.state import State
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+#: Controls (C0, C1, DEL), line and paragraph separators, and what turns the direction of writing.
+_UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,8 @@ class Facts:
     from_store: bool = False
     #: How often this message was resumed.
     resumed: int = 0
+    #: The stream lies in the memory of its process (`--no-save`).
+    in_memory: bool = False
 
 
 def actions(facts: Facts) -> list[str]:
@@ -63,14 +69,30 @@ def line(facts: Facts) -> str:
     said = [_HEADS[facts.state](facts), *_figures(facts)]
     if facts.note:
         said.append(facts.note)
-    return " · ".join(part for part in said if part)
+    return plain(" · ".join(part for part in said if part))
 
 
 def saved_line(facts: Facts) -> str:
     """Return the last line of the saved form: a file that was saved mid-message says so, and how to go on."""
     if not facts.state.live:
         return line(facts)
-    return f"saved while it was {facts.state}: {size(facts.chars)}; running the cell again goes on behind them"
+    return f"saved while it was {facts.state}: {size(facts.chars)}; {lost_line(facts)}"
+
+
+def lost_line(facts: Facts) -> str:
+    """Return, behind "N characters; ", what becomes of the message when its kernel is gone."""
+    if facts.in_memory:
+        return "the rest was kept in memory only and is gone with the kernel"
+    if not facts.repeatable or facts.state in (State.STOPPED, State.COMPLETE):
+        return "running the cell again asks anew"
+    if not facts.resumable:
+        return "the source cannot resume: running the cell again shows what is saved"
+    return "run the cell again to go on behind them"
+
+
+def plain(text: str) -> str:
+    """Return *text* as one line that no terminal obeys: servers name models and write errors."""
+    return _UNSEEN.sub("", text)
 
 
 def size(chars: int) -> str:
@@ -95,7 +117,9 @@ def _figures(facts: Facts) -> list[str]:
         out.append(f"{facts.took_s:,.1f} s")
     if facts.resumed and not facts.state.live:
         out.append(f"resumed {_times(facts.resumed)}")
-    if facts.saved and facts.chars and facts.tail >= 0:
+    if facts.in_memory:
+        out.append("kept in memory only")
+    elif facts.saved and facts.chars and facts.tail >= 0:
         out.append(f"saved up to record {facts.tail}")
     return out
 
@@ -116,7 +140,8 @@ def _streaming(facts: Facts) -> str:
 def _retrying(facts: Facts) -> str:
     wait = f"next try in {facts.retry_in_s:.0f} s" if facts.retry_in_s and facts.retry_in_s >= 1 else "trying again"
     # A server that answers "not now" was reached.
-    what = "connection lost" if (facts.error or {}).get("type") == "SourceLost" else "no text yet"
+    refused = "the server is busy" if facts.chars else "no text yet"
+    what = "connection lost" if (facts.error or {}).get("type") == "SourceLost" else refused
     return f"{what}, {wait} (try {facts.retries}){_because(facts)}"
 
 

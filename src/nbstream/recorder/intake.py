@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from nbstream.records import Cursor
     from nbstream.sources.contract import Arrival, End
 
+#: A model's name is shown in every state line.
+MODEL_CHARS = 80
+
 
 class Intake:
     """Takes in what the connections of one call bring, one connection after the other."""
@@ -53,7 +56,7 @@ class Intake:
         if arrival.usage:
             self.usage.update(arrival.usage)
         if arrival.model:
-            self._progress.model = arrival.model
+            self._progress.model = arrival.model[:MODEL_CHARS]
         if arrival.end is None and self._characters.are_whole(arrival) and self._splice.lets_pass(arrival):
             return self._writer.room() if self._queue(arrival, now) else None
         return self._take(arrival, now)

@@ -1,0 +1,66 @@
+"""The state line: honest words, and nothing in them that a terminal would obey."""
+
+from dataclasses import replace
+
+import pytest
+
+from nbstream.state import State
+from nbstream.words import Facts, actions, line, lost_line, saved_line
+
+STREAMING = Facts(State.STREAMING, chars=1234, tail=56, model="demo", speed=50.0)
+CUT = replace(STREAMING, state=State.INTERRUPTED, speed=None)
+
+
+@pytest.mark.parametrize("state", list(State))
+def test_every_state_that_is_not_final_says_what_to_do(state):
+    """Each state has its words; where something can be done, a button does it and the words do not promise another."""
+    facts = replace(CUT, state=state)
+    said = line(facts)
+    assert said
+    if "Resume" in said:
+        assert "resume" in actions(facts)
+    if "Regenerate" in said:
+        assert "regenerate" in actions(facts)
+    assert bool(actions(facts))
+
+
+def test_what_cannot_be_done_is_not_offered():
+    """A source without a cursor offers no Resume, an object no Regenerate either."""
+    assert actions(replace(CUT, resumable=False)) == ["regenerate"]
+    assert "Resume goes on" not in line(replace(CUT, resumable=False))
+    assert actions(replace(CUT, resumable=False, repeatable=False)) == []
+    assert "run its cell" in line(replace(CUT, resumable=False, repeatable=False))
+
+
+def test_what_becomes_of_a_message_without_its_kernel():
+    """Only a message that can be resumed is promised to go on."""
+    assert "go on behind them" in lost_line(STREAMING)
+    assert "go on behind them" in saved_line(STREAMING)
+    for other in (
+        replace(STREAMING, resumable=False),
+        replace(STREAMING, repeatable=False),
+        replace(STREAMING, in_memory=True),
+        replace(STREAMING, state=State.STOPPED),
+    ):
+        assert "go on" not in lost_line(other)
+
+
+def test_memory_is_not_called_saved():
+    """`--no-save` says where the text is."""
+    said = line(replace(STREAMING, in_memory=True))
+    assert "saved up to" not in said
+    assert "kept in memory only" in said
+
+
+def test_a_retry_behind_text_does_not_say_that_there_is_none():
+    """A busy server mid-message is no missing first text."""
+    busy = replace(STREAMING, state=State.RETRYING, error={"type": "SourceRefused", "message": "503"}, retries=1)
+    assert "no text yet" not in line(busy)
+    assert "no text yet" in line(replace(busy, chars=0))
+
+
+def test_no_control_character_gets_into_the_line():
+    """A server that puts escape sequences into its model's name or an error reaches no terminal."""
+    evil = "\x1b]0;owned\x07\u202e\x9b31m\r\n"
+    said = line(replace(STREAMING, model=f"m{evil}", note=evil, error={"type": "SourceLost", "message": evil}))
+    assert said.isprintable()
