@@ -75,7 +75,7 @@ export class Records {
   stream = "";
   /** The last record held; -1 holds nothing. */
   have = -1;
-  /** The last record of the log, as far as the kernel has said. */
+  /** The last record of the log that can be read, as far as the kernel has said. */
   tail = -1;
   /** Code points held, all agents and text kinds. */
   chars = 0;
@@ -95,7 +95,9 @@ export class Records {
       this.chars = 0;
       this.#lengths.clear();
     }
-    this.tail = Math.max(this.tail, page.upto, page.tail ?? -1, page.state.offset ?? -1);
+    // An answer knows where readers end, which may be before the log does: a record is damaged, the stream deleted.
+    const tail = page.tail ?? Math.max(this.tail, page.state.offset ?? -1);
+    this.tail = Math.max(page.upto, tail);
     if (page.after > this.have) return { fresh, hole: true, writes: [] };
     if (page.upto <= this.have) return { fresh, hole: false, writes: [] };
 

@@ -6,6 +6,7 @@
  * @typedef {object} KernelState
  * @property {string} state
  * @property {string} line
+ * @property {string} [lost] how to go on when the kernel is gone
  * @property {string[]} actions
  * @property {number} offset
  * @property {number} chars
@@ -91,7 +92,11 @@ function lostLine(link, last, chars, have) {
   if (!last || have < 0) {
     return link === "cut" ? "Connection to the kernel is lost, waiting for it." : "Kernel is gone. Run the cell again.";
   }
-  const saved = `${chars.toLocaleString("en-US")} ${chars === 1 ? "character is" : "characters are"} saved up to record ${have}`;
-  if (link === "cut") return `Connection to the kernel is lost. ${saved}; the rest follows when it is back.`;
-  return `Kernel is gone. ${saved}; run the cell again to go on behind them.`;
+  const came = `${chars.toLocaleString("en-US")} character${chars === 1 ? "" : "s"} came, up to record ${have}`;
+  if (link === "cut") {
+    const back = isLive(last.state) || have < last.offset ? "the rest follows when it is back" : "the buttons come back with it";
+    return `Connection to the kernel is lost. ${came}; ${back}.`;
+  }
+  // Only the kernel knew whether the source resumes and where the text is kept.
+  return last.lost ? `Kernel is gone. ${came}; ${last.lost}.` : "Kernel is gone. The text above is what came.";
 }

@@ -59,6 +59,11 @@ export class Timers {
   }
 
   /** @param {string} name */
+  has(name) {
+    return this.#pending.has(name);
+  }
+
+  /** @param {string} name */
   clear(name) {
     this.#pending.get(name)?.();
     this.#pending.delete(name);

@@ -21,6 +21,8 @@ const ASK_BY_COMM_MS = 1_000;
 /** Live pages behind the tail follow by themselves, one a second when no ack reaches the kernel; longer means lost. */
 const MORE_MS = 2_000;
 const STOP_MS = 300;
+/** While text may come the kernel hears of us this often: a page that crashed is silent, and nobody waits for it. */
+const HERE_MS = 30_000;
 /** A hidden tab gets no animation frames; its timers run about once a second. */
 const HIDDEN_MS = 250;
 
@@ -96,6 +98,7 @@ export class View {
       this.#scheduleAck();
     }
     this.#schedulePaint();
+    this.#sayHere();
     this.#show();
   }
 
@@ -153,8 +156,16 @@ export class View {
       return;
     }
     if (this.#link !== "gone") this.#link = link;
-    for (const name of ["ask again", "ask by comm", "hole", "more", "stop"]) this.#timers.clear(name);
+    for (const name of ["ask again", "ask by comm", "hole", "more", "stop", "here"]) this.#timers.clear(name);
     this.#show();
+  }
+
+  #sayHere() {
+    if (!this.#last || !isLive(this.#last.state)) return this.#timers.clear("here");
+    if (this.#timers.has("here")) return;
+    this.#timers.after("here", HERE_MS, () => {
+      if (this.transport.send({ type: "here", view: this.#view }) !== "lost") this.#sayHere();
+    });
   }
 
   #bye() {

@@ -30,6 +30,18 @@ test("a page known already brings only its state", () => {
   assert.deepEqual(records.apply(page(5, 5, [])).hole, false);
 });
 
+test("the tail an answer names is where readers end, however far the log was said to go", () => {
+  const records = new Records();
+  records.apply(page(-1, 2, [text(0, "Hello")], { tail: 9 }));
+  assert.equal(records.tail, 9);
+  records.apply(page(2, 3, [text(5, "!")], { tail: 3, state: { ...STATE, offset: 3 } }));
+  assert.equal(records.tail, 3);
+  records.apply(page(3, 3, [], { tail: -1, state: { ...STATE, offset: -1 } }));
+  assert.equal(records.tail, 3);
+  records.apply(page(4, 6, [], { tail: undefined }));
+  assert.equal(records.tail, 6);
+});
+
 test("overlap is cut by code points, emoji count as one", () => {
   const records = new Records();
   records.apply(page(-1, 1, [text(0, "a😀b")]));
@@ -71,7 +83,7 @@ test("the tail is the last record anybody spoke of", () => {
   const records = new Records();
   records.apply(page(-1, 2, [text(0, "x")], { tail: undefined }));
   assert.equal(records.tail, 2);
-  records.apply(page(2, 2, [], { state: { offset: 5 } }));
+  records.apply(page(2, 2, [], { tail: undefined, state: { offset: 5 } }));
   assert.equal(records.tail, 5);
   records.apply(page(2, 3, [text(1, "y")], { tail: 9 }));
   assert.deepEqual([records.have, records.tail], [3, 9]);

@@ -17,10 +17,16 @@ test("the kernel's line and buttons are shown as they are, Copy behind them", ()
   assert.deepEqual(present(facts), { state: "streaming", link: "live", line: streaming.line, actions: ["stop", "copy"], busy: true });
 });
 
-test("a dead kernel: the text is saved, and the line says how to go on", () => {
-  const shown = present({ ...facts, link: "gone" });
-  assert.equal(shown.line, "Kernel is gone. 1,234 characters are saved up to record 56; run the cell again to go on behind them.");
+test("a dead kernel: the counts are the page's, how to go on is the kernel's own last word", () => {
+  const last = { ...streaming, lost: "running the cell again asks anew" };
+  const shown = present({ ...facts, last, link: "gone" });
+  assert.equal(shown.line, "Kernel is gone. 1,234 characters came, up to record 56; running the cell again asks anew.");
+  assert.match(present({ ...facts, last, link: "gone", chars: 1 }).line, / 1 character came,/);
   assert.deepEqual([shown.link, shown.actions, shown.busy], ["lost", ["copy"], false]);
+});
+
+test("a kernel that left no word behind: nothing is promised", () => {
+  assert.equal(present({ ...facts, link: "gone" }).line, "Kernel is gone. The text above is what came.");
 });
 
 test("a complete answer stays calm without a kernel", () => {
@@ -30,8 +36,9 @@ test("a complete answer stays calm without a kernel", () => {
 
 test("a cut connection promises the rest", () => {
   assert.match(present({ ...facts, link: "cut" }).line, /^Connection to the kernel is lost\. 1,234 .* record 56; the rest follows/);
+  const stopped = { ...streaming, state: "stopped", offset: 56 };
+  assert.match(present({ ...facts, last: stopped, link: "cut" }).line, /record 56; the buttons come back with it\.$/);
   assert.match(present({ link: "gone", last: null, chars: 0, have: -1 }).line, /Run the cell again/);
-  assert.match(present({ ...facts, link: "gone", chars: 1 }).line, / 1 character is saved/);
 });
 
 test("a Stop without an answer offers the interrupt until the stream is no longer live", () => {

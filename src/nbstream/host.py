@@ -14,16 +14,19 @@ import platform
 import secrets
 import threading
 import time
+from collections import OrderedDict
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
-from nbstream.errors import Fenced, StreamGone
+from nbstream.errors import Fenced, LogDamaged, StoreFull, StreamGone
 from nbstream.recorder import Recorder
 from nbstream.recorder.progress import Progress
 from nbstream.records import Open
-from nbstream.rerun import Act, decide, left_behind
+from nbstream.rerun import Act, Ask, decide, left_behind
 from nbstream.runtime import runtime
 from nbstream.stream import Stream
 
@@ -33,7 +36,6 @@ if TYPE_CHECKING:
 
     from nbstream.log.contract import Lock, Log, Status, Store
     from nbstream.records import Intent
-    from nbstream.rerun import Ask
     from nbstream.runtime import Runtime
     from nbstream.sources.contract import Source
 
@@ -43,11 +45,18 @@ TRIES = 8
 #: How often expired streams are looked for.
 SWEEP_EVERY_S = 86_400.0
 
+#: How long a call that is being stopped is waited for.
+END_S = 5.0
+
+#: Sources are kept for Resume and Regenerate: they can hold what is not saved, like the user's headers.
+KEPT = 256
+
 _seen: set[str] = set()
-#: id of a store (they live as long as the process) -> moment of its last sweep.
-_swept: dict[int, float] = {}
-_sources: dict[str, Source] = {}
-_seen_lock = threading.Lock()
+#: The moment of each store's last sweep.
+_swept: WeakKeyDictionary[Store, float] = WeakKeyDictionary()
+_sources: OrderedDict[str, Source] = OrderedDict()
+#: Guards all of these.
+_memory = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,44 +86,42 @@ class KernelHost:
         """Do what running the cell under *key* means: start, attach, resume, or show what is saved."""
         store = self.store
         _sweep_daily(store)
-        with _seen_lock:
+        with _memory:
             others = _seen - {key}
             ask = replace(ask, first_run=ask.first_run and key not in _seen)
             _seen.add(key)
         for _ in range(TRIES):
-            found = self._found(key)
-            if found is None and ask.replay:
+            named = store.find(key)
+            if named is None and ask.replay:
                 msg = "nothing is saved under this cell; without --replay it asks"
                 raise StreamGone(msg)
-            if found is None and ask.offers and ask.first_run and not ask.fresh:
+            if named is None and ask.offers and ask.first_run and not ask.fresh:
                 left = _left_behind(store, key, ask, others)
                 if left is not None:
                     return Stream(self, store.log(left.stream), offered_to=key)
-            act = decide(found, ask, held_here=found is not None and runtime().recorder(found.stream) is not None)
+            found, act = self._look(named, ask)
             if found is not None and act in (Act.ATTACH, Act.SAVED):
                 return self.open(found.stream, from_store=act is Act.SAVED)
             if found is not None and act is Act.RESUME:
                 return self._resume(source, found, key)
-            if found is not None and act is Act.REPLACE:
-                self._stop_and_wait(found)
-            first = _open(new_id(), key, "new", source)
-            started = store.start(first, replaces=found.stream if found else None)
-            if started.lock is not None:
-                self._record(started.log, source, started.lock, Progress(tail=0, opens=1))
-                return self.open(first.stream)
-        msg = f"other kernels keep starting streams under the same key ({key}); give this one its own with key="
-        raise Fenced(msg)
+            if named is not None and act is Act.REPLACE:
+                self._stop_and_wait(named)
+            stream = self._begin(source, _open(new_id(), key, "new", source), named)
+            if stream is not None:
+                return stream
+        raise _contested(key)
 
     def open(self, stream: str, *, from_store: bool = False) -> Stream:
         """Return a stream that exists; it counts as displayed. *from_store*: as it is saved, without a call."""
-        self.store.touch(stream)
+        with suppress(StoreFull):  # it is shown all the same
+            self.store.touch(stream)
         return Stream(self, self.store.log(stream), from_store=from_store)
 
     def resume(self, stream: Stream) -> Stream:
         """Go on behind the last record; attaches when somebody already does. It is one answer to a stall, too."""
-        recorder = runtime().recorder(stream.id)
+        recorder = self._recorder(stream.id)
         if recorder is not None:
-            runtime().call(recorder.reconnect)
+            runtime().call(recorder.reconnect)  # which changes nothing unless it is stalled
             return stream
         if not stream.resumable:
             return self.open(stream.id, from_store=True)
@@ -122,23 +129,45 @@ class KernelHost:
         return self._resume(_source_of(found), found, stream.offered_to or found.open.key)
 
     def regenerate(self, stream: Stream) -> Stream:
-        """Ask the question anew: a new stream that names the old one as its parent."""
-        found = self.store.status(stream.id)
-        source = _source_of(found)
-        if found.state.live:
-            self._stop_and_wait(found)
-        first = _open(new_id(), stream.offered_to or found.open.key, "regenerate", source, parent=stream.id)
-        started = self.store.start(first, replaces=self.store.find(first.key))
-        if started.lock is not None:
-            self._record(started.log, source, started.lock, Progress(tail=0, opens=1))
-        return self.open(started.log.stream)
+        """Ask the question anew: a new stream that names the old one as its parent, and takes its key."""
+        old = self.store.status(stream.id)
+        source, key = _source_of(old), stream.offered_to or old.open.key
+        if runtime().recorder(stream.id) is not None:
+            self._stop_and_wait(stream.id)
+        for _ in range(TRIES):
+            named = self.store.find(key)
+            _, act = self._look(named, Ask(source.fingerprint, fresh=True))
+            if named is not None and act is Act.REPLACE:
+                self._stop_and_wait(named)
+            new = self._begin(source, _open(new_id(), key, "regenerate", source, parent=stream.id), named)
+            if new is not None:
+                return new
+        raise _contested(key)
 
-    def _found(self, key: str) -> Status | None:
-        stream = self.store.find(key)
-        return self.store.status(stream) if stream is not None else None
+    def _look(self, named: str | None, ask: Ask) -> tuple[Status | None, Act]:
+        """Decide about the stream that a key names; its status is None when it cannot and need not be known."""
+        held_here = named is not None and self._recorder(named) is not None
+        try:
+            found = self.store.status(named) if named is not None else None
+        except (LogDamaged, StreamGone):  # gone just now, that is
+            if not ask.anew:
+                raise
+            return None, Act.REPLACE if held_here else Act.NEW
+        return found, decide(found, ask, held_here=held_here)
+
+    def _begin(self, source: Source, first: Open, replaces: str | None) -> Stream | None:
+        """Start the stream of *first* and its call; None when its key names something else than *replaces* by now."""
+        started = self.store.start(first, replaces=replaces)
+        if started.lock is None:
+            return None
+        self._record(started.log, source, started.lock, Progress(tail=0, opens=1))
+        return self.open(first.stream)
 
     def _resume(self, source: Source, found: Status, key: str) -> Stream:
         log, lock = self.store.log(found.stream), self.store.lock(found.stream)
+        if lock is None and found.close is not None:
+            self._recorder(found.stream)  # behind its `close` a writer holds on for a moment
+            lock = self.store.lock(found.stream)
         if lock is None:
             return self.open(found.stream)  # somebody else goes on with it already
         try:
@@ -159,7 +188,7 @@ class KernelHost:
 
     def _record(self, log: Log, source: Source, lock: Lock, progress: Progress) -> None:
         if source.fingerprint is not None:
-            _sources[log.stream] = source  # a used-up object can do nothing more
+            _keep(log.stream, source)  # a used-up object can do nothing more
 
         def make(changed: Callable[[], None], slots: Semaphore) -> Recorder:
             return Recorder(
@@ -170,11 +199,51 @@ class KernelHost:
 
         runtime().record(log.stream, self.scope, make)
 
-    def _stop_and_wait(self, found: Status) -> None:
-        """Stop *found* for good: its upstream is closed before the new call is made."""
-        old = self.open(found.stream)
-        old.stop()
-        old.wait(timeout=5)
+    def _recorder(self, stream: str) -> Recorder | None:
+        """Return the recorder of *stream* at work here, once one that is about to end has ended."""
+        recorder = runtime().recorder(stream)
+        if recorder is not None:
+            heard = threading.Event()
+            runtime().call(heard.set)  # behind a Stop that is still on its way
+            heard.wait(END_S)
+            if recorder.ending or self.store.stop_requested(stream, opened=recorder.opened):
+                _wait_for_end(stream, recorder)
+        return runtime().recorder(stream)
+
+    def _stop_and_wait(self, stream: str) -> None:
+        """Stop *stream* for good: its upstream is closed before the new call is made."""
+        recorder = runtime().recorder(stream)
+        if recorder is not None:
+            runtime().call(recorder.stop)
+        with suppress(LogDamaged):  # then nobody can resume it
+            Stream(self, self.store.log(stream)).stop()
+        if recorder is not None:
+            _wait_for_end(stream, recorder)
+
+
+def _wait_for_end(stream: str, recorder: Recorder) -> None:
+    """Wait until *recorder* has left the runtime; not for ever, a full disk may keep it."""
+    moved = threading.Event()
+    end = runtime().subscribe(stream, moved.set)
+    until = time.monotonic() + END_S
+    try:
+        while runtime().recorder(stream) is recorder and (left := until - time.monotonic()) > 0:
+            moved.wait(left)
+            moved.clear()
+    finally:
+        end()
+
+
+def _contested(key: str) -> Fenced:
+    return Fenced(f"other kernels keep starting streams under the same key ({key}); give this one its own with key=")
+
+
+def _keep(stream: str, source: Source) -> None:
+    with _memory:
+        _sources[stream] = source
+        _sources.move_to_end(stream)
+        if len(_sources) > KEPT:
+            _sources.popitem(last=False)
 
 
 def _source_of(found: Status) -> Source:
@@ -194,10 +263,10 @@ def new_id() -> str:
 def _sweep_daily(store: Store) -> None:
     """Delete what has expired, in the background: with the first stream of this process, and once a day after."""
     now = time.monotonic()
-    with _seen_lock:
-        if now < _swept.get(id(store), -SWEEP_EVERY_S) + SWEEP_EVERY_S:
+    with _memory:
+        if now < _swept.get(store, -SWEEP_EVERY_S) + SWEEP_EVERY_S:
             return
-        _swept[id(store)] = now
+        _swept[store] = now
     runtime().submit(asyncio.to_thread(store.sweep))
 
 

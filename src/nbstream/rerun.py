@@ -8,6 +8,7 @@ What running a cell again means: one decision table over what the store holds un
 | complete, first run since this kernel started | show the saved answer |
 | complete (again), stopped, failed before any text | new stream |
 | other fingerprint | new stream; the old one is stopped first if this kernel or nobody holds it |
+| damaged beyond telling what it was | an error that says so; new stream with `--fresh` and for a Python object |
 | nothing | new stream, unless the same question was left interrupted elsewhere: then that one is offered |
 
 A Python object has no fingerprint and its call was made before we saw it: each run is a new stream.
@@ -54,6 +55,11 @@ class Ask:
     first_run: bool = True
     #: `%config NbStream.rerun = "new"` switches showing saved answers off.
     keep_complete: bool = True
+
+    @property
+    def anew(self) -> bool:
+        """Whether it is a new stream whatever the store holds."""
+        return self.fresh or (self.fingerprint is None and not self.replay)
 
 
 def left_behind(interrupted: Status, key: str, ask: Ask, *, exists: Callable[[str], bool]) -> bool:

@@ -11,15 +11,15 @@ import atexit
 import os
 import threading
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from concurrent.futures import TimeoutError as LateError
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 from nbstream.recorder import Recorder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from concurrent.futures import Future
-
-    from nbstream.sources.contract import Source
 
     #: (what to call on every change, the slots of its scope) -> the recorder
     Make: TypeAlias = Callable[[Callable[[], None], asyncio.Semaphore], Recorder]
@@ -30,6 +30,20 @@ T = TypeVar("T")
 SLOTS = 8
 #: How long the end of the process waits for its streams' last records.
 GOODBYE_S = 3.0
+#: And for a call that is then cancelled.
+CANCELLED_S = 1.0
+
+
+class Showing(Protocol):
+    """A view of one stream, as the rest of the process asks after it; from any thread."""
+
+    @property
+    def attended(self) -> bool:
+        """Whether somebody is there to answer a question."""
+
+    @property
+    def interval(self) -> tuple[float, str] | None:
+        """Seconds between two live pages, and why; None while no page shows the stream."""
 
 
 class Runtime:
@@ -39,9 +53,9 @@ class Runtime:
         self.loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="nbstream", daemon=True)
         self._recorders: dict[str, Recorder] = {}
-        self._left: dict[str, Source] = {}
+        self._left: dict[str, str] = {}
         self._looks: defaultdict[str, set[Callable[[], None]]] = defaultdict(set)
-        self._attending: defaultdict[str, set[Callable[[], bool]]] = defaultdict(set)
+        self._showing: defaultdict[str, set[Showing]] = defaultdict(set)
         self._slots: dict[str, asyncio.Semaphore] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._thread.start()
@@ -51,8 +65,9 @@ class Runtime:
         return asyncio.run_coroutine_threadsafe(work, self.loop)
 
     def call(self, function: Callable[[], object]) -> None:
-        """Call *function* soon on the loop."""
-        self.loop.call_soon_threadsafe(function)
+        """Call *function* soon on the loop; after `close` nobody listens any more, and that is no error."""
+        with suppress(RuntimeError):
+            self.loop.call_soon_threadsafe(function)
 
     def record(self, stream: str, scope: str, make: Make) -> None:
         """
@@ -68,8 +83,7 @@ class Runtime:
 
     def note(self, stream: str) -> str | None:
         """Return what the source of a call that ended in this process still has to say."""
-        source = self._left.get(stream)
-        return source.note if source is not None else None
+        return self._left.get(stream)
 
     @property
     def recorders(self) -> dict[str, Recorder]:
@@ -92,28 +106,45 @@ class Runtime:
         """Whether the thread is at work."""
         return self._thread.is_alive()
 
-    def attend(self, stream: str, somebody: Callable[[], bool]) -> Callable[[], None]:
-        """Let *somebody* say whether anybody is there to answer a question about *stream*; returns the end of that."""
-        self._attending[stream].add(somebody)
-        return lambda: self._attending[stream].discard(somebody)
+    def attend(self, stream: str, view: Showing) -> Callable[[], None]:
+        """Let *view* answer for the people who look at *stream*; returns the end of that."""
+        self._showing[stream].add(view)
+
+        def end() -> None:
+            self._showing[stream].discard(view)
+            if not self._showing[stream]:
+                self._showing.pop(stream, None)
+
+        return end
 
     def attended(self, stream: str) -> bool:
         """Whether somebody is there to answer a question about *stream*."""
-        return any(somebody() for somebody in tuple(self._attending.get(stream, ())))
+        return any(view.attended for view in tuple(self._showing.get(stream, ())))
+
+    def page_interval(self, stream: str) -> tuple[float | None, str]:
+        """Return the seconds between two live pages of *stream* (its fastest view's), and why."""
+        intervals = [view.interval for view in tuple(self._showing.get(stream, ()))]
+        shown = [interval for interval in intervals if interval is not None]
+        return min(shown) if shown else (None, "no page shows it")
 
     def leave(self) -> None:
         """End every recorder: interrupted, because nobody holds the streams any more."""
-        self.submit(self._leave()).result(GOODBYE_S)
+        self._finish(self._leave())
 
     def close(self) -> None:
         """End every recorder (interrupted: their lease is over), all else that runs here, and the thread."""
         if not self._thread.is_alive():
             return
         try:
-            self.submit(self._end()).result(GOODBYE_S)
+            self._finish(self._end())
         finally:
             self.loop.call_soon_threadsafe(self.loop.stop)
             self._thread.join(GOODBYE_S)
+
+    def _finish(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do *work*, which is bounded; if somebody's code blocks the loop, nobody waits for it for ever."""
+        with suppress(LateError):
+            self.submit(work).result(2 * GOODBYE_S)
 
     async def _start(self, stream: str, scope: str, make: Make) -> None:
         slots = self._slots.setdefault(scope, asyncio.Semaphore(SLOTS))
@@ -128,7 +159,7 @@ class Runtime:
         self._tasks.discard(task)
         if self._recorders.get(stream) is recorder:
             if recorder.source.note:
-                self._left[stream] = recorder.source
+                self._left[stream] = recorder.source.note
             del self._recorders[stream]
         self._signal(stream)
         if not task.cancelled():
@@ -141,7 +172,14 @@ class Runtime:
     async def _leave(self) -> None:
         for recorder in self.recorders.values():
             recorder.leave()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if not self._tasks:
+            return
+        _, late = await asyncio.wait(self._tasks, timeout=GOODBYE_S)
+        # A full disk: without a `close` the streams are interrupted all the same, once nobody holds them.
+        for task in late:
+            task.cancel()
+        if late:
+            await asyncio.wait(late, timeout=CANCELLED_S)
 
     async def _end(self) -> None:
         await self._leave()

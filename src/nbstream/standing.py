@@ -49,7 +49,7 @@ class Standing:
     def resumable(self) -> bool:
         """Whether the message can go on behind its last record without repeating text or money."""
         source, progress = self._store.status(self._log.stream).open.source, self.read_on()
-        if source.get("kind") == "object":
+        if source.get("kind") == "object" or self.damage is not None:
             return False
         return not progress.shown or progress.cursor is not None or bool(source.get("replayable"))
 

@@ -168,8 +168,9 @@ class Stream:
         return self._standing.resumable
 
     def status(self) -> dict[str, Any]:
-        """Return one dict: state, retries, speed (pieces per second), connections, saved record, the line in words."""
+        """Return one dict: state, retries, speed (pieces per second), saved record, the pace of its page and why, ..."""
         facts, recorder = self.facts(), self._recorder
+        interval_s, why = self._host.runtime.page_interval(self.id)
         return {
             "id": self.id,
             "state": str(facts.state),
@@ -183,6 +184,8 @@ class Stream:
             "speed": facts.speed,
             "connections": recorder.live.connections if recorder else 0,
             "error": facts.error,
+            "page_interval_s": interval_s,
+            "page_interval_why": why,
             "host": "kernel" if recorder else ("elsewhere" if facts.elsewhere else None),
         }
 

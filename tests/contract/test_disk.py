@@ -18,6 +18,7 @@ import pytest
 from samples import Child, a_close, a_delta, an_open
 
 from nbstream.errors import Fenced, LogDamaged, StoreFull, StreamGone
+from nbstream.log import home
 from nbstream.log.disk import open_disk_store
 from nbstream.state import State
 
@@ -266,6 +267,35 @@ def test_a_missing_record_is_named(disk):
         log.read(1)
 
 
+@pytest.mark.parametrize("opened_again", [False, True])
+def test_a_damaged_last_record_counts_as_no_close(disk, opened_again):
+    """The last record is damaged: the status is that of a stream without a close, from an `open` that can be read."""
+    log, lock = filled(disk)
+    if opened_again:
+        log.append(5, an_open(intent="resume"))
+    lock.release()
+    overwrite(disk, f"s1/{log.tail():010d}", b"?")
+    status = disk.status("s1")
+    assert (status.state, status.close, status.tail) == (State.INTERRUPTED, None, log.tail())
+    assert (status.open, status.opened) == (an_open(), 5 if opened_again else 0)
+    assert [one.stream for one in disk.list()] == ["s1"]
+
+
+@pytest.mark.parametrize("row", ["s1/0000000000", "!m:s1"])
+def test_the_advice_of_damage_works(disk, row):
+    """Damage to the beginning or the entry of a stream says only what helps: to ask anew."""
+    _, lock = filled(disk)
+    lock.release()
+    overwrite(disk, row, b"?")
+    with pytest.raises(LogDamaged, match=r"s1.*`%%stream --fresh`") as caught:
+        disk.status("s1")
+    assert "%stream clean" not in str(caught.value)
+    assert "%stream show" not in str(caught.value)
+    disk.delete("s1")
+    with pytest.raises(StreamGone):
+        disk.status("s1")
+
+
 def test_a_damaged_stream_leaves_the_others_alone(disk):
     """A stream with a damaged record or entry is left out of the list, can be deleted, and harms no other."""
     filled(disk)
@@ -369,14 +399,37 @@ def test_a_foreign_schema_is_refused(tmp_path):
 # Disks
 
 
-def test_the_directory_is_private(tmp_path):
-    """The store's directory is readable by its user only, also where it was there before."""
-    (tmp_path / "wide").mkdir(mode=0o755)
-    for name in ("wide", "new/deep"):
-        store = open_disk_store(tmp_path / name)
+def test_what_is_made_is_private(tmp_path):
+    """A new directory, and every file of the store, also in a directory that others may read, is its user's only."""
+    (tmp_path / "wide").mkdir()
+    (tmp_path / "wide").chmod(0o775)
+    for name, mode in (("wide", 0o775), ("new/deep", 0o700)):
+        directory = tmp_path / name
+        store = open_disk_store(directory)
         store.start(an_open()).lock.release()
-        assert stat.S_IMODE((tmp_path / name).stat().st_mode) == 0o700
+        assert stat.S_IMODE(directory.stat().st_mode) == mode
+        made = {file.name: stat.S_IMODE(file.stat().st_mode) for file in directory.iterdir()}
+        assert made == {"cache.db": 0o600, "cache.db-wal": 0o600, "cache.db-shm": 0o600, "locks": 0o700}
         store.close()
+
+
+@pytest.mark.parametrize("what", ["link", "theirs"])
+def test_what_lies_in_the_place_of_the_fallback_is_not_followed(tmp_path, monkeypatch, what):
+    """Anybody may make a directory in /var/tmp: one that is a link, or somebody else's, is refused in one line."""
+    monkeypatch.setattr(home, "_mounts", lambda: [("/", "ext4"), (str(tmp_path / "net"), "nfs4")])
+    monkeypatch.setattr(home, "_SHARED", tmp_path)
+    place = tmp_path / f"nbstream-{os.getuid()}"
+    (tmp_path / "elsewhere").mkdir()
+    if what == "link":
+        place.symlink_to(tmp_path / "elsewhere")
+    else:
+        somebody = os.getuid() + 1
+        monkeypatch.setattr(os, "getuid", lambda: somebody)
+        (tmp_path / f"nbstream-{somebody}").mkdir()
+    with pytest.warns(UserWarning, match="network"), pytest.raises(StoreFull, match="NBSTREAM_HOME") as caught:
+        open_disk_store(tmp_path / "net" / "store")
+    assert f"nbstream-{os.getuid()}" in str(caught.value)
+    assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
 def test_a_directory_that_cannot_be_made_is_one_clear_line(tmp_path):

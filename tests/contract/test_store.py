@@ -7,6 +7,7 @@ import pytest
 from samples import a_close, a_delta, an_open
 
 from nbstream.errors import Fenced, StreamGone
+from nbstream.log import stores
 from nbstream.state import State
 
 DAY = 86_400
@@ -290,6 +291,7 @@ def test_a_clock_that_jumped_deletes_nothing(store, clock):
 def test_a_closed_store_raises(store):
     """After `close` every call raises `RuntimeError`, and who waits is woken by it."""
     log, lock = store.start(an_open())
+    assert not store.closed
     with ThreadPoolExecutor(1) as pool:
         subscribed = threading.Event()
         end = log.subscribe(lambda: None)
@@ -300,9 +302,23 @@ def test_a_closed_store_raises(store):
     end()
     lock.release()
     store.close()
+    assert store.closed
     for use in (store.list, log.read, log.tail, lambda: store.find("k"), lambda: log.submit(1, a_delta())):
         with pytest.raises(RuntimeError, match="closed"):
             use()
+
+
+def test_a_closed_store_is_opened_again(tmp_path, monkeypatch):
+    """`open_store` gives the same store for the same address, until it is closed: then a new one."""
+    monkeypatch.setattr(stores, "_stores", {})
+    for url in (stores.MEMORY, str(tmp_path / "opened")):
+        first = stores.open_store(url)
+        assert stores.open_store(url) is first
+        first.close()
+        again = stores.open_store(url)
+        assert again.list() == []
+        assert stores.open_store(url) is again
+        again.close()
 
 
 def test_close_writes_what_is_waiting(store):

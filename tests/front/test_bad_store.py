@@ -5,7 +5,9 @@ import pickle
 import resource
 import sqlite3
 import subprocess
+import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -163,6 +165,64 @@ def test_nothing_is_sent_when_nothing_can_be_saved(disk, store, server, cells):
     assert "nothing of this was saved" in str(caught.value)
     assert text.startswith("You asked")
     assert server.requests == []
+
+
+def test_what_is_saved_is_shown_on_a_full_disk(disk, store, cells):
+    """On a full disk every way to see a saved answer works: the magics, the functions, the command."""
+    cell = "%%stream -p tokens_per_s=0 -p max_tokens=3\nhi"
+    answer = cells(cell)
+    (stream,) = nbstream.streams()
+    fill(disk, store)
+    shown = cells("%stream show"), cells(f"%stream replay {stream.id}"), cells(cell.replace("-p", "--replay -p", 1))
+    resumed = nbstream.resume(stream.id).text
+    command = cells(f"from nbstream.cli import streams; streams.show({stream.id!r}, follow=False)")
+    disk.make_room()
+    assert answer.startswith("You asked")
+    for said in (*shown, resumed, command):
+        assert said.startswith(resumed)
+
+
+def test_unload_on_a_full_disk(disk, store, server, cells):
+    """`%unload_ext` while the end of a stream cannot be saved: the call is closed, nothing raises, all is unloaded."""
+    gate = Gate()
+    server.script([Answer.sse(delta("so far"), gate)])
+    stream = nbstream.start(nbstream.sse(server.url))
+    gate.wait()
+    until(lambda: stream.text == "so far", "the first text")
+    fill(disk, store)
+    said = cells("%unload_ext nbstream")
+    threads = [thread.name for thread in threading.enumerate()]
+    disk.make_room()
+    assert said == ""
+    assert "nbstream" not in cells.shell.extension_manager.loaded
+    assert "nbstream" not in threads
+    server.wait_closed(1.0)
+    assert store.status(stream.id).state == "interrupted"
+
+
+#: Fills its disk in the middle of a message, then ends.
+LEAVER = """
+import resource, sys, time
+import nbstream
+
+stream = nbstream.start(nbstream.sse(sys.argv[1]))
+while stream.text != "so far":
+    time.sleep(0.005)
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, -1))
+stream.stop()
+"""
+
+
+def test_the_end_of_a_process_on_a_full_disk(home, server):
+    """A process ends while the end of its stream cannot be saved: nothing is printed, and the stream is interrupted."""
+    server.script([Answer.sse(delta("so far"), Gate())])
+    ended = subprocess.run(
+        [sys.executable, "-c", LEAVER, server.url], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
+    (stream,) = nbstream.streams()
+    assert (stream.state, stream.text) == ("interrupted", "so far")
+    stream.store.close()
 
 
 def overwrite(store, stream, offset, value, mode=1) -> None:

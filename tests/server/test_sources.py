@@ -571,6 +571,33 @@ def test_an_error_inside_the_stream_is_redacted_too():
     run(sends(head(), b'event: error\ndata: {"message": "bad key %b"}\n\n' % KEY.encode()), test)
 
 
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"json": {"api_key": "hunter22", "q": "x"}},
+        {"json": {"auth": {"Authorization": ["Bearer hunter22"]}}},
+        {"content": "api_key=hunter22&q=x"},
+        {"content": "q=x&key=h%75nter22"},
+    ],
+)
+@pytest.mark.parametrize("status", [200, 400])
+def test_a_server_that_echoes_the_body_tells_no_key(asked, status):
+    """In a refusal or inside the stream: what the body held as a key is replaced in the error."""
+
+    async def script(request, writer):
+        said = json.dumps({"message": f"cannot read {request.body.decode()}; hunter22"}).encode()
+        writer.write(head() + b"event: error\ndata: " + said + b"\n\n" if status == 200 else head(400) + said)
+        writer.close()
+
+    async def test(server):
+        source = sse(server.url, method="POST", **asked)
+        told = str(await trouble(source)) + json.dumps(source.spec)
+        assert "cannot read" in told
+        assert "nter22" not in told
+
+    run(script, test)
+
+
 def test_a_missing_key_sends_nothing(monkeypatch):
     """One line that names the variable, and no request."""
     monkeypatch.delenv("NBSTREAM_TEST_KEY", raising=False)
@@ -752,6 +779,8 @@ def test_a_call_is_made_again_from_its_description():
         sse("http://127.0.0.1:9/x", headers={"X-Team": KEY}),
         sse(f"http://127.0.0.1:9/x?api_key={KEY}"),
         sse("http://127.0.0.1:9/x", method="POST", json={"auth": {"token": KEY}}),
+        sse("http://127.0.0.1:9/x", method="POST", json={"prompt": f"is {KEY} good?"}),
+        sse("http://127.0.0.1:9/x", method="POST", content=f"key={KEY}"),
         sse("http://127.0.0.1:9/x", method="POST", content=b"\xff\x00"),
         sse("http://127.0.0.1:9/x", read=str),
         from_object(iter("ab")),

@@ -1,6 +1,8 @@
 """Frames in, arrivals out: every format's reader, without a connection."""
 
 import json
+import time
+from urllib.parse import quote
 
 import pytest
 from httpx_sse import ServerSentEvent
@@ -14,7 +16,7 @@ from nbstream.sources.models import chat
 from nbstream.sources.native import Native
 from nbstream.sources.openai_chat import OpenAIChat
 from nbstream.sources.plain import Custom, PlainText
-from nbstream.sources.redaction import HIDDEN, Redactor, safe_url
+from nbstream.sources.redaction import HIDDEN, Redactor, holds_key, safe_url
 from nbstream.sources.sse import sse
 
 
@@ -376,6 +378,17 @@ def test_where_a_model_lives(model, base_url, url, name, key_env):
         (lambda: sse("http://"), "not an http"),
         (lambda: sse("http://h:99999"), "not an http"),
         (lambda: sse("nonsense"), "not an http"),
+        (lambda: sse("http://exa mple/"), "not an http:// or https:// address: 'http://exa mple/'"),
+        (lambda: sse(" http://h/"), "not an http"),
+        (lambda: sse("http://h\u2003x/"), "not an http"),
+        (lambda: sse("http://h\n/x"), "not an http"),
+        (lambda: sse("http://h/\x1b[31m"), "not an http"),
+        (lambda: sse("http://u:secret@[::1/x?key=secret"), "not an http"),
+        (lambda: sse("u:secret@h/x?key=secret"), "not an http"),
+        (lambda: chat("x", "m", base_url="localhost:8080"), "not an http:// or https:// address: 'localhost:8080'"),
+        (lambda: chat("x", "m", base_url="/v1/"), "address: '/v1/'"),
+        (lambda: chat("x", "m", base_url="http://[::1/v1"), "address: 'http://[::1/v1'"),
+        (lambda: chat("x", "m", base_url=""), "address: ''"),
         (lambda: sse("http://h", format="xml"), "unknown format 'xml': use openai.chat, nbstream"),
         (lambda: sse("http://h", json={}, content="x"), "json= or content="),
         (lambda: sse("http://h", json=float("nan")), "not JSON"),
@@ -403,6 +416,131 @@ def test_texts_are_redacted():
     redact = Redactor(["abcd", "abcdef", "no"])
     assert redact("abcdef abcd no") == "*** *** no"
     assert redact("key sk-proj-0123456789ghijklmn, Bearer abc.def-ghi_jkl") == "key ***, Bearer ***"
+
+
+PROSE = [
+    "How do I rotate an API key? Set api_key=YOUR_KEY, and Authorization: Bearer <token>.",
+    "Explain basic JavaScript, basic HTML5/CSS3-layout, basic input/output and the basic principles of physics.",
+    "The standard bearer organisation and bearer authentication; task-management-for-engineers, skateboarding-lessons.",
+    "password=... & user=...",
+    "a=b and c=d",
+]
+
+
+@pytest.mark.parametrize("text", PROSE)
+def test_prose_about_keys_is_kept(text):
+    """A prompt that talks about keys holds none: it is stored, shown and left as it is."""
+    assert Redactor([])(text) == text
+    source = chat(text)
+    assert json.loads(source.spec["content"])["messages"][0]["content"] == text
+    assert source.spec["title"] == text[:80]
+    assert sse("http://h", method="POST", content=text).spec["content"] == text
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"max_tokens": 4000, "tokens_per_s": 1000, "stop_token_ids": [50256, 50257], "seed": 12345},
+        {"api_key": "", "token": None, "use_auth": True, "keywords": ["none"], "author": "somebody"},
+        {"tools": [{"function": {"parameters": {"properties": {
+            "api_key": {"type": "string", "description": "the string to send"}, "token": {"$ref": "#/d"}}}}}]},
+    ],
+)  # fmt: skip
+def test_names_that_only_sound_like_keys_are_kept(body):
+    """Numbers of tokens, empty keys and the schema of a tool that takes a key are no secrets."""
+    source = sse("http://h", method="POST", json=body)
+    assert json.loads(source.spec["content"]) == body
+    told = json.dumps(body)
+    assert source._call.redact(told) == told
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"api_key": "hunter22"},
+        {"apiKey": {"value": ["hunter22"]}},
+        {"Authorization": ["Bearer hunter22"]},
+        {"a": [{"b": {"credentials": {"user": "me12", "pin": "hunter22"}}}]},
+        {"properties": {"password": "hunter22"}},
+        {"properties": {"credentials": {"value": "hunter22"}}},
+    ],
+)
+def test_keys_in_json_bodies_are_secrets(body):
+    """Whatever stands under the name of a key is neither stored nor told, with its scheme or without."""
+    source = sse("http://h", method="POST", json=body)
+    assert "content" not in source.spec
+    for told in ("you sent hunter22", json.dumps(body), f"Bearer: {body}"):
+        assert "hunter22" not in source._call.redact(told)
+
+
+def test_keys_are_told_in_every_spelling():
+    """Numbers, and what JSON or a form escapes."""
+    call = sse("http://h", method="POST", json={"pin_token": 987654, "secret": 'gr"ün'})._call
+    assert call.redact("987654") == "***"
+    assert call.redact('gr"ün') == "***"
+    assert call.redact(call.body.decode()) == '{"pin_token":***,"secret":"***"}'
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "api_key=formsecret99&q=x",
+        b"q=x&user%5Bapi_key%5D=formsecret99",
+        "token=formsecret99",
+        "q=a+b&pass%77ord=form%73ecret99",
+        "\ufeffapi_key=formsecret99",
+        "api_key=formsecret99\r\n",
+    ],
+)
+def test_keys_in_forms_are_secrets(content):
+    """A form is known by its shape; its keys are neither stored nor told, as they were sent or decoded."""
+    source = sse("http://h", method="POST", content=content)
+    assert "content" not in source.spec
+    raw = content if isinstance(content, str) else content.decode()
+    assert "secret99" not in source._call.redact(f"you sent formsecret99 in {raw}")
+
+
+def test_a_form_without_keys_is_kept():
+    """It can be asked again by any process."""
+    content = "q=a+b&max_tokens=5&design=x"
+    assert sse("http://h", method="POST", content=content).spec["content"] == content
+    declared = {"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"}
+    assert "content" not in sse("http://h", method="POST", content="q=a b&key=so me", headers=declared).spec
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["sk-proj-0123456789ghijklmn", "AIzaSyA0123456789abcdefgh", "hf_abcdefghijklmnopqrst",
+     "Bearer abc.def-ghi_jkl", "Bearer sk-only-letters-in-this-key", "basic bWU6aHVudGVyMjI="],
+)  # fmt: skip
+def test_what_has_the_shape_of_a_key_is_not_stored(key):
+    """Wherever it stands: in text, in JSON behind an escaped line end, as a name, in a form; titles hide it too."""
+    for source in (
+        chat(f"Is this a good key?\n{key}"),
+        chat(f"{'x' * 60}\n{key}"),
+        chat("x", metadata={key: 1}),
+        sse("http://h", method="POST", content=f"my key: {key}"),
+        sse("http://h", method="POST", content=f'{{"q": "\\n{key}"}}'),
+        sse("http://h", method="POST", content=f"q={quote(key)}"),
+    ):
+        assert "content" not in source.spec
+        assert key[-8:] not in json.dumps(source.spec)
+        assert key.split(" ")[-1][:10] not in json.dumps(source.spec)
+
+
+def test_a_key_that_a_quote_cuts_is_hidden_too():
+    """Refusals and frames are quoted from their beginning, which may end inside a key."""
+    redact = Redactor(["hunter22-and-more"])
+    assert redact("no: hunter22-a...") == "no: ***..."
+    assert redact("malformed: 'x hunter22'") == "malformed: 'x ***'"
+
+
+def test_looking_for_keys_takes_no_longer_than_reading():
+    """A token of a million letters is looked through once."""
+    started = time.monotonic()
+    for token in ("a" * 10**6 + "1", "aB" * 500_000, "-" * 10**6, "a=" * 500_000, "sk-" * 300_000):
+        holds_key(f"Bearer {token} basic {token}")
+    assert time.monotonic() - started < 2
 
 
 def test_the_offset_is_added_without_touching_the_rest():

@@ -1,9 +1,15 @@
 """Python objects as sources: what they yield, where they run, how they end and how they are closed."""
 
 import asyncio
+import collections
+import copy
+import functools
+import subprocess
+import sys
 import threading
 import time
 from contextlib import aclosing
+from dataclasses import dataclass
 from types import SimpleNamespace
 
 import pytest
@@ -164,6 +170,178 @@ def test_the_fingerprint_of_a_factory_is_its_code():
     assert one == same != other
     assert one.startswith(f"factory:{__name__}.")
     assert from_object(lambda: ["x"]).fingerprint != from_object(lambda: ["y"]).fingerprint
+
+
+def notebook(code, **names):
+    """Return the names that *code* defines, run as a cell would be; *names* are what earlier cells left."""
+    space = {"__name__": "__main__", **names}
+    exec(compile(code, "<cell>", "exec"), space)
+    return space
+
+
+def fingerprint(code, **names):
+    """Return the fingerprint of what *code* calls `ask`."""
+    return from_object(notebook(code, **names)["ask"]).fingerprint
+
+
+CELLS = {
+    "directly": "ask = lambda cursor: send(prompt)",
+    "in a function": "def build(): return [prompt]\nask = lambda cursor: build()",
+    "in a generator in a function": "def build():\n    def inner(): yield prompt\n    return inner()\nask = build",
+    "in a comprehension": "ask = lambda: [prompt for _ in range(3)]",
+    "in a method of a class": "class Agent:\n    def run(self): return [prompt]\nask = lambda: Agent().run()",
+    "in an attribute of a class": "class Agent:\n    system = prompt\nask = lambda: Agent.system",
+    "in a partial": "import functools\nask = functools.partial(lambda prompt, cursor: [prompt], prompt)",
+    "in a bound method": "class Agent:\n    @classmethod\n    def run(cls): return [prompt]\nask = Agent.run",
+    "as a default": "ask = lambda cursor, text=prompt: [text]",
+}
+
+
+@pytest.mark.parametrize("code", CELLS.values(), ids=CELLS)
+def test_an_edited_global_is_another_question(code):
+    """What a factory of the notebook reads counts by its value, wherever it reads it; other globals do not count."""
+    asked = fingerprint(code, prompt="Why?")
+    assert asked is not None
+    assert fingerprint(code, prompt="Why?", text="an answer") == asked
+    assert fingerprint("# another cell, another line\n\n" + code, prompt="Why?") == asked
+    assert fingerprint(code, prompt="How?") != asked
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (["a", "b"], ["ab"]),
+        ([["a"], "b"], [["a", "b"]]),
+        ([1], (1,)),
+        (1, True),
+        (1, 1.0),
+        ("1", 1),
+        ("b'a'", b"a"),
+        ({"a": "b"}, [("a", "b")]),
+        ({"a", "b"}, {"a", "c"}),
+        ([10**5000], [10**5000 + 1]),
+        ("\ud800", "\ud801"),
+        (range(3), range(4)),
+    ],
+)
+def test_simple_data_count_by_value(one, other):
+    """Values of another type, or put together otherwise, are told apart; equal ones made anew are the same."""
+    code = "ask = lambda: data"
+    assert None is not fingerprint(code, data=one) != fingerprint(code, data=other) is not None
+    assert fingerprint(code, data=copy.deepcopy(one)) == fingerprint(code, data=one)
+
+
+def test_the_order_of_a_set_is_no_part_of_the_question():
+    """Sets of text come in another order in every process."""
+    code = f"""
+import sys
+sys.path[:] = {sys.path!r}
+from nbstream.sources.objects import from_object
+names = {{"one", "two", "three", "four"}}
+print(from_object(lambda: names).fingerprint)
+"""
+    told = {
+        subprocess.run(
+            [sys.executable, "-c", code], env={"PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True
+        ).stdout
+        for seed in ("1", "2", "3")
+    }
+    assert len(told) == 1
+
+
+class Client:
+    """Something that holds who knows what."""
+
+    def stream(self):
+        """Be a bound method."""
+
+
+@dataclass
+class Settings:
+    temperature: float = 0.0
+
+
+@pytest.mark.parametrize(
+    "held",
+    [Client(), Client().stream, Settings(), [Client()], {"a": {"b": Client()}}, threading.Lock(), "x" * 10**7,
+     list(range(10**6)), functools.reduce(lambda inner, _: [inner], range(5000), [])],
+    ids=["object", "method", "dataclass", "in a list", "in dicts", "lock", "long text", "long list", "deep list"],
+)  # fmt: skip
+def test_what_cannot_be_digested_makes_no_fingerprint(held):
+    """Then nobody can say that it is the same question: it is described as an object, and each run is a new stream."""
+    for source in (from_object(notebook("ask = lambda: held", held=held)["ask"]), from_object(lambda: held)):
+        assert source.fingerprint is None
+        assert source.spec["kind"] == "object"
+
+
+def test_a_factory_without_a_fingerprint_goes_on_within_its_run():
+    """The same factory may be called again behind its cursor, as after a cut."""
+    client = Client()
+
+    def factory(cursor):
+        assert client
+        yield from ["a", "b", "c"][cursor["items"] if cursor else 0 :]
+
+    async def main():
+        source = from_object(factory)
+        assert source.fingerprint is None
+        whole = await collect(source)
+        assert text_of(await collect(source, whole[1].cursor)) == "bc"
+
+    asyncio.run(main())
+
+
+def test_what_is_installed_counts_by_name():
+    """Modules, classes and functions that can be imported are what they are called; what they hold is not looked at."""
+    code = "import json, collections\nfrom contextlib import aclosing\nask = lambda: [json, {}, aclosing, len, made]"
+    named = (asyncio.sleep, chunk, dict, time, len, collections.OrderedDict, str.upper, time.time)
+    told = [fingerprint(code.format("collections.deque"), made=one) for one in named]
+    assert None not in told
+    assert len(set(told)) == len(told)
+
+
+def test_a_factory_that_calls_itself():
+    """Through a closure, through a global and in a circle: it has a fingerprint, and what it reads still counts."""
+
+    def local(prompt):
+        def walk(n):
+            yield prompt
+            if n:
+                yield from walk(n - 1)
+
+        return lambda: walk(2)
+
+    one, same, other = (from_object(local(text)).fingerprint for text in ("a", "a", "b"))
+    assert None is not one == same != other
+    assert text_of(run(lambda: local("a"))) == "aaa"
+    code = "def ask(n=1): return again(n)\ndef again(n): return ask(n) if n else [prompt]"
+    assert None is not fingerprint(code, prompt="a") == fingerprint(code, prompt="a") != fingerprint(code, prompt="b")
+    circle = ["a"]
+    circle.append(circle)
+    assert fingerprint("ask = lambda: circle", circle=circle) is not None
+
+
+def test_a_factory_may_close_over_what_is_not_there_yet():
+    """An empty closure cell is a value like another."""
+
+    def make():
+        factory = lambda: [later]  # noqa: E731
+        source = from_object(factory)
+        later = "x"
+        return source, from_object(factory)
+
+    early, late = make()
+    assert None is not early.fingerprint != late.fingerprint is not None
+    assert text_of(asyncio.run(collect(early))) == "x"
+
+
+def test_the_fingerprint_is_that_of_the_moment_it_was_given():
+    """A factory that counts its calls stays the same question while it runs."""
+    calls = []
+    source = from_object(lambda: calls.append(1) or ["a"])
+    asked = source.fingerprint
+    asyncio.run(collect(source))
+    assert source.fingerprint == asked
 
 
 # Where it runs

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from nbstream import api, words
+from nbstream.errors import StoreFull
 from nbstream.view.terminal import TerminalView, strip
 
 if TYPE_CHECKING:
@@ -29,7 +31,8 @@ def show_all() -> int:
 def show(name: str, *, follow: bool) -> int:
     """Print what is saved of a stream and how it stands. Ctrl-C ends the watching, never the stream."""
     stream = api.find(name)
-    stream.store.touch(stream.id)
+    with suppress(StoreFull):  # it is shown all the same
+        stream.store.touch(stream.id)
     if follow or not stream.state.live:
         asyncio.run(TerminalView(dim=sys.stdout.isatty()).run(stream, _write))
     else:

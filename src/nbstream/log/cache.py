@@ -7,7 +7,9 @@ the writer know diskcache; readers use `nbstream.log.table`.
 
 from __future__ import annotations
 
+import os
 import sqlite3
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -70,6 +72,9 @@ def open_cache(directory: Path, durability: Durability) -> Any:
 
     Raises what `refusal` translates.
     """
+    # SQLite gives its files the mode of this one: the directory may be one that others read.
+    with suppress(FileExistsError):
+        os.close(os.open(directory / FILE, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
     return diskcache.Cache(
         str(directory),
         timeout=LOCK_TIMEOUT_S,

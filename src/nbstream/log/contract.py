@@ -96,11 +96,11 @@ class Status:
     """One stream as the store sees it. Times are seconds since the epoch."""
 
     stream: str
-    #: The last `open` and its offset.
+    #: The last `open` (the first one, if that is damaged) and the offset of the last.
     open: Open
     opened: int
     tail: int
-    #: The last record, if it is a `close`.
+    #: The last record, if it is a `close` and can be read.
     close: Close | None
     #: A writer holds the stream's lock.
     live: bool
@@ -160,7 +160,11 @@ class Store(Protocol):
         """
 
     def status(self, stream: str) -> Status:
-        """Return one stream's status; raises `StreamGone`."""
+        """
+        Return one stream's status; raises `StreamGone`.
+
+        A damaged last record counts as no close. Raises `LogDamaged` when it cannot be told what the stream is.
+        """
 
     def list(self, *, key: Callable[[str], bool] | None = None) -> builtins.list[Status]:
         """
@@ -194,6 +198,10 @@ class Store(Protocol):
         or more than 7 days past it (a clock that jumped is no reason to delete); it then only sets the new stamp. A new
         store counts as just swept. With *asked* (a user said so) the clock is believed.
         """
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
 
     def close(self) -> None:
         """Write what is waiting and release everything, held locks too; further use raises `RuntimeError`."""

@@ -185,6 +185,11 @@ class DiskStore:
                     swept.append(stream)
         return swept
 
+    @property
+    def closed(self) -> bool:
+        """See `Store.closed`."""
+        return self._closed
+
     def close(self) -> None:
         """See `Store.close`."""
         if not self._closed and self._attached.pid == os.getpid():

@@ -49,22 +49,23 @@ def local(directory: Path) -> Path:
         " NBSTREAM_HOME to a directory of this machine that is kept.",
         stacklevel=3,
     )
-    private(other.parent)
+    # Anybody may know its name: whoever was here first can have made it a way to another place.
+    private(other.parent, link=False)
     return other
 
 
-def private(directory: Path) -> None:
+def private(directory: Path, *, link: bool = True) -> None:
     """
-    Make *directory*, readable by this user only.
+    Make *directory*, readable by this user only; one that is there keeps its mode: the store's files are private.
 
-    Raises `OSError` when that is not possible or when it belongs to another user.
+    Raises `OSError` when that is not possible, when it belongs to another user or, without *link*, when it is one.
     """
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    found = directory.stat()
+    found = directory.stat(follow_symlinks=link)
+    if stat.S_ISLNK(found.st_mode):
+        raise PermissionError(f"permission denied: {directory} is a symbolic link")
     if found.st_uid != os.getuid():
         raise PermissionError(f"permission denied: {directory} belongs to another user")
-    if stat.S_IMODE(found.st_mode) & 0o077:
-        directory.chmod(0o700)
 
 
 def filesystem(directory: Path, mounts: list[tuple[str, str]]) -> str:

@@ -124,6 +124,11 @@ class MemoryStore:
                 self.delete(stream)
             return old
 
+    @property
+    def closed(self) -> bool:
+        """See `Store.closed`."""
+        return self._shelf.closed
+
     def close(self) -> None:
         """See `Store.close`."""
         with self._shelf.lock:

@@ -19,6 +19,9 @@ from nbstream.records import Close, Open, Record
 SWEEP = "!sweep"
 METAS = "!m:"
 
+#: What to do about a stream that cannot be read at all.
+ANEW = "`%%stream --fresh` in its cell asks anew"
+
 _STREAM_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 
@@ -77,8 +80,7 @@ class Meta(NamedTuple):
             return cls(str(body["key"]), int(body["opened"]), float(body["created"]), float(body["touched"]))
         except (ValueError, KeyError, TypeError, AttributeError) as exc:
             raise LogDamaged(
-                f"the entry of stream {stream} is damaged or foreign ({type(exc).__name__}: {exc});"
-                f" `%stream clean {stream}` removes it"
+                f"the entry of stream {stream} is damaged or foreign ({type(exc).__name__}: {exc}); {ANEW}"
             ) from exc
 
 
@@ -86,13 +88,13 @@ def describe(
     stream: str, meta: Meta, *, tail: int, record: Callable[[int], Record], live: bool, stop_requested: bool
 ) -> Status:
     """Put together what `Store.status` returns; *record* reads one record by its offset."""
-    opened = record(meta.opened)
-    if not isinstance(opened, Open):
-        raise LogDamaged(f"record {meta.opened} of stream {stream} should be an `open` and is not")
-    last = record(tail) if tail > meta.opened else None
+    try:
+        last = record(tail) if tail > meta.opened else None
+    except LogDamaged:
+        last = None  # nobody knows how it ended; whoever reads the log meets the damage
     return Status(
         stream=stream,
-        open=opened,
+        open=_opening(stream, meta, record),
         opened=meta.opened,
         tail=tail,
         close=last if isinstance(last, Close) else None,
@@ -101,6 +103,21 @@ def describe(
         created=meta.created,
         touched=meta.touched,
     )
+
+
+def _opening(stream: str, meta: Meta, record: Callable[[int], Record]) -> Open:
+    """Return the last `open`; the first one if that of a resume is damaged: the question is the same."""
+    damage: LogDamaged | None = None
+    for offset in (meta.opened, 0):
+        try:
+            found = record(offset)
+        except LogDamaged as exc:
+            damage = exc
+            continue
+        if isinstance(found, Open):
+            return found
+    msg = f"the beginning of stream {stream} (record {meta.opened}, an `open`) is damaged or foreign; {ANEW}"
+    raise LogDamaged(msg) from damage
 
 
 def gone(stream: str) -> StreamGone:

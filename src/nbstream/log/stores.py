@@ -21,7 +21,7 @@ MEMORY = "memory:"
 
 def open_store(url: str | None = None) -> Store:
     """
-    Return the store at *url*, the same object for the same address.
+    Return the store at *url*: the same object for the same address, until somebody closes it.
 
     Args:
         url: None for the one of this user (`NBSTREAM_STORE`, else a directory of the user's cache, `NBSTREAM_HOME`
@@ -36,7 +36,7 @@ def open_store(url: str | None = None) -> Store:
     url = url or os.environ.get("NBSTREAM_STORE") or str(store_directory())
     with _lock:
         store = _stores.get(url)
-        if store is None:
+        if store is None or store.closed:
             store = _stores[url] = _open(url)
         return store
 

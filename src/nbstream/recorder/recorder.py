@@ -103,6 +103,12 @@ class Recorder:
         return not self._progress.shown or self._progress.cursor is not None or self.source.replayable
 
     @property
+    def ending(self) -> bool:
+        """Whether the call is over, or told to be: only its `close` is to come, and the release of the stream."""
+        called = self._pulling is not None and self._pulling.done()
+        return called or self._intent is not None or not self.live.state.live
+
+    @property
     def progress(self) -> Progress:
         """What is stored, counted."""
         return self._progress

@@ -14,8 +14,9 @@ from nbstream.errors import SourceRefused
 from nbstream.sources.redaction import (
     HIDDEN,
     Redactor,
-    is_secret_name,
+    holds_key,
     safe_url,
+    secrets_of_body,
     secrets_of_headers,
     secrets_of_url,
 )
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 DEMO = "demo:"
 
 TITLE_CHARS = 80
+
+FORM = "application/x-www-form-urlencoded"
 
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _HEADER_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e\t]*[\x21-\x7e])?|")
@@ -62,7 +65,7 @@ class Call:
         key_env: str | None = None,
     ) -> Call:
         """Check and freeze a request; raises `ValueError` or `TypeError` with one clear line."""
-        _check_url(url)
+        check_url(url)
         if json_body is not None and content is not None:
             raise ValueError("give json= or content=, not both")
         method = method.upper()
@@ -77,7 +80,10 @@ class Call:
         else:
             body = content.encode() if isinstance(content, str) else content
             question = "" if body is None else hashlib.sha256(body).hexdigest()
-        return cls(method, url, body, given, key_env, question, _title(json_body))
+        call = cls(method, url, body, given, key_env, question)
+        title = _title(json_body)
+        # Redacted before it is cut: the beginning of a key has the shape of nothing.
+        return replace(call, title=call.redact(title)[:TITLE_CHARS]) if title else call
 
     def __repr__(self) -> str:
         return f"{self.method} {safe_url(self.url)}"
@@ -96,7 +102,27 @@ class Call:
     @property
     def redact(self) -> Redactor:
         """What to put every text of the server through."""
-        return Redactor([self._key, *secrets_of_url(self.url), *secrets_of_headers(self.headers)])
+        known = [self._key, *secrets_of_url(self.url), *secrets_of_headers(self.headers)]
+        return Redactor([*known, *secrets_of_body(self._text or "", form=self._is_form)])
+
+    @property
+    def _text(self) -> str | None:
+        try:
+            return None if self.body is None else self.body.decode()
+        except UnicodeDecodeError:
+            return None
+
+    @property
+    def _is_form(self) -> bool:
+        return any(name.lower() == "content-type" and FORM in value.lower() for name, value in self.headers)
+
+    @property
+    def _storable(self) -> str | None:
+        """The body as the log may keep it, so that any process can ask again: None for bytes and for one with keys."""
+        text = self._text
+        if text is None or holds_key(text) or secrets_of_body(text, form=self._is_form):
+            return None
+        return text
 
     def spec(self, format: str) -> dict[str, Any]:
         """Describe the call for the log: names of headers and variables, never their values."""
@@ -107,7 +133,7 @@ class Call:
             spec["key_env"] = self.key_env
         if self.body is not None:
             spec["body"] = hashlib.sha256(self.question.encode()).hexdigest()
-            content = _storable(self.body)
+            content = self._storable
             if content is not None:
                 spec["content"] = content
         if self.title:
@@ -148,25 +174,6 @@ def _question(content: str | None, headers: tuple[tuple[str, str], ...]) -> str:
     return _json(json.loads(content), canonical=True) if headers else hashlib.sha256(content.encode()).hexdigest()
 
 
-def _storable(body: bytes) -> str | None:
-    """Return *body* as the log may keep it, so that any process can ask again: None for bytes and for one with keys."""
-    try:
-        text = body.decode()
-    except UnicodeDecodeError:
-        return None
-    try:
-        holds_key = _holds_key(json.loads(text))
-    except (ValueError, RecursionError):
-        holds_key = False
-    return None if holds_key else text
-
-
-def _holds_key(value: Any) -> bool:
-    if isinstance(value, dict):
-        return any((is_secret_name(k) and isinstance(v, str)) or _holds_key(v) for k, v in value.items())
-    return isinstance(value, list) and any(_holds_key(one) for one in value)
-
-
 def with_offset(url: str, offset: int) -> str:
     """Return *url* asking for what comes behind *offset*; the rest of the query stays as it is, byte for byte."""
     parts = urlsplit(url)
@@ -174,16 +181,21 @@ def with_offset(url: str, offset: int) -> str:
     return urlunsplit(parts._replace(query="&".join([*kept, f"offset={offset}"])))
 
 
-def _check_url(url: str) -> None:
+def check_url(url: str) -> None:
+    """Raise `ValueError` for what is neither an http(s) address nor one of the demo server."""
     if url.startswith(DEMO):
         return
     try:
         parts = urlsplit(url)
-        fine = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+        host = parts.hostname or ""
+        # urlsplit() drops line ends, which is not what will be sent.
+        clean = url.isprintable() and url == url.lstrip() and not any(char.isspace() for char in host)
+        fine = clean and parts.scheme in {"http", "https"} and bool(host) and parts.port != 0
+        shown = safe_url(url)
     except ValueError:
-        fine = False
+        fine, shown = False, url.partition("?")[0].rpartition("@")[2]
     if not fine:
-        raise ValueError(f"not an http:// or https:// address: {safe_url(url) if '//' in url else url!r}")
+        raise ValueError(f"not an http:// or https:// address: {shown if '//' in url else shown.rpartition('@')[2]!r}")
 
 
 def _checked(name: str, value: Any) -> str:
@@ -203,7 +215,7 @@ def _json(value: Any, *, canonical: bool = False) -> str:
 
 
 def _title(body: Any) -> str | None:
-    """Return the beginning of the user's prompt, to recognise a stream by. Other fields may hold keys: not shown."""
+    """Return the user's prompt on one line, to recognise a stream by. Other fields may hold keys: not shown."""
     if not isinstance(body, dict):
         return None
     prompt = body.get("messages") or body.get("prompt") or body.get("input")
@@ -212,4 +224,4 @@ def _title(body: Any) -> str | None:
         prompt = users[-1].get("content") if users else None
     if isinstance(prompt, list):
         prompt = " ".join(str(one["text"]) for one in prompt if isinstance(one, dict) and "text" in one)
-    return " ".join(prompt.split())[:TITLE_CHARS] or None if isinstance(prompt, str) else None
+    return " ".join(prompt.split()) or None if isinstance(prompt, str) else None

@@ -112,7 +112,8 @@ class Source(Protocol):
         """
         Equal exactly when running it again asks the same question (model, messages, parameters, URL).
 
-        None for objects whose call was made before we saw them.
+        None where nobody can say so: objects whose call was made before we saw them, factories that read such objects.
+        Then each run is a new stream, and `spec` is of kind `object`.
         """
         ...
 
@@ -141,6 +142,6 @@ class Source(Protocol):
 
         Ends normally only after an arrival with `end`. A connection that just ends raises `SourceLost`; other troubles
         raise `SourceRefused` or `SourceMalformed`. Closing the generator (or cancelling its task) closes the upstream
-        before it returns. A source whose `fingerprint` is None may be connected once only.
+        before it returns. A source whose call was made before we saw it may be connected once only.
         """
         ...

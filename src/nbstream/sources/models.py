@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit, urlunsplit
 
-from nbstream.sources.call import DEMO, Call
+from nbstream.sources.call import DEMO, Call, check_url
 from nbstream.sources.sse import SSESource
 
 #: A prompt, or messages with role and content.
@@ -72,6 +72,7 @@ def _resolve(model: str, base_url: str | None) -> tuple[str, str, str | None]:
 
 
 def _endpoint(base_url: str) -> str:
+    check_url(base_url)  # here, so that the error quotes what the user gave
     parts = urlsplit(base_url)
     path = parts.path.rstrip("/")
     return urlunsplit(parts._replace(path=path if path.endswith(_PATH) else path + _PATH))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import hashlib
 import inspect
 import time
 from contextlib import aclosing
@@ -18,11 +17,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from nbstream.errors import SourceError, SourceRefused
 from nbstream.records import TEXT_KINDS
 from nbstream.sources.contract import Arrival, Traits
+from nbstream.sources.digest import digest_of
 from nbstream.sources.items import ItemReader, error_of
 from nbstream.sources.pump import call_in_thread, pump_here, pump_loop, pump_thread
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Iterator, Mapping
+    from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Mapping
 
     from nbstream.records import Cursor
     from nbstream.sources.contract import Pulse, Resume
@@ -42,6 +42,8 @@ def from_object(obj: Streamable) -> ObjectSource:
     *obj* is an iterable or async iterable (a generator, an SDK's stream), an awaitable of one, or a factory: a function
     that makes one, called when the stream starts. A factory with one parameter gets the cursor `{"items": n, "chars":
     m}` of what has already arrived, None at first, and can so go on behind it: only such a factory can be resumed.
+    Running the cell again resumes it only if code and data that it reads are the same; one that reads other objects
+    (a client made in the notebook) is never taken for the same: make them inside it.
 
     Items are str, `Part`, chat-completion chunks (dicts or the SDK's objects) or native frames as dicts; others are
     recorded by their type's name. The iterator's end is the end mark; where chunks come, a finish_reason is needed too.
@@ -65,6 +67,8 @@ class ObjectSource:
         self._connected = False
         self._error: SourceError | None = None
         self._takes_cursor = factory is not None and _takes_argument(factory)
+        # Now, not when asked: what the factory reads may change while it runs, and the question is what it was.
+        self._digest = None if factory is None else digest_of(factory)
         self._loop: asyncio.AbstractEventLoop | None = None
         self.note: str | None = None
         if hasattr(obj, "__aiter__") or inspect.isawaitable(obj):
@@ -80,15 +84,19 @@ class ObjectSource:
 
     @property
     def spec(self) -> Mapping[str, Any]:
-        """The type of the object, or the name of the factory."""
-        if self._factory is not None:
-            return {"kind": "factory", "type": _name(self._factory)}
-        return {"kind": "object", "type": _name(type(self._obj))}
+        """The type of the object, or the name of the factory; one without a fingerprint is an object to the log."""
+        if self._factory is None:
+            return {"kind": "object", "type": _name(type(self._obj))}
+        return {"kind": "object" if self._digest is None else "factory", "type": _name(self._factory)}
 
     @property
     def fingerprint(self) -> str | None:
-        """Name and code of a factory; None for an object, whose call was made before we saw it."""
-        return None if self._factory is None else f"factory:{_name(self._factory)}:{_digest(self._factory)}"
+        """
+        Name and digest of a factory, see `digest_of`.
+
+        None for an object, whose call was made before we saw it, and for a factory that reads what has no digest.
+        """
+        return None if self._digest is None else f"factory:{_name(self._factory)}:{self._digest}"
 
     @property
     def traits(self) -> Traits:
@@ -177,29 +185,3 @@ def _takes_argument(factory: Callable[..., Any]) -> bool:
 def _name(obj: Any) -> str:
     named = obj if hasattr(obj, "__qualname__") else type(obj)
     return f"{named.__module__}.{named.__qualname__}"
-
-
-def _digest(factory: Callable[..., Any]) -> str:
-    """Return a digest of the factory's code and what it closes over: every lambda of a notebook has the same name."""
-    return hashlib.sha256("\n".join(_traces(factory)).encode()).hexdigest()[:16]
-
-
-def _traces(value: Any) -> Iterator[str]:
-    """Yield what tells *value* from its like and is the same in the next kernel (no address, no line number)."""
-    if isinstance(value, (str, bytes, int, float, bool, type(None))):
-        yield repr(value)
-    elif isinstance(value, (list, tuple)):
-        for one in value:
-            yield from _traces(one)
-    elif isinstance(value, dict):
-        yield from _traces(list(value.items()))
-    elif isinstance(value, functools.partial):
-        yield from _traces((value.func, value.args, value.keywords))
-    elif inspect.iscode(value):
-        yield value.co_code.hex()
-        yield from _traces((value.co_names, value.co_consts))
-    elif inspect.isfunction(value):
-        cells = [cell.cell_contents for cell in value.__closure__ or ()]
-        yield from _traces((value.__code__, value.__defaults__, value.__kwdefaults__, cells))
-    else:
-        yield _name(value)

@@ -1,13 +1,18 @@
-"""Pages: what a view gets of a log. Joined parts, cut by size; the records stay in the log."""
+"""Pages: what a view gets of a log. Joined parts, cut by size, and the state behind them; the log keeps the records."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from nbstream import words
+from nbstream.errors import LogDamaged, StreamError, StreamGone
 from nbstream.records import Delta, join
+from nbstream.state import State
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from nbstream.log.contract import Log
     from nbstream.records import Part
 
@@ -23,6 +28,8 @@ class Page:
     upto: int
     parts: tuple[Part, ...]
     bytes: int
+    #: Why nothing behind `upto` can be read, where that is so.
+    damage: LogDamaged | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the page as docs/protocol.md has it, without stream and state."""
@@ -31,11 +38,20 @@ class Page:
 
 
 def page(log: Log, after: int, *, max_bytes: int) -> Page:
-    """Return the page behind record *after*: at least one record if there is one, about *max_bytes* at the most."""
+    """
+    Return the page behind record *after*: at least one record if there is one, about *max_bytes* at the most.
+
+    It ends at a damaged record. Raises `StreamGone`.
+    """
     parts: list[Part] = []
     size, upto = 0, after
+    damage: LogDamaged | None = None
     while size < max_bytes:
-        records = log.read(upto, limit=READ)
+        try:
+            records = log.read(upto, limit=READ)
+        except LogDamaged as exc:
+            damage = exc
+            break
         for record in records:
             upto += 1
             if isinstance(record, Delta):
@@ -43,9 +59,51 @@ def page(log: Log, after: int, *, max_bytes: int) -> Page:
                 size += sum(_weight(part) for part in record.parts)
             if size >= max_bytes:
                 break
-        if len(records) < READ:
+        if not records:  # fewer than asked for may mean damage: the next read says so
             break
-    return Page(after=after, upto=upto, parts=tuple(join(parts)), bytes=size)
+    return Page(after=after, upto=upto, parts=tuple(join(parts)), bytes=size, damage=damage)
+
+
+def state_of(facts: words.Facts, damaged: Page | None, complaint: str | None) -> dict[str, Any]:
+    """Return `state` as docs/protocol.md has it; *damaged* is the page that ends at a damaged record, if one does."""
+    line, lost, offset = words.line(facts), words.lost_line(facts), facts.tail
+    if damaged is not None:
+        # Readers end here: a tail that no page reaches would be asked for again and again, and nothing goes on behind.
+        offset, lost = min(offset, damaged.upto), ""
+        if str(damaged.damage) not in line:
+            line = f"{line} · {damaged.damage}"
+    return {
+        "state": str(facts.state),
+        "line": _with(line, complaint),
+        "lost": lost,
+        "actions": words.actions(facts),
+        "offset": offset,
+        "chars": facts.chars,
+        "saved": facts.saved,
+    }
+
+
+def state_unread(exc: StreamError, said: Mapping[str, Any], complaint: str | None) -> dict[str, Any]:
+    """Return `state` of a stream that cannot be read, after *said*: its pages keep their text and ask no more."""
+    state, line, lost = State(said.get("state", State.CONNECTING)), str(exc), ""
+    if isinstance(exc, StreamGone):
+        line = "gone: this stream was deleted or has expired; run the cell again to ask anew"
+        lost = "running the cell again asks anew"
+    if state.live and isinstance(exc, (StreamGone, LogDamaged)):
+        state = State.FAILED  # for good; after another trouble (a store out of reach) the session looks again
+    return {
+        "state": str(state),
+        "line": _with(line, complaint),
+        "lost": lost,
+        "actions": [],
+        "offset": -1,
+        "chars": said.get("chars", 0),
+        "saved": not isinstance(exc, StreamGone) and said.get("saved", True),
+    }
+
+
+def _with(line: str, complaint: str | None) -> str:
+    return words.plain(f"{line} · {complaint}" if complaint else line)
 
 
 def _weight(part: Part) -> int:

@@ -10,12 +10,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
+from concurrent import futures
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from nbstream import pace, words
+from nbstream import pace
 from nbstream.errors import StreamError
 from nbstream.state import State
-from nbstream.view.pages import page
+from nbstream.view.pages import Page, page, state_of, state_unread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 TICK_S = 1.0
 #: A view that leaves pages unacknowledged for this long is gone without a word; it asks when it comes back.
 GONE_S = 120.0
+#: Somebody counts as there for this long. A page says `here` every 30 s; browsers wake a hidden one once a minute.
+HEARD_S = 75.0
 
 
 class _View:
@@ -59,6 +62,9 @@ class PageSession:
         self._sent_at = self._acked_at = 0.0
         self._said: dict[str, Any] = {}
         self._complaint: str | None = None
+        #: The page that ended at a damaged record.
+        self._damaged: Page | None = None
+        self._switching = False
         self._news = asyncio.Event()
         self._task = runtime.submit(self._run())
         self._jobs: set[asyncio.Task[None]] = set()
@@ -72,17 +78,23 @@ class PageSession:
         self._task.cancel()
 
     @property
-    def interval(self) -> tuple[float, str]:
-        """The current time between live pages in seconds, and why."""
-        render = self._render_ms()
-        interval = pace.interval_s(render)
-        why = "the shortest" if interval == pace.SHORTEST_S else f"{pace.SHARE} x {render:.0f} ms to paint one"
-        return interval, why
+    def attended(self) -> bool:
+        """Whether a view was heard lately. A crashed tab says no `bye`, so silence counts as one."""
+        since = time.monotonic() - HEARD_S
+        return any(view.heard_at >= since for view in tuple(self._views.values()))
 
     @property
-    def views(self) -> int:
-        """How many views are there, as far as we know."""
-        return len(self._views)
+    def interval(self) -> tuple[float, str] | None:
+        """Seconds between two live pages, and why; None while there is no view."""
+        if not self._views:
+            return None
+        render = self._render_ms()
+        interval = pace.interval_s(render)
+        if interval == pace.SHORTEST_S:
+            return interval, "the shortest"
+        if interval == pace.LONGEST_S:
+            return interval, f"the longest: {render:.0f} ms to paint one"
+        return interval, f"{pace.SHARE} x {render:.0f} ms to paint one"
 
     def _handle(self, message: Mapping[str, Any]) -> None:
         name = str(message.get("view"))
@@ -111,9 +123,15 @@ class PageSession:
 
     async def _answer(self, after: int) -> None:
         """Answer an `ask`: up to 1 MiB behind *after*; the page asks again when there is more."""
-        found = await asyncio.to_thread(page, self.stream.log, after, max_bytes=pace.ASKED_BYTES)
-        state = await asyncio.to_thread(self._state)
-        self._upto = max(self._upto, found.upto)
+        while True:
+            stream = self.stream
+            found, state = await asyncio.to_thread(self._look, stream, after, pace.ASKED_BYTES)
+            if self.stream is stream:
+                break
+            # A button switched meanwhile. The record asked behind was one of the old stream.
+            after = after if self.stream.id == stream.id else -1
+        # An ask that crossed the switch names a record of the old stream, which may lie behind all of this one.
+        self._upto = max(self._upto, min(found.upto, state["offset"]))
         self._say({**found.to_json(), "tail": state["offset"]}, state, always=True)
         self._acked_at = time.monotonic()
         self._news.set()
@@ -125,15 +143,25 @@ class PageSession:
                 await asyncio.to_thread(self.stream.stop if button == "stop" else self.stream.keep)
             else:
                 await self._switch(button)
+        except (TimeoutError, futures.TimeoutError):  # two classes before Python 3.11
+            self._complaint = f"{button}: no answer in time, press it again"
         except StreamError as exc:
             self._complaint = f"{button}: {exc}"
+        except Exception as exc:  # noqa: BLE001 - whoever pressed is told, whatever it is
+            self._complaint = f"{button}: {type(exc).__name__}: {' '.join(str(exc).split())}"
         self._news.set()
 
     async def _switch(self, button: str) -> None:
+        if self._switching:
+            return  # pressed twice: one call
         act = self.stream.resume if button == "resume" else self.stream.regenerate
-        new = await asyncio.to_thread(act)
+        self._switching = True
+        try:
+            new = await asyncio.to_thread(act)
+        finally:
+            self._switching = False
         if new.id != self.stream.id:
-            self._upto, self._said = -1, {}
+            self._upto, self._said, self._damaged = -1, {}, None
             self._unacked.clear()
         self.stream = new
         self._switched(new)
@@ -147,7 +175,7 @@ class PageSession:
         def look() -> None:
             loop.call_soon_threadsafe(self._news.set)
 
-        ends = self.stream.subscribe(look), self._runtime.attend(self.stream.id, lambda: bool(self._views))
+        ends = self.stream.subscribe(look), self._runtime.attend(self.stream.id, self)
         try:
             while True:
                 await self._wait_for_news()
@@ -159,13 +187,14 @@ class PageSession:
                 end()
 
     async def _wait_for_news(self) -> None:
-        ticking = self._ticks
+        # No `wait_for`: before Python 3.12 it swallows a cancellation that comes together with the news.
+        tick = asyncio.get_running_loop().call_later(TICK_S, self._news.set) if self._ticks else None
         try:
-            await asyncio.wait_for(self._news.wait(), TICK_S if ticking else None)
-        except (TimeoutError, asyncio.TimeoutError):
-            return
+            await self._news.wait()
         finally:
-            self._news.clear()
+            if tick is not None:
+                tick.cancel()
+        self._news.clear()
 
     @property
     def _ticks(self) -> bool:
@@ -188,8 +217,10 @@ class PageSession:
             wait = max(wait, self._sent[0] + 1 - now)
         if wait:
             await asyncio.sleep(wait)
-        found = await asyncio.to_thread(page, self.stream.log, self._upto, max_bytes=pace.LIVE_BYTES)
-        state = await asyncio.to_thread(self._state)
+        stream = self.stream
+        found, state = await asyncio.to_thread(self._look, stream, self._upto, pace.LIVE_BYTES)
+        if self.stream is not stream:
+            return
         if found.upto > self._upto:
             self._upto = found.upto
             self._unacked.append((found.upto, found.bytes))
@@ -207,21 +238,25 @@ class PageSession:
         self._sent.append(self._sent_at)
         self._send({**message, "stream": self.stream.id, "state": news})
 
-    def _state(self) -> dict[str, Any]:
-        facts = self.stream.facts()
-        line = words.line(facts)
-        return {
-            "state": str(facts.state),
-            "line": f"{line} · {self._complaint}" if self._complaint else line,
-            "actions": words.actions(facts),
-            "offset": facts.tail,
-            "chars": facts.chars,
-            "saved": facts.saved,
-        }
+    def _look(self, stream: Stream, after: int, max_bytes: int) -> tuple[Page, dict[str, Any]]:
+        """Read a page of *stream*, and its state behind it (blocking); of what cannot be read the state says why."""
+        try:
+            found = page(stream.log, after, max_bytes=max_bytes)
+            return found, state_of(stream.facts(), self._damage_of(found), self._complaint)
+        except StreamError as exc:
+            return Page(after, after, (), 0), state_unread(exc, self._said, self._complaint)
+
+    def _damage_of(self, found: Page) -> Page | None:
+        """Return the page that ended at the damage, as far as we have read: most pages do not come that far."""
+        if found.damage is not None:
+            self._damaged = found
+        elif self._damaged is not None and found.after <= self._damaged.upto < found.upto:
+            self._damaged = None  # readable after all: the disk came back
+        return self._damaged
 
     def _render_ms(self) -> float:
         """Return the paint time of the fastest live view: others fill their holes by asking."""
-        return min((view.render_ms for view in self._views.values()), default=0.0)
+        return min((view.render_ms for view in tuple(self._views.values())), default=0.0)
 
     def _forget_views(self) -> None:
         if not self._unacked:

@@ -75,7 +75,7 @@ def listen(kernel: Any) -> None:
         request = content.get("request") or {}
         if widget is not None:
             widget.request(request)
-        if widget is None or request.get("type") not in ("ack", "bye"):
+        if widget is None or request.get("type") not in ("ack", "here", "bye"):
             status = "ok" if widget is not None else "unknown"
             kernel.session.send(channel, "nbstream_reply", {"status": status}, parent=message, ident=idents)
 

@@ -40,7 +40,8 @@ class EventTooLarge(ValueError):
     """
 
     def __init__(self, limit: int) -> None:
-        super().__init__(f"a server-sent event is larger than {limit} bytes; set max_event_bytes higher if it is meant")
+        advice = "let the server send smaller events, each with a blank line behind it"
+        super().__init__(f"a server-sent event is larger than {limit} bytes: {advice}")
         self.events: list[ServerSentEvent] = []
 
 

@@ -1,0 +1,372 @@
+"""What a page is sent: by a real session over real streams, to a page that only writes down what it gets."""
+
+import asyncio
+import json
+import threading
+import time
+from concurrent.futures import Future
+from contextlib import closing
+from sqlite3 import connect
+
+import pytest
+
+from nbstream import words
+from nbstream.host import KernelHost, Limits
+from nbstream.log.disk import open_disk_store
+from nbstream.log.memory import MemoryStore
+from nbstream.records import Open
+from nbstream.rerun import Ask
+from nbstream.runtime import runtime
+from nbstream.sources.contract import Arrival, End
+from nbstream.state import State
+from nbstream.stream import Stream
+from nbstream.testing import SILENCE, Gate, ScriptedSource
+from nbstream.view.session import HEARD_S, PageSession
+
+PATIENCE_S = 10
+
+
+class Page:
+    """Writes down every message, and applies pages as docs/protocol.md says, so far as these tests need it."""
+
+    def __init__(self, stream):
+        self.messages = []
+        self.state = {}
+        self._came = threading.Condition()
+        self.session = PageSession(stream, self._take, runtime())
+
+    def _take(self, message):
+        with self._came:
+            self.messages.append(message)
+            self.state = {**self.state, **message["state"]}
+            self._came.notify_all()
+
+    def send(self, kind, view="v", **fields):
+        """Send one request."""
+        self.session.request({"type": kind, "view": view, **fields})
+
+    def until(self, condition):
+        """Wait until *condition* holds for the messages so far; return the last one."""
+        with self._came:
+            assert self._came.wait_for(lambda: condition(self), PATIENCE_S), (self.state, self.messages)
+            return self.messages[-1]
+
+    def ask(self, after=-1):
+        """Ask, and return the answer."""
+        before = len(self.messages)
+        self.send("ask", after=after)
+        self.until(lambda page: any("tail" in one for one in page.messages[before:]))
+        return next(one for one in self.messages[before:] if "tail" in one)
+
+    def text(self, stream):
+        """Return the text this page shows of *stream*: pages that leave a hole are not shown."""
+        have, text = -1, ""
+        for message in self.messages:
+            if message["stream"] == stream and message["after"] <= have < message["upto"]:
+                for part in message["parts"]:
+                    text = text[: part["off"]] + part["text"] if part["kind"] == "text" else text
+                have = message["upto"]
+        return text
+
+    @property
+    def at_work(self):
+        """Whether the session still looks for news."""
+        return not self.session._task.done()
+
+
+class HeldLog:
+    """A log whose next read stands still until `go` is set; everything else is the log's own."""
+
+    def __init__(self, log):
+        self._log = log
+        self.reached, self.go = threading.Event(), threading.Event()
+
+    def __getattr__(self, name):
+        return getattr(self._log, name)
+
+    def read(self, after=-1, *, limit=1000):
+        self.reached.set()
+        assert self.go.wait(PATIENCE_S)
+        return self._log.read(after, limit=limit)
+
+
+@pytest.fixture
+def store():
+    """Return the store of this test's streams."""
+    store = MemoryStore()
+    yield store
+    runtime().close()
+    store.close()
+
+
+@pytest.fixture
+def complaints(store):
+    """Return what the loop reports, an exception that nobody took for instance; there may be none at the end."""
+    seen = []
+    runtime().loop.set_exception_handler(lambda _, context: seen.append(context))
+    yield seen
+    assert not seen
+
+
+def start(store, *scripts, limits=None, **traits):
+    """Start a stream as a cell does."""
+    host = KernelHost(store, "notebook", limits or Limits())
+    return host.launch(ScriptedSource(*scripts, **traits), json.dumps(["notebook", "cell:1", None]), Ask("scripted"))
+
+
+def elsewhere(store, stream="s1"):
+    """Return a stream that another process records, and the lock that process holds."""
+    first = Open(stream, json.dumps(["n", "c", None]), "new", {"kind": "scripted"}, "scripted", "pid 1", "h", "b", 1.0)
+    lock = store.start(first).lock
+    return Stream(KernelHost(store, "notebook", Limits()), store.log(stream)), lock
+
+
+def test_a_page_gets_the_text_and_the_end(store, complaints):
+    """An answer to `ask` says all there is, live pages go on behind it, and the last state is at rest."""
+    gate = Gate()
+    stream = start(store, ["one ", gate, "two", End()])
+    gate.wait()
+    page = Page(stream)
+    assert page.ask()["stream"] == stream.id
+    gate.open()
+    page.until(lambda page: page.state["state"] == "complete")
+    assert page.text(stream.id) == "one two"
+
+
+def test_an_ask_in_flight_while_regenerate_switches(store, complaints):
+    """What was read of the old stream is never sent as the new one's; the ask is answered with the new stream."""
+    stream = start(store, ["the old answer ", "in some records", End()], ["new", End()])
+    stream.wait(PATIENCE_S)
+    page = Page(stream)
+    stream._log = held = HeldLog(stream.log)
+    page.send("ask", after=-1)
+    assert held.reached.wait(PATIENCE_S)
+    page.send("regenerate", agent=None)
+    page.until(lambda page: page.session.stream is not stream and page.text(page.session.stream.id) == "new")
+    held.go.set()
+    answer = page.until(lambda page: "tail" in page.messages[-1])
+    new = page.session.stream
+    assert {message["stream"] for message in page.messages} == {new.id}
+    assert "".join(part.get("text", "") for part in answer["parts"]) == "new"
+    assert page.text(new.id) == "new"
+    assert page.state["state"] == "complete"
+
+
+def test_an_ask_sent_before_the_page_knew_of_the_new_stream(store, complaints):
+    """A record number of the old, longer stream does not move the place in the new one: nothing of it is skipped."""
+    gate = Gate()
+    stream = start(store, [*"a long old answer", End()], ["one ", gate, "two", End()])
+    stream.wait(PATIENCE_S)
+    page = Page(stream)
+    assert page.ask()["upto"] > 0
+    page.send("regenerate", agent=None)
+    gate.wait()
+    page.until(lambda page: page.session.stream is not stream and page.text(page.session.stream.id) == "one ")
+    page.ask(after=500)
+    gate.open()
+    page.until(lambda page: page.state["state"] == "complete")
+    assert page.text(page.session.stream.id) == "one two"
+
+
+def test_regenerate_pressed_twice_is_one_new_call(store, complaints):
+    """A second click while the first is at work makes no second call."""
+    source = ScriptedSource(["old", End()], ["new", SILENCE], ["newer", SILENCE])
+    host = KernelHost(store, "notebook", Limits())
+    stream = host.launch(source, json.dumps(["notebook", "cell:1", None]), Ask("scripted"))
+    stream.wait(PATIENCE_S)
+    page = Page(stream)
+    page.ask()
+    for _ in range(2):
+        page.send("regenerate", agent=None)
+    page.until(lambda page: page.session.stream is not stream and page.text(page.session.stream.id) == "new")
+    assert len(source.connections) == 2
+    assert len(store.list()) == 2
+
+
+def test_pages_end_at_a_damaged_record(tmp_path):
+    """The page gets what is before the damage and a line that names it; it is told no tail that it cannot reach."""
+    store = open_disk_store(tmp_path / "store")
+    gates = [Gate() for _ in range(6)]
+    stream = start(store, [step for n, gate in enumerate(gates) for step in (f"piece {n} ", gate)] + [End()])
+    for n, gate in enumerate(gates):
+        gate.wait()
+        stream.log.wait(n, PATIENCE_S)  # each piece a record
+        gate.open()
+    stream.wait(PATIENCE_S)
+    with closing(connect(store.directory / "cache.db")) as database, database:
+        database.execute("UPDATE Cache SET value = ? WHERE key = ?", (b"garbage", f"{stream.id}/{4:010d}"))
+    page = Page(KernelHost(store, "notebook", Limits()).open(stream.id))
+    answer = page.ask()
+    assert (answer["upto"], answer["tail"], answer["state"]["offset"]) == (3, 3, 3)
+    assert page.text(stream.id) == "piece 0 piece 1 piece 2 "
+    assert f"record 4 of stream {stream.id} is damaged" in page.state["line"]
+    assert page.state["line"].count("is damaged") == 1
+    assert page.state["lost"] == ""
+    page.send("ack", offset=3, ms=1)
+    again = page.ask(after=3)
+    assert (again["after"], again["upto"], again["tail"]) == (3, 3, 3)
+    assert page.at_work
+    runtime().close()
+    store.close()
+
+
+def test_a_live_stream_with_a_damaged_record_says_so(store, complaints):
+    """The recorder here goes on and knows nothing of the damage; the page says all the same why its text ends."""
+    gate = Gate()
+    stream = start(store, ["one ", gate, "two ", SILENCE])
+    gate.wait()
+    page = Page(stream)
+    shown = page.ask()["upto"]
+    gate.open()
+    page.until(lambda page: page.text(stream.id) == "one two ")
+    store._shelf.streams[stream.id].records[shown + 1] = b"garbage"
+    answer = page.ask(after=shown)
+    assert (answer["upto"], answer["tail"], answer["state"]["offset"]) == (shown, shown, shown)
+    assert page.state["state"] == "streaming"
+    assert f"record {shown + 1} of stream {stream.id} is damaged" in page.state["line"]
+    assert page.at_work
+
+
+@pytest.mark.parametrize("how", ["complete", "recorded elsewhere"])
+def test_a_deleted_stream_is_named(store, complaints, how):
+    """No page says "streaming" of a stream that is not there any more: it says so and what to do, and asks no more."""
+    if how == "complete":
+        stream, lock = start(store, ["text", End()]), None
+        stream.wait(PATIENCE_S)
+    else:
+        stream, lock = elsewhere(store)
+    page = Page(stream)
+    upto = page.ask()["upto"]
+    if lock is not None:
+        assert page.state["state"] == "streaming"
+        lock.release()
+    store.delete(stream.id)
+    message = page.until(lambda page: "deleted" in page.state["line"])
+    assert message["parts"] == []
+    assert "run the cell again" in page.state["line"]
+    assert not State(page.state["state"]).live
+    assert (page.state["state"] == "complete") == (how == "complete")
+    assert page.state["actions"] == []
+    answer = page.ask(after=upto)
+    assert (answer["upto"], answer["tail"]) == (upto, -1)
+    assert page.at_work
+
+
+class TimedOutStore(MemoryStore):
+    """A store that does not get a stop row written in time."""
+
+    failure: Exception = TimeoutError()
+
+    def request_stop(self, stream, *, opened, agent=None):
+        future = Future()
+        future.set_exception(self.failure)
+        return future
+
+
+@pytest.mark.parametrize(
+    ("failure", "says"),
+    [
+        (TimeoutError(), "stop: no answer in time, press it again"),
+        (OSError("two\nlines"), "stop: OSError: two lines"),
+    ],
+)
+def test_a_button_that_fails_says_so(complaints, failure, says):
+    """Whatever an action raises is one line in the state; the page stays in touch."""
+    store = TimedOutStore()
+    store.failure = failure
+    stream, _ = elsewhere(store)
+    page = Page(stream)
+    page.ask()
+    page.send("stop", agent=None)
+    page.until(lambda page: page.state["line"].endswith(f" · {says}"))
+    assert page.at_work
+    runtime().close()
+    store.close()
+
+
+def test_a_view_that_is_silent_attends_no_longer(store, complaints):
+    """A crashed tab says no `bye`: once nobody was heard for long, a stall is cut; `here` keeps it waiting."""
+    stream = start(store, ["text", SILENCE], limits=Limits(0.2, 0.2), replayable=True)
+    page = Page(stream)
+    page.ask()
+    page.until(lambda page: page.state["state"] == "stalled")
+    page.session._views["v"].heard_at -= HEARD_S + 1
+    page.send("here")
+    time.sleep(1)  # far beyond the silence after which nobody is asked any more
+    assert stream.state is State.STALLED
+    page.session._views["v"].heard_at -= HEARD_S + 1
+    assert stream.wait(PATIENCE_S) is State.INTERRUPTED
+    page.until(lambda page: page.state["state"] == "interrupted")
+    assert "nobody was there" in page.state["line"]
+
+
+def test_views_come_and_go(store, complaints):
+    """One view that is there is enough, `bye` ends it at once, and a view that comes back counts again."""
+    stream = start(store, ["text", SILENCE])
+    page = Page(stream)
+    page.ask()
+    assert runtime().attended(stream.id)
+    page.send("here", view="w")
+    page.send("bye")
+    page.ask(after=0)
+    page.send("bye")
+    page.send("bye", view="w")
+    runtime().submit(_turn()).result(PATIENCE_S)
+    assert not runtime().attended(stream.id)
+    page.send("here")
+    runtime().submit(_turn()).result(PATIENCE_S)
+    assert runtime().attended(stream.id)
+    page.session.close()
+    runtime().submit(_turn()).result(PATIENCE_S)
+    assert not runtime().attended(stream.id)
+
+
+def test_a_session_closed_while_news_come_is_closed(store, complaints):
+    """`close` holds in the very moment in which there is something to send, too; nothing is sent after it."""
+    stream, _ = elsewhere(store)
+    page = Page(stream)
+    page.ask()
+
+    async def both():
+        while not page.session._news._waiters:  # noqa: ASYNC110 - still at work with the `ask`
+            await asyncio.sleep(0.001)
+        page.session._news.set()
+        page.session.close()
+
+    runtime().submit(both()).result(PATIENCE_S)
+    runtime().submit(_turn()).result(PATIENCE_S)
+    assert not runtime().attended(stream.id)
+
+
+def test_the_page_holds_what_to_say_when_the_kernel_is_gone(store, complaints):
+    """`lost` is the sentence of `words`, in every answer; it holds no counters, so that live pages seldom carry it."""
+    gate = Gate()
+    stream = start(store, [Arrival(), "one", gate, *"two three", SILENCE])
+    gate.wait()
+    page = Page(stream)
+    assert page.ask()["state"]["lost"] == words.lost_line(stream.facts())
+    before = len(page.messages)
+    gate.open()
+    page.until(lambda page: page.text(stream.id) == "onetwo three")
+    assert not any("lost" in message["state"] for message in page.messages[before:])
+
+
+def test_the_interval_and_why(store, complaints):
+    """The runtime says how often a page of the stream is sent to, and why; without a page there is none."""
+    stream = start(store, ["text", SILENCE])
+    assert runtime().page_interval(stream.id) == (None, "no page shows it")
+    page = Page(stream)
+    upto = page.ask()["upto"]
+    assert runtime().page_interval(stream.id) == (0.12, "the shortest")
+    page.send("ack", offset=upto, ms=200)
+    page.ask(after=upto)
+    assert runtime().page_interval(stream.id) == (0.4, "2 x 200 ms to paint one")
+    page.send("ack", offset=upto, ms=900)
+    page.ask(after=upto)
+    assert runtime().page_interval(stream.id) == (1.0, "the longest: 900 ms to paint one")
+
+
+async def _turn():
+    """Let the loop take what was sent before, and what follows from it."""
+    for _ in range(20):
+        await asyncio.sleep(0)
