@@ -168,7 +168,7 @@ class Stream:
         return self._standing.resumable
 
     def status(self) -> dict[str, Any]:
-        """Return one dict: state, retries, speed (pieces per second), saved record, the pace of its page and why, ..."""
+        """Return one dict: state, retries, speed (pieces per second), saved record, a page's pace and why, and more."""
         facts, recorder = self.facts(), self._recorder
         interval_s, why = self._host.runtime.page_interval(self.id)
         return {
