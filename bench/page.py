@@ -77,7 +77,7 @@ def first(browser: Any, lab: Lab) -> None:
 
 def paced(browser: Any, lab: Lab) -> None:
     """16 KB at 100 tokens/s for 20 s."""
-    lab.write("paced.ipynb", LOAD, "%%stream -p tokens_per_s=100 -p max_tokens=2000\nrivers, logs and gardens")
+    lab.write("paced.ipynb", LOAD + "\nimport nbstream\n" + PACED, "stream = nbstream.show(paced())")
     tab = Tab(browser, lab, "paced.ipynb")
     wire = Wire(tab)
     tab.open()
@@ -98,15 +98,18 @@ PEERS = {
         "for token in paced():\n    text += token\n    shown.update(Markdown(text))"
     ),
 }
+#: 2,000 tokens of 8 characters in 20 s.
 PACED = """\
 import time
 from nbstream.demo import DemoModel
 
+TEXT = DemoModel().text("rivers, logs and gardens", max_tokens=4000)[:16000]
+
 def paced():
     began = time.monotonic()
-    for n, token in enumerate(DemoModel().tokens("rivers, logs and gardens", max_tokens=2000)):
-        time.sleep(max(0, began + n / 100 - time.monotonic()))
-        yield token
+    for n in range(0, len(TEXT), 8):
+        time.sleep(max(0, began + n / 800 - time.monotonic()))
+        yield TEXT[n : n + 8]
 """
 
 

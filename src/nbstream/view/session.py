@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 #: While something counts (a wait, a silence), the line is sent this often.
 TICK_S = 1.0
+#: What only counts along with the text goes out this often: it is as long as the text of a page at reading speed.
+COUNTERS = frozenset({"line", "chars", "offset"})
+LINE_S = 0.5
 #: A view that leaves pages unacknowledged for this long is gone without a word; it asks when it comes back.
 GONE_S = 120.0
 #: Somebody counts as there for this long. A page says `here` every 30 s; browsers wake a hidden one once a minute.
@@ -61,6 +64,7 @@ class PageSession:
         self._unacked: deque[tuple[int, int]] = deque()
         self._sent_at = self._acked_at = 0.0
         self._said: dict[str, Any] = {}
+        self._line_at, self._owes_line = float("-inf"), False
         self._complaint: str | None = None
         #: The page that ended at a damaged record.
         self._damaged: Page | None = None
@@ -202,7 +206,7 @@ class PageSession:
         recorder = self._runtime.recorder(self.stream.id)
         if recorder is None:
             return bool(self._said) and State(self._said["state"]).live
-        return recorder.live.state is not State.STREAMING
+        return self._owes_line or recorder.live.state is not State.STREAMING
 
     async def _push(self) -> None:
         now = time.monotonic()
@@ -233,8 +237,14 @@ class PageSession:
         news = state if "tail" in message else {k: v for k, v in state.items() if self._said.get(k) != v}
         if not always and not news.keys() - {"offset"}:
             return
-        self._said = state
-        self._sent_at = time.monotonic()
+        now = time.monotonic()
+        if always and "tail" not in message and news.keys() <= COUNTERS and now - self._line_at < LINE_S:
+            news = {name: value for name, value in news.items() if name == "offset"}
+        elif "line" in news:
+            self._line_at = now
+        self._said = {**self._said, **news}
+        self._owes_line = self._said.get("line") != state["line"]
+        self._sent_at = now
         self._sent.append(self._sent_at)
         self._send({**message, "stream": self.stream.id, "state": news})
 

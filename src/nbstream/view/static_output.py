@@ -30,11 +30,13 @@ LIMIT = 2_000_000
 #: 144 KB hold the page up for 0.1 s, 1 MB for 1.6 to 9 s, and as a block not at all (measured, JupyterLab 4.6.6).
 #: (The two ends kept of a text above `LIMIT` stay below.)
 RENDERED = 144 * 1024
-#: While the message grows it is refreshed up to this size, each time it has grown by half, and after a pause that
+#: While the message grows it is refreshed up to this size, each time it has doubled, and after a pause that
 #: doubles from the first of these to the second: a file saved after a second holds most of that second, too.
 LIVE_LIMIT = 64 * 1024
-GROWTH = 1.5
+GROWTH = 2.0
 PAUSES_S = (0.5, 2.0)
+#: How long a long message that was there already waits for the page to paint it.
+LATE_S = 1.0
 LOOK_S = 0.25
 
 
@@ -102,12 +104,21 @@ class SavedOutput:
         self._display = display
         self._clock = clock or Clock()
         self._last: str | None = None
+        self._late = False
         self._chars, self._at, self._pause = 0, float("-inf"), PAUSES_S[0]
 
     def show(self, stream: Stream) -> None:
-        """Make the output with what there is now. To be called in the cell's thread, once."""
-        self._last = saved_form(stream)
+        """
+        Make the output with what there is now. To be called in the cell's thread, once.
+
+        Of a long message that is there already only the last line: `follow` brings the rest when the page has painted
+        the widget, whose text would else come behind a megabyte that nobody sees.
+        """
+        facts = stream.facts()
+        long = facts.chars > LIVE_LIMIT
+        self._last = f"*{plain(words.saved_line(facts))}*\n" if long else saved_form(stream)
         self._display.show({"text/markdown": self._last})
+        self._late = long
 
     async def follow(self, stream: Stream) -> None:
         """Publish what is new, seldom while the message grows and once when it is at rest."""
@@ -118,6 +129,9 @@ class SavedOutput:
 
         end = stream.subscribe(look)
         self._chars, self._pause = 0, PAUSES_S[0]
+        if self._late:
+            self._late = False
+            await self._clock.sleep(LATE_S)
         try:
             while not await asyncio.to_thread(lambda: stream.settled):
                 moved.clear()
