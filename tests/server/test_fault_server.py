@@ -2,6 +2,7 @@
 
 import socket
 import time
+from contextlib import suppress
 
 import httpx
 import pytest
@@ -167,3 +168,16 @@ def test_a_script_that_fails_fails_the_test():
 
     with pytest.raises(ZeroDivisionError):
         test()
+
+
+def test_a_stranger_is_sent_away():
+    """A ZeroMQ socket that looks for a dead kernel on a port that is ours now is no client: dropped, never counted."""
+    with FaultServer() as server:
+        server.script([Answer([b"hi"], framing="length")])
+        with socket.create_connection(("127.0.0.1", server.port), timeout=5) as stranger:
+            stranger.sendall(b"\xff\0\0\0\0\0\0\0\x01\x7f")
+            with suppress(ConnectionResetError):
+                assert stranger.recv(1) == b""
+        server.wait_closed(5)
+        assert httpx.get(server.url, trust_env=False).content == b"hi"
+        assert [request.connection for request in server.requests] == [0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import socket
+import string
 import struct
 import termios
 import threading
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 MAX_REQUEST_BYTES = 16 * 1024 * 1024
+#: How a client's first byte may look: a method's name, or a TLS handshake.
+GREETINGS = frozenset(string.ascii_letters.encode() + b"\x16")
 #: SO_LINGER on, 0 s: closing sends RST and drops what was not read.
 RESET = struct.pack("ii", 1, 0)
 
@@ -116,15 +119,19 @@ class FaultServer:
 
     # -- called by connections, on the server's loop -----------------------------------------------------------
 
-    def opened(self, connection: _Connection) -> int | None:
-        """Count a connection and return its number, or None when there are too many."""
+    def opened(self, connection: _Connection) -> bool:
+        """Count a connection; False when there are too many."""
         with self._changed:
             if len(self._connections) >= self.max_connections:
-                return None
+                return False
             self._connections.add(connection)
             self._changed.notify_all()
-            self._accepted += 1
-            return self._accepted - 1
+            return True
+
+    def greeted(self) -> int:
+        """Return the number of the next client."""
+        self._accepted += 1
+        return self._accepted - 1
 
     def closed(self, connection: _Connection) -> None:
         """Forget a connection."""
@@ -154,6 +161,7 @@ class _Connection(asyncio.Protocol):
     def __init__(self, server: FaultServer) -> None:
         self.task: asyncio.Task[None] | None = None
         self._server = server
+        self._number = -1
         self._received = bytearray()
         self._more = asyncio.Event()
         self._written = asyncio.Event()
@@ -163,14 +171,19 @@ class _Connection(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)  # noqa: S101 - TCP
         self.transport = transport
         transport.set_write_buffer_limits(0)  # `_written` means what it says
-        number = self._server.opened(self)
-        if number is None:
+        if not self._server.opened(self):
             self._reset()
             return
-        self.task = asyncio.ensure_future(self._serve(number))
+        self.task = asyncio.ensure_future(self._serve())
         self._limit = asyncio.get_running_loop().call_later(self._server.limit_s, self._reset)
 
     def data_received(self, data: bytes) -> None:
+        if self._number < 0:
+            if data[0] not in GREETINGS:
+                # A ZeroMQ socket somewhere still looks for a dead kernel, whose port the system has given to us.
+                self._reset()
+                return
+            self._number = self._server.greeted()
         self._received += data
         self._more.set()
 
@@ -190,16 +203,16 @@ class _Connection(asyncio.Protocol):
             self._limit.cancel()
         self._server.closed(self)
 
-    async def _serve(self, number: int) -> None:
+    async def _serve(self) -> None:
         try:
-            while await self._answer(self._server.reply(await self._request(number))):
+            while await self._answer(self._server.reply(await self._request())):
                 pass
         except Exception as exc:  # noqa: BLE001 - a test's script may fail in any way; raised where the test sees it
             self._server.failed(exc)
         finally:
             self.transport.close()
 
-    async def _request(self, number: int) -> Request:
+    async def _request(self) -> Request:
         while (end := self._received.find(b"\r\n\r\n")) < 0:
             await self._receive()
         first, *lines = self._take(end + 4).decode("latin-1").rstrip().split("\r\n")
@@ -208,7 +221,7 @@ class _Connection(asyncio.Protocol):
         length = int(headers.get("content-length", 0))
         while len(self._received) < length:
             await self._receive()
-        return Request(method, target, headers, self._take(length), time.monotonic(), number)
+        return Request(method, target, headers, self._take(length), time.monotonic(), self._number)
 
     async def _receive(self) -> None:
         if len(self._received) > MAX_REQUEST_BYTES:
