@@ -50,6 +50,12 @@ class Connection(asyncio.StreamReaderProtocol):
         self.upstream.closed.clear()
         super().connection_made(transport)
 
+    def data_received(self, data):
+        if data[0] == 0xFF:  # a ZeroMQ socket that looks for a dead kernel on a port that is ours now
+            self._transport.abort()
+            return
+        super().data_received(data)
+
     def connection_lost(self, exc):
         super().connection_lost(exc)
         self.upstream.open -= 1
