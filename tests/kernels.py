@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 START_S = 60.0
 WAIT_S = 30.0
 TEXT_KINDS = ("text", "reasoning", "refusal")
+LIVE = ("connecting", "streaming", "retrying", "stalled")
 VIEW = "application/vnd.jupyter.widget-view+json"
 ROOT = Path(__file__).parents[1]
 
@@ -157,9 +158,9 @@ class Page:
         return self.lanes.setdefault(self.stream or "", {})
 
     def _acknowledge(self) -> None:
-        # At most 4/s, but at once while the log goes on behind it; never left out for the newest page.
-        behind = self.state["offset"] > self.have
-        self._later("ack", 0.0 if behind else self._acked_at + 0.25, self._ack)
+        # At most 4/s, but at once while the log goes on behind it, and at the end; never left out for the newest page.
+        behind, over = self.state["offset"] > self.have, self.shows not in LIVE
+        self._later("ack", 0.0 if behind or over else self._acked_at + 0.25, self._ack)
 
     def _ack(self) -> None:
         self._acked_at = time.monotonic()

@@ -275,7 +275,7 @@ export class View {
   }
 
   #scheduleAck() {
-    const wait = this.#ackPace.waitMs(performance.now(), this.#paintedOffset < this.#records.tail);
+    const wait = this.#ackPace.waitMs(performance.now(), this.#over() || this.#paintedOffset < this.#records.tail);
     if (wait === null) return;
     this.#timers.after("ack", wait, () => {
       const offset = this.#ackPace.take(performance.now());

@@ -99,8 +99,10 @@ class KernelHost:
                 left = _left_behind(store, key, ask, others)
                 if left is not None:
                     return Stream(self, store.log(left.stream), offered_to=key)
-            found, act = self._look(named, ask)
+            found, act = self._look(named, _unless_shown(ask, named))
             if found is not None and act in (Act.ATTACH, Act.SAVED):
+                if act is Act.SAVED:
+                    runtime().painted(found.stream)
                 return self.open(found.stream, from_store=act is Act.SAVED)
             if found is not None and act is Act.RESUME:
                 return self._resume(source, found, key)
@@ -232,6 +234,17 @@ def _wait_for_end(stream: str, recorder: Recorder) -> None:
             moved.clear()
     finally:
         end()
+
+
+def _unless_shown(ask: Ask, named: str | None) -> Ask:
+    """
+    Take a run for the first one where no page has painted the whole answer yet.
+
+    A page that was reloaded before its notebook was saved has lost the output: whoever runs the cell again wants to see
+    what was answered meanwhile, not to pay for it twice.
+    """
+    unseen = ask.offers and named is not None and not runtime().was_painted(named)
+    return replace(ask, first_run=True) if unseen else ask
 
 
 def _contested(key: str) -> Fenced:

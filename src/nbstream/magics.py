@@ -154,6 +154,8 @@ class StreamMagics(Magics):
         from nbstream import api
 
         live = [one for one in api.streams() if one.state.live] if rest == ["all"] else [self._one(rest, "stop")]
+        if not rest:  # nobody named it: there is nothing to report of one at rest
+            live = [one for one in live if one.state.live]
         for stream in live:
             stream.stop()
         for stream in live:

@@ -5,7 +5,7 @@ What running a cell again means: one decision table over what the store holds un
 |---|---|
 | live, same fingerprint | attach: no second call |
 | interrupted, or failed after some text, same fingerprint | resume |
-| complete, first run since this kernel started | show the saved answer |
+| complete, first run since this kernel started, or no page has shown its end yet | show the saved answer |
 | complete (again), stopped, failed before any text | new stream |
 | other fingerprint | new stream; the old one is stopped first if this kernel or nobody holds it |
 | damaged beyond telling what it was | an error that says so; new stream with `--fresh` and for a Python object |

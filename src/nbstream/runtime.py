@@ -58,6 +58,7 @@ class Runtime:
         self._showing: defaultdict[str, set[Showing]] = defaultdict(set)
         self._slots: dict[str, asyncio.Semaphore] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._painted: set[str] = set()
         self._thread.start()
 
     def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
@@ -89,6 +90,14 @@ class Runtime:
     def recorders(self) -> dict[str, Recorder]:
         """The recorders at work, by stream."""
         return dict(self._recorders)
+
+    def painted(self, stream: str) -> None:
+        """Note that a page has shown *stream* to its end (or was given it for that)."""
+        self._painted.add(stream)
+
+    def was_painted(self, stream: str) -> bool:
+        """Whether a page has shown *stream* to its end in this process."""
+        return stream in self._painted
 
     def subscribe(self, stream: str, look: Callable[[], None]) -> Callable[[], None]:
         """Call *look* (on the loop) whenever the live status of *stream* changes; returns the end of that."""

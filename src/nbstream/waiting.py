@@ -73,10 +73,12 @@ async def follow(stream: Awaited, read: Callable[[int], list[Record]]) -> AsyncI
                 yield records
             if settled:
                 return
+            # No `wait_for`: before Python 3.12 it swallows a cancellation that comes together with the news.
+            due = loop.call_later(LOOK_S, moved.set)
             try:
-                await asyncio.wait_for(moved.wait(), LOOK_S)
-            except (TimeoutError, asyncio.TimeoutError):
-                continue
+                await moved.wait()
+            finally:
+                due.cancel()
     finally:
         end()
 

@@ -61,7 +61,9 @@ def actions(facts: Facts) -> list[str]:
         return ["stop"]
     if facts.state is State.COMPLETE:
         return ["regenerate"] if facts.repeatable else []
-    return [name for name, offered in (("resume", facts.resumable), ("regenerate", facts.repeatable)) if offered]
+    # What was refused before any text has nothing to go on behind: asking again is all there is.
+    resumes = facts.resumable and not (facts.state is State.FAILED and not facts.chars and facts.repeatable)
+    return [name for name, offered in (("resume", resumes), ("regenerate", facts.repeatable)) if offered]
 
 
 def line(facts: Facts) -> str:
@@ -87,7 +89,7 @@ def lost_line(facts: Facts) -> str:
         return "running the cell again asks anew"
     if not facts.resumable:
         return "the source cannot resume: running the cell again shows what is saved"
-    return "run the cell again to go on behind them"
+    return "run the cell again to go on behind them (%load_ext nbstream first)"
 
 
 def plain(text: str) -> str:
@@ -163,7 +165,8 @@ def _interrupted(facts: Facts) -> str:
 
 
 def _failed(facts: Facts) -> str:
-    return f"failed, {'Resume tries again' if facts.resumable else _anew(facts)}{_because(facts)}"
+    resumes = "resume" in actions(facts)
+    return f"failed, {'Resume tries again' if resumes else _anew(facts)}{_because(facts)}"
 
 
 def _complete(facts: Facts) -> str:

@@ -294,3 +294,30 @@ def test_the_sources_of_the_last_streams_are_kept():
     assert first.id not in module._sources
     assert last.regenerate().wait(5) == "complete"
     runtime().close()
+
+
+# A page that was reloaded before it had shown all
+
+
+def test_an_answer_that_no_page_has_shown_is_not_paid_for_twice(store):
+    """Complete, but its page was gone before the end: the next run shows it without a call, the one after asks anew."""
+    host, page = hosted(store), Ask("scripted", offers=True)
+    first = host.launch(ScriptedSource(["one", End()]), KEY, page)
+    assert first.wait(5) == "complete"
+    unused = ScriptedSource(["two", End()])
+    assert host.launch(unused, KEY, page).id == first.id
+    assert not unused.connections
+    new = host.launch(ScriptedSource(["two", End()]), KEY, page)
+    assert new.wait(5) == "complete"
+    assert new.id != first.id
+
+
+def test_an_answer_that_was_shown_is_asked_anew(store):
+    """Complete and painted to its end by a page: running the cell again in the same kernel is a new question."""
+    host, page = hosted(store), Ask("scripted", offers=True)
+    first = host.launch(ScriptedSource(["one", End()]), KEY, page)
+    first.wait(5)
+    runtime().painted(first.id)
+    new = host.launch(ScriptedSource(["two", End()]), KEY, page)
+    assert new.id != first.id
+    new.wait(5)

@@ -123,6 +123,8 @@ class PageSession:
         fastest = max(one.acked for one in self._views.values())
         while self._unacked and self._unacked[0][0] <= fastest:
             self._unacked.popleft()
+        if fastest >= self._upto and self._said.get("state") == State.COMPLETE:
+            self._runtime.painted(self.stream.id)
         self._news.set()
 
     async def _answer(self, after: int) -> None:

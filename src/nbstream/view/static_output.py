@@ -8,7 +8,6 @@ It stands beside the widget, hidden while that lives. What a model wrote stays M
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from nbstream import words
@@ -142,8 +141,12 @@ class SavedOutput:
                     self._pause = min(2 * self._pause, PAUSES_S[1])
                 # A signal comes with every record; to look four times a second is enough.
                 await self._clock.sleep(LOOK_S)
-                with suppress(TimeoutError, asyncio.TimeoutError):
-                    await asyncio.wait_for(moved.wait(), PAUSES_S[1])
+                # No `wait_for`: before Python 3.12 it swallows a cancellation that comes together with the news.
+                due = loop.call_later(PAUSES_S[1], moved.set)
+                try:
+                    await moved.wait()
+                finally:
+                    due.cancel()
         finally:
             end()
         await asyncio.to_thread(self.update, stream)
