@@ -19,7 +19,7 @@ OTHER_KERNELS := .venv-ipykernel-7.3 .venv-ipykernel-6.31
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak bench format clean venv kernels browser lint js
+.PHONY: help demo test soak bench format clean venv kernels browser nginx lint js
 .DELETE_ON_ERROR:
 
 help:
@@ -29,10 +29,10 @@ demo: .venv/lab.stamp
 	$(BIN)/nbstream demo $(ARGS)
 
 # One pytest run over tests and notebooks, last, so that its closing lines tell the whole result.
-test: venv kernels browser lint js
+test: venv kernels browser nginx lint js
 	$(BIN)/pytest --nbval-lax --nbval-current-env tests notebooks
 
-soak: venv kernels browser
+soak: venv kernels browser nginx
 	NBSTREAM_SOAK=1 $(BIN)/pytest -m soak --timeout=7200 tests
 
 bench: venv browser
@@ -79,6 +79,16 @@ browser:
 		DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends chromium fonts-dejavu-core; \
 	else \
 		echo "No Chromium found, and the browser tests need one: install the package chromium (or google-chrome)." >&2; \
+		test -z "$$CI"; \
+	fi
+
+# A proxy that holds answers back, for the tests of the relay's client.
+nginx:
+	@if command -v nginx; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends nginx-light; \
+	else \
+		echo "No nginx found, and the tests of the relay behind a proxy need one: install nginx-light." >&2; \
 		test -z "$$CI"; \
 	fi
 

@@ -15,6 +15,8 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     """Choose the seed once, so that one line repeats a whole run, and keep the user's own streams out of it."""
+    # Tests that want a relay say so: everything else is about the process it runs in.
+    os.environ["NBSTREAM_HOST"] = "kernel"
     os.environ["NBSTREAM_HOME"] = tempfile.mkdtemp(prefix="nbstream-test-")
     config.add_cleanup(lambda: shutil.rmtree(os.environ["NBSTREAM_HOME"], ignore_errors=True))
     config.stash[SEED] = int(os.environ.get("NBSTREAM_SEED") or random.randrange(2**32))

@@ -20,6 +20,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import relays
 from jupyter_client.asynchronous.client import AsyncKernelClient
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
@@ -127,6 +128,11 @@ class Page:
             self.ask()
         elif self.state["offset"] > self.have:
             self._later("silence", time.monotonic() + 2, self.ask)
+
+    def bye(self) -> None:
+        """Leave as a page does that is closed or reloaded: it says so."""
+        self.kernel.front.call(lambda: self._request({"type": "bye"}))
+        self.kernel.front.call(lambda: self.kernel.loses(self))
 
     def close(self) -> None:
         """Leave without a word, as a page does whose computer is switched off."""
@@ -259,8 +265,10 @@ class Kernel:
             "NBSTREAM_HOME": str(home),
             "JPY_SESSION_NAME": notebook,
             "IPYTHONDIR": str(self._place / "ipython"),
-            "JUPYTER_RUNTIME_DIR": str(self._place),
+            # As in life, where all kernels of a user share it: a relay is found by its file there.
+            "JUPYTER_RUNTIME_DIR": str(home / "runtime"),
             "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+            "NBSTREAM_HOST": front.host,
             **env,
         }
         self._manager = _Manager(transport="ipc", connection_file=str(self._place / "kernel.json"))
@@ -319,9 +327,21 @@ class Kernel:
         """Interrupt, as the stop button of the notebook does."""
         self.front.do(self._manager.interrupt_kernel())
 
-    def kill(self) -> None:
-        """SIGKILL; returns when the process is gone and what it had sent has come."""
+    def shut_down(self) -> None:
+        """Shut down, as the menu of the notebook does; returns when the process is gone."""
+        self.front.do(self._ask_to_end(restart=False))
+        self.close()
+
+    def restart(self) -> None:
+        """End as a restart does: the kernel is told that it comes back. The next one is another `Kernel`."""
+        self.front.do(self._ask_to_end(restart=True))
+        self.close()
+
+    def kill(self, *, alone: bool = False) -> None:
+        """SIGKILL to it and, unless *alone*, its relay; returns when they are gone and what was sent has come."""
         self.signal(signal.SIGKILL)
+        if self.front.host == "relay" and not alone:
+            relays.end_all(self.front.home / "runtime")
         self._process.wait(10)
         # Nothing tells that a dead peer's last message has come; 50 ms of silence do.
         while (quiet := time.monotonic() - self._heard_at) < 0.05:
@@ -371,6 +391,11 @@ class Kernel:
         self._pages[page.comm].append(page)
         page.ask()
 
+    def loses(self, page: Page) -> None:
+        """Let *page* hear nothing more."""
+        page.close()
+        self._pages[page.comm].remove(page)
+
     @property
     def _process(self) -> Any:
         return self._manager.provisioner.process
@@ -381,6 +406,10 @@ class Kernel:
         self._client.start_channels(hb=False)
         handlers = {"iopub": self._published, "shell": self._replied, "control": self._replied}
         self._reading = [asyncio.ensure_future(self._read(*one)) for one in handlers.items()]
+
+    async def _ask_to_end(self, *, restart: bool) -> None:
+        await self._manager._async_request_shutdown(restart=restart)
+        await asyncio.wait_for(asyncio.to_thread(self._process.wait), WAIT_S)
 
     async def _end(self) -> None:
         for pages in self._pages.values():
@@ -433,8 +462,8 @@ class Kernel:
 class Kernels:
     """The front end: starts kernels, listens to all of them on one loop, ends them with its block."""
 
-    def __init__(self, home: Path) -> None:
-        self.home = home
+    def __init__(self, home: Path, *, host: str = "kernel") -> None:
+        self.home, self.host = home, host
         self.loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self.loop.run_forever, name="front-end", daemon=True)
         self._kernels: list[Kernel] = []
@@ -446,6 +475,7 @@ class Kernels:
     def __exit__(self, *exc_info: object) -> None:
         for kernel in self._kernels:
             kernel.close()
+        relays.end_all(self.home / "runtime")
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join()
         self.loop.close()

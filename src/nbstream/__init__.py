@@ -16,12 +16,17 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from nbstream.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from nbstream.api import clean, regenerate, resume, show, start, streams
     from nbstream.errors import (
         Fenced,
+        LeaseOver,
         LogDamaged,
         LogError,
+        NotCancelled,
+        RelayError,
         SourceError,
         SourceLost,
         SourceMalformed,
@@ -37,11 +42,9 @@ if TYPE_CHECKING:
     from nbstream.state import State
     from nbstream.stream import Stream
 
-__version__ = "0.1.0"
-
 _ERRORS = (
-    "Fenced", "LogDamaged", "LogError", "SourceError", "SourceLost", "SourceMalformed", "SourceRefused",
-    "SourceSilent", "StoreFull", "StreamError", "StreamGone",
+    "Fenced", "LeaseOver", "LogDamaged", "LogError", "NotCancelled", "RelayError", "SourceError", "SourceLost",
+    "SourceMalformed", "SourceRefused", "SourceSilent", "StoreFull", "StreamError", "StreamGone",
 )  # fmt: skip
 _HOMES = {
     **dict.fromkeys(("clean", "regenerate", "resume", "show", "start", "streams"), "nbstream.api"),
@@ -54,9 +57,9 @@ _HOMES = {
 }
 
 __all__ = [
-    "Fenced", "LogDamaged", "LogError", "SourceError", "SourceLost", "SourceMalformed", "SourceRefused",
-    "SourceSilent", "State", "StoreFull", "Stream", "StreamError", "StreamGone", "chat", "clean", "open_store",
-    "regenerate", "resume", "show", "sse", "start", "streams",
+    "Fenced", "LeaseOver", "LogDamaged", "LogError", "NotCancelled", "RelayError", "SourceError", "SourceLost",
+    "SourceMalformed", "SourceRefused", "SourceSilent", "State", "StoreFull", "Stream", "StreamError", "StreamGone",
+    "chat", "clean", "open_store", "regenerate", "resume", "show", "sse", "start", "streams",
 ]  # fmt: skip
 
 

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
 from typing import Any
 
+from nbstream import shutdown
 from nbstream.errors import StreamGone
-from nbstream.host import KernelHost, Limits
+from nbstream.host import Host
 from nbstream.log.stores import MEMORY, open_store
 from nbstream.options import options
 from nbstream.place import Front, Place, here
+from nbstream.recording import Here, Limits
+from nbstream.relay.reach import reach_of
+from nbstream.relay.recording import InRelay, Where
 from nbstream.rerun import Ask
 from nbstream.stream import Stream
+
+#: Where recorders can be asked to run.
+HOSTS = ("auto", "kernel", "relay")
 
 
 def show(
@@ -22,8 +30,10 @@ def show(
     fresh: bool = False,
     replay: bool = False,
     save: bool = True,
+    host: str | None = None,
     first_s: float | None = None,
     idle_s: float | None = None,
+    linger_s: float | None = None,
 ) -> Stream:
     """
     Stream *source* into this cell and return at once; recording and display go on while the kernel is free.
@@ -39,13 +49,19 @@ def show(
         fresh: Ask anew, whatever is saved.
         replay: Show what is saved, without a call.
         save: False keeps the stream in memory only.
+        host: Where the recorder runs: `relay`, a small process that a kernel restart does not touch, `kernel`, or
+            `auto` (default): the relay for addresses and models, the kernel for Python objects.
         first_s: Seconds without any output until the stream is stalled (default 120).
         idle_s: Seconds without new output until it is stalled (default 60).
+        linger_s: Seconds the call goes on while no page shows it (default 600); 0 ends it with the last page. What came
+            is kept, and Resume goes on behind it.
     """
     place = here()
     keep = options().rerun == "saved"
     ask = Ask(None, fresh=fresh, replay=replay, offers=place.front is Front.PAGE, keep_complete=keep)
-    stream = _launch(source, key, ask, _host(place, save=save, first_s=first_s, idle_s=idle_s), place)
+    at = _host(place, save=save, host=host, limits=_limits(first_s, idle_s, linger_s))
+    stream = _launch(source, key, ask, at, place)
+    stream.hold("process")
     from nbstream.view.show import show_stream
 
     return show_stream(stream, place)
@@ -57,18 +73,23 @@ def start(
     key: str | None = None,
     fresh: bool = False,
     save: bool = True,
+    host: str | None = None,
     first_s: float | None = None,
     idle_s: float | None = None,
+    linger_s: float | None = None,
 ) -> Stream:
     """
     Record *source* without showing it; the arguments are those of `show`.
 
     Nobody is there to answer a stall: after a second silence as long as the first the stream is interrupted. (A page
-    that shows it counts as somebody.)
+    that shows it counts as somebody.) The call goes on as long as this process lives, and *linger_s* more in a relay.
     """
     ask = Ask(None, fresh=fresh, keep_complete=options().rerun == "saved")
     place = here()
-    return _launch(source, key, ask, _host(place, save=save, first_s=first_s, idle_s=idle_s), place)
+    at = _host(place, save=save, host=host, limits=_limits(first_s, idle_s, linger_s))
+    stream = _launch(source, key, ask, at, place)
+    stream.hold("process")
+    return stream
 
 
 def resume(stream: str | Stream) -> Stream:
@@ -77,12 +98,16 @@ def resume(stream: str | Stream) -> Stream:
 
     A source that cannot resume gives the stream as it is saved. Raises `StreamGone` for one that is not in the store.
     """
-    return (_find(stream) if isinstance(stream, str) else stream).resume()
+    gone_on = (_find(stream) if isinstance(stream, str) else stream).resume()
+    gone_on.hold("process")
+    return gone_on
 
 
 def regenerate(stream: str | Stream) -> Stream:
     """Ask the same question anew: a new stream whose parent is the old one. The old one is kept."""
-    return (_find(stream) if isinstance(stream, str) else stream).regenerate()
+    new = (_find(stream) if isinstance(stream, str) else stream).regenerate()
+    new.hold("process")
+    return new
 
 
 def display_stream(stream: Stream, *, saved: bool = False) -> Stream:
@@ -119,7 +144,7 @@ def last_here() -> Stream | None:
     return Stream(host, host.store.log(found[0].stream), from_store=True) if found else None
 
 
-def _launch(source: Any, key: str | None, ask: Ask, host: KernelHost, place: Place) -> Stream:
+def _launch(source: Any, key: str | None, ask: Ask, host: Host, place: Place) -> Stream:
     from nbstream.sources import as_source
 
     given = as_source(source)
@@ -127,12 +152,31 @@ def _launch(source: Any, key: str | None, ask: Ask, host: KernelHost, place: Pla
     return host.launch(given, place.key(given.fingerprint, key, again=ask.replay), ask)
 
 
-def _host(place: Place, *, save: bool = True, first_s: float | None = None, idle_s: float | None = None) -> KernelHost:
-    limits = Limits(
-        first_s=options().first_s if first_s is None else first_s,
-        idle_s=options().idle_s if idle_s is None else idle_s,
+def _limits(first_s: float | None, idle_s: float | None, linger_s: float | None) -> Limits:
+    given = options()
+    return Limits(
+        first_s=given.first_s if first_s is None else first_s,
+        idle_s=given.idle_s if idle_s is None else idle_s,
+        linger_s=given.linger_s if linger_s is None else linger_s,
     )
-    return KernelHost(open_store((options().store or None) if save else MEMORY), place.scope, limits)
+
+
+def _host(place: Place, *, save: bool = True, host: str | None = None, limits: Limits | None = None) -> Host:
+    choice, limits = host or options().host, limits or _limits(None, None, None)
+    if choice not in HOSTS:
+        msg = f"host={choice!r}: use {', '.join(HOSTS)}"
+        raise ValueError(msg)
+    store = open_store((options().store or None) if save else MEMORY)
+    if place.kernel is not None:
+        shutdown.watch(sys.modules["IPython"].get_ipython().kernel)
+    reach = reach_of(store, place.holder, shutdown.for_good)
+    where = Where(
+        choice,
+        reach,
+        here=lambda remark: Here(store, place.scope, limits, remark=remark),
+        relay=lambda reach, packed: InRelay(reach, place.scope, limits, packed),
+    )
+    return Host(store, place.scope, where, reach)
 
 
 def _find(stream: str) -> Stream:

@@ -4,6 +4,8 @@ Everything that can go wrong, as one short tree.
     StreamError
       SourceError:  SourceLost  SourceSilent  SourceRefused(status)  SourceMalformed
       LogError:     Fenced  StreamGone  LogDamaged  StoreFull
+      RelayError(status)
+      LeaseOver  NotCancelled
 
 The tree says what happened; `nbstream.state` decides what follows. A message names what failed, in which stream, at
 which offset, and what to do now.
@@ -96,3 +98,25 @@ class StoreFull(LogError):
     """The store has no room or cannot be written; nothing of the refused batch was stored."""
 
     retryable = True
+
+
+class RelayError(StreamError):
+    """
+    The relay cannot be reached or started, or refused what was asked.
+
+    `status` is its HTTP status, None when there was no answer.
+    """
+
+    def __init__(self, message: str, *, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class LeaseOver(StreamError):
+    """Nobody held the stream for longer than it lingers, so its call was ended. What came is saved."""
+
+    retryable = True
+
+
+class NotCancelled(StreamError):
+    """The call was ended here, but the upstream, which needs to be told, could not be: it may go on, and cost."""

@@ -1,41 +1,34 @@
 """
-The kernel as host of streams: starting, attaching, resuming, regenerating, from a source and a key to a stream.
+The host of a notebook's streams: from a source and a key to a stream, by starting, attaching, resuming, regenerating.
 
-`rerun` decides what running a cell again means; here it is done. Key -> stream is one compare-and-set, so of two that
-start the same key at once the loser attaches and sends nothing.
+`rerun` decides what running a cell again means; here it is done, by recorders in this process or in a relay. Key ->
+stream is one compare-and-set, so of two that start the same key at once the loser attaches and sends nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import os
-import platform
-import secrets
 import threading
 import time
 from collections import OrderedDict
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 from weakref import WeakKeyDictionary
 
 from nbstream.errors import Fenced, LogDamaged, StoreFull, StreamGone
-from nbstream.recorder import Recorder
-from nbstream.recorder.progress import Progress
-from nbstream.records import Open
+from nbstream.recording import Birth, ended, wait_for_end
 from nbstream.rerun import Act, Ask, decide, left_behind
 from nbstream.runtime import runtime
 from nbstream.stream import Stream
 
 if TYPE_CHECKING:
-    from asyncio import Semaphore
     from collections.abc import Callable
 
-    from nbstream.log.contract import Lock, Log, Status, Store
-    from nbstream.records import Intent
+    from nbstream.log.contract import Status, Store
+    from nbstream.recording import Recording
     from nbstream.runtime import Runtime
     from nbstream.sources.contract import Source
 
@@ -44,9 +37,6 @@ TRIES = 8
 
 #: How often expired streams are looked for.
 SWEEP_EVERY_S = 86_400.0
-
-#: How long a call that is being stopped is waited for.
-END_S = 5.0
 
 #: Sources are kept for Resume and Regenerate: they can hold what is not saved, like the user's headers.
 KEPT = 256
@@ -59,23 +49,34 @@ _sources: OrderedDict[str, Source] = OrderedDict()
 _memory = threading.Lock()
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Seconds of silence that stall a stream: before the first output, and between outputs."""
+class Reach(Protocol):
+    """How this process reaches recorders elsewhere: relays."""
 
-    first_s: float = 120.0
-    idle_s: float = 60.0
+    def held_elsewhere(self, status: Status) -> bool:
+        """Whether a relay records the stream and another process holds it there."""
+
+    def recorded(self, status: Status) -> bool:
+        """Whether a relay within reach records the stream."""
+
+    def follow(self, stream: str) -> Callable[[], None]:
+        """Hear of everything that happens to *stream* at once, its live status too; returns the end of that."""
+
+    def press(self, status: Status, button: str) -> None:
+        """Let the relay that records a stream stop, keep or resume it; without one nothing happens."""
 
 
-class KernelHost:
+class Host:
     """
-    Records in this process, into *store*. Streams hold their host: it knows how they go on.
+    Streams hold their host: it knows how they go on.
 
-    *scope*: the notebook, whose calls share the slots.
+    *scope*: the notebook. *where* says where a source is recorded, *reach* how recorders elsewhere are reached.
     """
 
-    def __init__(self, store: Store, scope: str, limits: Limits) -> None:
-        self.store, self.scope, self.limits = store, scope, limits
+    def __init__(
+        self, store: Store, scope: str, where: Callable[[Source], Recording], reach: Reach | None = None
+    ) -> None:
+        self.store, self.scope, self.reach = store, scope, reach
+        self._where = where
 
     @property
     def runtime(self) -> Runtime:
@@ -105,10 +106,10 @@ class KernelHost:
                     runtime().painted(found.stream)
                 return self.open(found.stream, from_store=act is Act.SAVED)
             if found is not None and act is Act.RESUME:
-                return self._resume(source, found, key)
+                return self._resume(source, found.stream, key)
             if named is not None and act is Act.REPLACE:
                 self._stop_and_wait(named)
-            stream = self._begin(source, _open(new_id(), key, "new", source), named)
+            stream = self._begin(source, Birth(key, replaces=named))
             if stream is not None:
                 return stream
         raise _contested(key)
@@ -121,96 +122,76 @@ class KernelHost:
 
     def resume(self, stream: Stream) -> Stream:
         """Go on behind the last record; attaches when somebody already does. It is one answer to a stall, too."""
-        recorder = self._recorder(stream.id)
-        if recorder is not None:
-            runtime().call(recorder.reconnect)  # which changes nothing unless it is stalled
+        if ended(self.store, stream.id):
+            recorder = runtime().recorder(stream.id)
+            if recorder is not None:
+                runtime().call(recorder.reconnect)  # which changes nothing unless it is stalled
+            return stream
+        found = self.store.status(stream.id)
+        if found.live and self.reach is not None:
+            self.reach.press(found, "resume")
             return stream
         if not stream.resumable:
             return self.open(stream.id, from_store=True)
-        found = self.store.status(stream.id)
-        return self._resume(_source_of(found), found, stream.offered_to or found.open.key)
+        return self._resume(_source_of(found), stream.id, stream.offered_to or found.open.key)
 
     def regenerate(self, stream: Stream) -> Stream:
         """Ask the question anew: a new stream that names the old one as its parent, and takes its key."""
         old = self.store.status(stream.id)
         source, key = _source_of(old), stream.offered_to or old.open.key
-        if runtime().recorder(stream.id) is not None:
+        if self._holds(old):
             self._stop_and_wait(stream.id)
         for _ in range(TRIES):
             named = self.store.find(key)
             _, act = self._look(named, Ask(source.fingerprint, fresh=True))
             if named is not None and act is Act.REPLACE:
                 self._stop_and_wait(named)
-            new = self._begin(source, _open(new_id(), key, "regenerate", source, parent=stream.id), named)
+            new = self._begin(source, Birth(key, "regenerate", parent=stream.id, replaces=named))
             if new is not None:
                 return new
         raise _contested(key)
 
+    def follow(self, stream: str) -> Callable[[], None]:
+        """Hear at once of what recorders elsewhere do with *stream*; returns the end of that."""
+        return self.reach.follow(stream) if self.reach is not None else _nothing
+
+    def press(self, status: Status, button: str) -> None:
+        """Tell a recorder elsewhere what the user wants; the row in the store says it too, but is seen later."""
+        if self.reach is not None and status.live:
+            self.reach.press(status, button)
+
     def _look(self, named: str | None, ask: Ask) -> tuple[Status | None, Act]:
         """Decide about the stream that a key names; its status is None when it cannot and need not be known."""
-        held_here = named is not None and self._recorder(named) is not None
+        here = False
         try:
+            here = named is not None and ended(self.store, named)
             found = self.store.status(named) if named is not None else None
         except (LogDamaged, StreamGone):  # gone just now, that is
             if not ask.anew:
                 raise
-            return None, Act.REPLACE if held_here else Act.NEW
-        return found, decide(found, ask, held_here=held_here)
+            return None, Act.REPLACE if here else Act.NEW
+        return found, decide(found, ask, held_here=here or (found is not None and self._holds(found)))
 
-    def _begin(self, source: Source, first: Open, replaces: str | None) -> Stream | None:
-        """Start the stream of *first* and its call; None when its key names something else than *replaces* by now."""
-        started = self.store.start(first, replaces=replaces)
-        if started.lock is None:
+    def _holds(self, status: Status) -> bool:
+        """Whether this notebook's kernel is the one whose stream that is: it may be stopped for a new one."""
+        if runtime().recorder(status.stream) is not None:
+            return True
+        reach = self.reach
+        return status.live and reach is not None and reach.recorded(status) and not reach.held_elsewhere(status)
+
+    def _begin(self, source: Source, birth: Birth) -> Stream | None:
+        """Start a stream and its call; None when its key names something else than it replaces by now."""
+        started = self._where(source).begin(source, birth)
+        if started is None:
             return None
-        self._record(started.log, source, started.lock, Progress(tail=0, opens=1))
-        return self.open(first.stream)
+        _keep(started, source)
+        return self.open(started)
 
-    def _resume(self, source: Source, found: Status, key: str) -> Stream:
-        log, lock = self.store.log(found.stream), self.store.lock(found.stream)
-        if lock is None and found.close is not None:
-            self._recorder(found.stream)  # behind its `close` a writer holds on for a moment
-            lock = self.store.lock(found.stream)
-        if lock is None:
-            return self.open(found.stream)  # somebody else goes on with it already
-        try:
-            progress = Progress.of(log)
-            status = self.store.status(found.stream)
-            final = status.close is not None and status.close.how == "complete"
-            if final or not (progress.cursor is not None or source.replayable or not progress.shown):
-                lock.release()
-                return self.open(found.stream, from_store=True)
-            again = _open(found.stream, key, "resume", source)
-            log.append(progress.tail + 1, again)
-            progress.add(again)
-        except BaseException:
-            lock.release()
-            raise
-        self._record(log, source, lock, progress)
-        return self.open(found.stream)
-
-    def _record(self, log: Log, source: Source, lock: Lock, progress: Progress) -> None:
-        if source.fingerprint is not None:
-            _keep(log.stream, source)  # a used-up object can do nothing more
-
-        def make(changed: Callable[[], None], slots: Semaphore) -> Recorder:
-            return Recorder(
-                self.store, log, source, lock, progress,
-                first_s=self.limits.first_s, idle_s=self.limits.idle_s, changed=changed, slots=slots,
-                attended=lambda: runtime().attended(log.stream),
-            )  # fmt: skip
-
-        runtime().record(log.stream, self.scope, make)
-
-    def _recorder(self, stream: str) -> Recorder | None:
-        """Return the recorder of *stream* at work here, once one that is about to end has ended."""
-        recorder = runtime().recorder(stream)
-        if recorder is not None:
-            heard = threading.Event()
-            runtime().call(heard.set)  # behind a Stop that is still on its way
-            heard.wait(END_S)
-            if recorder.ending or self.store.stop_requested(stream, opened=recorder.opened):
-                _wait_for_end(stream, recorder)
-        return runtime().recorder(stream)
+    def _resume(self, source: Source, stream: str, key: str) -> Stream:
+        goes_on = self._where(source).resume(source, stream, key)
+        if goes_on:
+            _keep(stream, source)
+        return self.open(stream, from_store=not goes_on)
 
     def _stop_and_wait(self, stream: str) -> None:
         """Stop *stream* for good: its upstream is closed before the new call is made."""
@@ -219,21 +200,12 @@ class KernelHost:
             runtime().call(recorder.stop)
         with suppress(LogDamaged):  # then nobody can resume it
             Stream(self, self.store.log(stream)).stop()
-        if recorder is not None:
-            _wait_for_end(stream, recorder)
+        with suppress(LogDamaged, StreamGone):
+            wait_for_end(self.store, stream)
 
 
-def _wait_for_end(stream: str, recorder: Recorder) -> None:
-    """Wait until *recorder* has left the runtime; not for ever, a full disk may keep it."""
-    moved = threading.Event()
-    end = runtime().subscribe(stream, moved.set)
-    until = time.monotonic() + END_S
-    try:
-        while runtime().recorder(stream) is recorder and (left := until - time.monotonic()) > 0:
-            moved.wait(left)
-            moved.clear()
-    finally:
-        end()
+def _nothing() -> None:
+    """End nothing."""
 
 
 def _unless_shown(ask: Ask, named: str | None) -> Ask:
@@ -252,6 +224,8 @@ def _contested(key: str) -> Fenced:
 
 
 def _keep(stream: str, source: Source) -> None:
+    if source.fingerprint is None:
+        return  # a used-up object can do nothing more
     with _memory:
         _sources[stream] = source
         _sources.move_to_end(stream)
@@ -266,11 +240,6 @@ def _source_of(found: Status) -> Source:
     from nbstream.sources import from_spec
 
     return from_spec(found.open.source)
-
-
-def new_id() -> str:
-    """Return an unguessable stream id that begins with its time of birth, for people who read it."""
-    return time.strftime("%m%d-%H%M-") + secrets.token_urlsafe(12).replace("_", "a").replace("-", "b").lower()
 
 
 def _sweep_daily(store: Store) -> None:
@@ -293,20 +262,3 @@ def _left_behind(store: Store, key: str, ask: Ask, seen: set[str]) -> Status | N
 
     found = store.list(key=near)
     return next((one for one in found if left_behind(one, key, ask, exists=lambda path: Path(path).exists())), None)
-
-
-def _open(stream: str, key: str, intent: Intent, source: Source, parent: str | None = None) -> Open:
-    return Open(
-        stream=stream, key=key, intent=intent, source={**source.spec, "replayable": source.replayable},
-        fingerprint=source.fingerprint or "", writer=f"pid {os.getpid()}", host=platform.node(), boot=_boot(),
-        at=time.time(), parent=parent,
-    )  # fmt: skip
-
-
-@lru_cache
-def _boot() -> str:
-    """Return what tells one boot of this machine from the next (Linux; elsewhere the lock alone decides)."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    except OSError:
-        return ""

@@ -23,6 +23,14 @@ class NbStream(SingletonConfigurable):
     wait = Bool(default_value=False, help="Let every %%stream cell wait for its answer.").tag(config=True)
     first_s = Float(120.0, min=0, help="Seconds without any output until a stream is stalled.").tag(config=True)
     idle_s = Float(60.0, min=0, help="Seconds without new output until a stream is stalled.").tag(config=True)
+    host = Enum(
+        ("auto", "kernel", "relay"),
+        default_value="auto",
+        help="Where the recorder runs: auto is the relay for addresses and models, the kernel for Python objects.",
+    ).tag(config=True)
+    linger_s = Float(
+        600.0, min=0, help="Seconds a stream goes on while no page shows it; 0 ends it with its last page."
+    ).tag(config=True)
     store = Unicode("", help="Where streams are saved: empty for the user's cache, a directory, or memory:").tag(
         config=True
     )

@@ -7,6 +7,7 @@ this process, the question, n-th time), so that nobody attaches to what another 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import secrets
@@ -41,6 +42,13 @@ class Place:
     #: Id of this execution: the same cell run again has another.
     run: str = ""
     front: Front = Front.NONE
+    #: Names this kernel, the same before and after its restart; None outside a kernel.
+    kernel: str | None = None
+
+    @property
+    def holder(self) -> str:
+        """Who holds what is streamed here: this kernel, or this process where there is none."""
+        return self.kernel or f"process:{_session()}"
 
     @property
     def scope(self) -> str:
@@ -79,7 +87,14 @@ def here() -> Place:
         cell=cell,
         run=parent.get("header", {}).get("msg_id", ""),
         front=Front.PAGE if cell else Front.HEADLESS,
+        kernel=_kernel_name(kernel),
     )
+
+
+def _kernel_name(kernel: Any) -> str:
+    # The connection file outlives a restart, and no other kernel of this user has one of its name.
+    file = str(getattr(kernel.parent, "abs_connection_file", "") or getattr(kernel, "connection_file", ""))
+    return f"kernel:{hashlib.sha256(file.encode()).hexdigest()[:16]}" if file else f"process:{_session()}"
 
 
 def _session() -> str:

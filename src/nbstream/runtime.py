@@ -10,16 +10,20 @@ import asyncio
 import atexit
 import os
 import threading
-from collections import defaultdict
+from collections import Counter, defaultdict
 from concurrent.futures import TimeoutError as LateError
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 from nbstream.recorder import Recorder
+from nbstream.recorder.guarding import Guard
+from nbstream.recorder.totals import Totals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from concurrent.futures import Future
+
+    from nbstream.recorder.at_work import AtWork
 
     #: (what to call on every change, the slots of its scope) -> the recorder
     Make: TypeAlias = Callable[[Callable[[], None], asyncio.Semaphore], Recorder]
@@ -42,6 +46,10 @@ class Showing(Protocol):
         """Whether somebody is there to answer a question."""
 
     @property
+    def holds(self) -> bool:
+        """Whether the stream is to go on for whoever looks here, or may look in a moment."""
+
+    @property
     def interval(self) -> tuple[float, str] | None:
         """Seconds between two live pages, and why; None while no page shows the stream."""
 
@@ -53,13 +61,24 @@ class Runtime:
         self.loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="nbstream", daemon=True)
         self._recorders: dict[str, Recorder] = {}
-        self._left: dict[str, str] = {}
+        #: Recorders of other processes, as far as this one follows them.
+        self._far: dict[str, AtWork] = {}
+        self._remarks: dict[str, str] = {}
+        self._holds: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        self._farewells: list[Callable[[], Coroutine[Any, Any, None]]] = []
+        #: A cell runs: meanwhile a page that was reloaded cannot say that it is there.
+        self.busy = False
+        #: What recorders of this process have counted since it began.
+        self.totals = Totals()
         self._looks: defaultdict[str, set[Callable[[], None]]] = defaultdict(set)
         self._showing: defaultdict[str, set[Showing]] = defaultdict(set)
         self._slots: dict[str, asyncio.Semaphore] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._painted: set[str] = set()
+        #: What this process uses too much of, for the state line.
+        self.warning: str | None = None
         self._thread.start()
+        self.submit(Guard(lambda: self._recorders, self.totals).run())
 
     def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
         """Run *work* on the loop; the future is for other threads."""
@@ -82,9 +101,26 @@ class Runtime:
         """Return the recorder of *stream* if it is at work in this process."""
         return self._recorders.get(stream)
 
+    def at_work(self, stream: str) -> AtWork | None:
+        """Return the recorder of *stream*, in this process or as this one hears of it from another."""
+        here = self._recorders.get(stream)
+        return here if here is not None else self._far.get(stream)
+
+    def appoint(self, stream: str, far: AtWork | None) -> None:
+        """Note what is heard of a recorder of *stream* in another process: the last news, None for nothing more."""
+        if far is None:
+            self._far.pop(stream, None)
+        else:
+            self._far[stream] = far
+        self.signal(stream)
+
     def note(self, stream: str) -> str | None:
-        """Return what the source of a call that ended in this process still has to say."""
-        return self._left.get(stream)
+        """Return what else there is to say of *stream*, at rest or not."""
+        return self._remarks.get(stream)
+
+    def remark(self, stream: str, text: str) -> None:
+        """Let the state line of *stream* say *text*, as long as this process lives."""
+        self._remarks[stream] = text
 
     @property
     def recorders(self) -> dict[str, Recorder]:
@@ -130,6 +166,37 @@ class Runtime:
         """Whether somebody is there to answer a question about *stream*."""
         return any(view.attended for view in tuple(self._showing.get(stream, ())))
 
+    def hold(self, stream: str, who: str = "process") -> Callable[[], None]:
+        """Hold *stream*, as somebody who waits for it does: its call goes on. Returns the end of that."""
+        self._holds[stream][who] += 1
+
+        def end() -> None:
+            self._holds[stream][who] -= 1
+            self._holds[stream] += Counter()  # drops what is not above 0
+            if not self._holds[stream]:
+                self._holds.pop(stream, None)
+
+        return end
+
+    def hand_over(self, stream: str) -> None:
+        """Let the pages that show *stream* hold it from now on, and not this process as such."""
+        self._holds[stream].pop("process", None)
+        if not self._holds[stream]:
+            self._holds.pop(stream, None)
+
+    def held(self, stream: str) -> bool:
+        """
+        Whether anybody here holds *stream*: a page that shows it, somebody who waits for it, the process itself.
+
+        While a cell runs everything shown counts as held: a page that was reloaded cannot be heard before its end.
+        """
+        shown = tuple(self._showing.get(stream, ()))
+        return bool(self._holds.get(stream)) or any(view.holds for view in shown) or (self.busy and bool(shown))
+
+    def farewell(self, say: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Let *say* run on the loop when this process leaves its streams."""
+        self._farewells.append(say)
+
     def page_interval(self, stream: str) -> tuple[float | None, str]:
         """Return the seconds between two live pages of *stream* (its fastest view's), and why."""
         intervals = [view.interval for view in tuple(self._showing.get(stream, ()))]
@@ -157,9 +224,8 @@ class Runtime:
 
     async def _start(self, stream: str, scope: str, make: Make) -> None:
         slots = self._slots.setdefault(scope, asyncio.Semaphore(SLOTS))
-        recorder = make(lambda: self._signal(stream), slots)
+        recorder = make(lambda: self.signal(stream), slots)
         self._recorders[stream] = recorder
-        self._left.pop(stream, None)
         task = asyncio.ensure_future(recorder.run())
         self._tasks.add(task)
         task.add_done_callback(lambda task: self._ended(stream, recorder, task))
@@ -168,17 +234,19 @@ class Runtime:
         self._tasks.discard(task)
         if self._recorders.get(stream) is recorder:
             if recorder.source.note:
-                self._left[stream] = recorder.source.note
+                self._remarks[stream] = recorder.source.note
             del self._recorders[stream]
-        self._signal(stream)
+        self.signal(stream)
         if not task.cancelled():
             task.result()  # a bug in the recorder is reported by the loop, not swallowed
 
-    def _signal(self, stream: str) -> None:
+    def signal(self, stream: str) -> None:
+        """Say that there may be news of *stream*; on the loop."""
         for look in tuple(self._looks.get(stream, ())):
             look()
 
     async def _leave(self) -> None:
+        await asyncio.gather(*(say() for say in self._farewells), return_exceptions=True)
         for recorder in self.recorders.values():
             recorder.leave()
         if not self._tasks:

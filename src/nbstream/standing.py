@@ -13,9 +13,14 @@ from nbstream.log.readback import records_of
 from nbstream.recorder.progress import Progress
 
 if TYPE_CHECKING:
-    from nbstream.log.contract import Log, Store
-    from nbstream.recorder import Recorder
+    from nbstream.log.contract import Log, Status, Store
+    from nbstream.recorder.at_work import AtWork
     from nbstream.runtime import Runtime
+
+
+def in_relay(status: Status) -> bool:
+    """Whether a relay is the live writer of a stream."""
+    return status.live and status.open.writer.startswith("relay ")
 
 
 class Standing:
@@ -55,17 +60,18 @@ class Standing:
 
     def facts(self) -> words.Facts:
         """Return what the state line says."""
-        recorder = self._runtime.recorder(self._log.stream)
+        recorder = self._runtime.at_work(self._log.stream)
         return self._live(recorder) if recorder is not None else self._at_rest()
 
-    def _live(self, recorder: Recorder) -> words.Facts:
-        live, now, progress = recorder.live, time.monotonic(), recorder.progress
+    def _live(self, recorder: AtWork) -> words.Facts:
+        live, now, runtime = recorder.live, time.monotonic(), self._runtime
         return words.Facts(
-            state=live.state, chars=progress.chars, tail=progress.tail, model=progress.model or self._asked,
-            saved=live.saved, note=live.note or recorder.source.note, error=live.error, retries=live.retries,
+            state=live.state, chars=recorder.chars, tail=recorder.tail, model=recorder.model or self._asked,
+            saved=live.saved, note=recorder.note or runtime.note(self._log.stream) or runtime.warning,
+            error=live.error, retries=live.retries, outlives_kernel=runtime.recorder(self._log.stream) is None,
             retry_in_s=max(0.0, live.retry_at - now) if live.retry_at is not None else None,
             silent_s=now - live.last_at if live.last_at is not None else None,
-            speed=live.speed, resumable=recorder.can_reconnect, repeatable=recorder.source.fingerprint is not None,
+            speed=live.speed, resumable=recorder.can_reconnect, repeatable=recorder.repeatable,
             in_memory=self._in_memory,
         )  # fmt: skip
 
@@ -79,7 +85,8 @@ class Standing:
             # A clock that was set back tells no time.
             took_s=close.at - status.open.at if close and close.at >= status.open.at else None,
             ended_at=close.at if close else None,
-            elsewhere=status.live, resumable=self.resumable, from_store=self._from_store,
+            elsewhere=status.live and not in_relay(status), outlives_kernel=in_relay(status),
+            resumable=self.resumable, from_store=self._from_store,
             repeatable=status.open.source.get("kind") != "object", resumed=progress.opens - 1, note=self._note(),
             in_memory=self._in_memory,
         )  # fmt: skip

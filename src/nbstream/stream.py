@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Generator, Mapping
 
     from nbstream.log.contract import Log, Status, Store
-    from nbstream.recorder import Recorder
+    from nbstream.recorder.at_work import AtWork
     from nbstream.records import Part, Record
     from nbstream.runtime import Runtime
     from nbstream.transcript import AgentText
@@ -41,6 +41,12 @@ class Host(Protocol):
 
     def regenerate(self, stream: Stream) -> Stream:
         """See `Stream.regenerate`."""
+
+    def follow(self, stream: str) -> Callable[[], None]:
+        """Hear at once of what recorders elsewhere do with *stream*; returns the end of that."""
+
+    def press(self, status: Status, button: str) -> None:
+        """Tell a recorder elsewhere what the user wants."""
 
 
 class Stream:
@@ -186,7 +192,7 @@ class Stream:
             "error": facts.error,
             "page_interval_s": interval_s,
             "page_interval_why": why,
-            "host": "kernel" if recorder else ("elsewhere" if facts.elsewhere else None),
+            "host": self._recorded_by(facts),
         }
 
     # -- the buttons --------------------------------------------------------------------------------------------
@@ -204,7 +210,10 @@ class Stream:
         try:
             status = self._status()
             if status.close is None:
-                self._host.store.request_stop(self.id, opened=status.opened).result(5)
+                stored = self._host.store.request_stop(self.id, opened=status.opened)
+                if recorder is None:
+                    self._host.press(status, "stop")
+                stored.result(5)
         except (LogError, TimeoutError, FutureTimeoutError):  # two classes before Python 3.11
             if recorder is None:
                 raise
@@ -215,6 +224,8 @@ class Stream:
         recorder = self._recorder
         if recorder is not None:
             self._host.runtime.call(recorder.keep)
+        else:
+            self._host.press(self._status(), "keep")
 
     def resume(self) -> Stream:
         """
@@ -268,7 +279,7 @@ class Stream:
 
     def subscribe(self, look: Callable[[], None]) -> Callable[[], None]:
         """Call *look* (from any thread, must not block) when there may be news; returns the end of that."""
-        ends = self._log.subscribe(look), self._host.runtime.subscribe(self.id, look)
+        ends = self._log.subscribe(look), self._host.runtime.subscribe(self.id, look), self._host.follow(self.id)
 
         def end() -> None:
             for one in ends:
@@ -286,9 +297,20 @@ class Stream:
         """The store it lies in."""
         return self._host.store
 
+    def hold(self, who: str) -> Callable[[], None]:
+        """Hold the stream: its call goes on as long as *who* does not end that."""
+        end = self._host.runtime.hold(self.id, who)
+        self._host.follow(self.id)()  # a relay hears of it, as long as it is held
+        return end
+
     @property
-    def _recorder(self) -> Recorder | None:
-        return self._host.runtime.recorder(self.id)
+    def _recorder(self) -> AtWork | None:
+        return self._host.runtime.at_work(self.id)
+
+    def _recorded_by(self, facts: words.Facts) -> str | None:
+        if self._host.runtime.recorder(self.id) is not None:
+            return "kernel"
+        return "relay" if facts.outlives_kernel else "elsewhere" if facts.elsewhere else None
 
     def _status(self) -> Status:
         return self._host.store.status(self.id)

@@ -35,6 +35,9 @@ class Awaited(Protocol):
     def subscribe(self, look: Callable[[], None]) -> Callable[[], None]:
         """See `Stream.subscribe`."""
 
+    def hold(self, who: str) -> Callable[[], None]:
+        """See `Stream.hold`."""
+
 
 class Interrupted(KeyboardInterrupt):
     """Interrupt while a cell waited: the stream was stopped, and Run All halts here."""
@@ -61,7 +64,7 @@ async def follow(stream: Awaited, read: Callable[[int], list[Record]]) -> AsyncI
     def look() -> None:
         loop.call_soon_threadsafe(moved.set)
 
-    end = stream.subscribe(look)
+    ends = stream.hold("reader"), stream.subscribe(look)
     after = -1
     try:
         while True:
@@ -80,12 +83,13 @@ async def follow(stream: Awaited, read: Callable[[int], list[Record]]) -> AsyncI
             finally:
                 due.cancel()
     finally:
-        end()
+        for end in ends:
+            end()
 
 
 def _until_settled(stream: Awaited, timeout: float | None) -> None:
     moved = threading.Event()
-    end = stream.subscribe(moved.set)
+    ends = stream.hold("wait"), stream.subscribe(moved.set)
     until = None if timeout is None else time.monotonic() + timeout
     try:
         while not stream.settled:
@@ -95,4 +99,5 @@ def _until_settled(stream: Awaited, timeout: float | None) -> None:
             moved.wait(left)
             moved.clear()
     finally:
-        end()
+        for end in ends:
+            end()

@@ -41,6 +41,8 @@ class Facts:
     ended_at: float | None = None
     #: Somebody else's process records it.
     elsewhere: bool = False
+    #: A relay records it, whatever becomes of the kernel.
+    outlives_kernel: bool = False
     #: Calling again would repeat neither text nor money.
     resumable: bool = True
     #: The question can be asked anew from here (a Python object cannot: its cell makes it).
@@ -83,6 +85,8 @@ def saved_line(facts: Facts) -> str:
 
 def lost_line(facts: Facts) -> str:
     """Return, behind "N characters; ", what becomes of the message when its kernel is gone."""
+    if facts.outlives_kernel:
+        return "the answer goes on: run the cell again to see it all (%load_ext nbstream first)"
     if facts.in_memory:
         return "the rest was kept in memory only and is gone with the kernel"
     if not facts.repeatable or facts.state in (State.STOPPED, State.COMPLETE):
@@ -152,8 +156,8 @@ def _stalled(facts: Facts) -> str:
     return f"stalled: {silent}. Keep waiting, or Stop?"
 
 
-def _stopped(facts: Facts) -> str:  # noqa: ARG001 - all heads take the facts
-    return "stopped by you"
+def _stopped(facts: Facts) -> str:
+    return f"stopped by you{_because(facts)}"
 
 
 def _interrupted(facts: Facts) -> str:
@@ -161,6 +165,8 @@ def _interrupted(facts: Facts) -> str:
         again = "Resume asks again" if facts.resumable else _anew(facts)
         return f"interrupted before any text, {again}{_because(facts)}"
     how = "Resume goes on behind it" if facts.resumable else f"the source cannot resume; {_anew(facts)}"
+    if (facts.error or {}).get("type") == "LeaseOver":
+        return f"interrupted: {(facts.error or {}).get('message')}; everything shown is saved, {how}"
     return f"interrupted: everything shown is saved, {how}{_because(facts)}"
 
 

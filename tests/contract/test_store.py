@@ -361,3 +361,16 @@ def test_a_sweep_that_a_user_asked_for_believes_the_clock(store, clock):
     assert store.sweep() == []
     clock.now += 40 * DAY
     assert store.sweep(asked=True) == ["s1"]
+
+
+def test_the_size_counts_what_is_kept(store):
+    """A store is at least as large as what was appended to it, whichever stream that went to."""
+    logs = began(store, "s1", "k1"), began(store, "s2", "k2")
+    before = store.size()
+    for log in logs:
+        for n in range(1, 101):
+            log.append(n, a_delta("x" * 10_000))
+    assert before + 2_000_000 <= store.size() < before + 10_000_000
+    store.close()
+    with pytest.raises(RuntimeError, match="closed"):
+        store.size()

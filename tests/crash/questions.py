@@ -62,12 +62,14 @@ def native(
     )
 
 
-def chat(server: DemoServer, prompt: str = "rivers", *, tokens: int = 300, speed: float = 300) -> Question:
+def chat(
+    server: DemoServer, prompt: str = "rivers", *, tokens: int = 300, speed: float = 300, fault: str = ""
+) -> Question:
     """POST chat completions, resumed by id, through the magic."""
     run = f"run-{next(_count)}"
     cell = (
         f"%%stream --model demo --base-url {server.url}/v1"
-        f" -p tokens_per_s={speed} -p max_tokens={tokens} -p run={run}\n{prompt}"
+        f" -p tokens_per_s={speed} -p max_tokens={tokens} -p run={run}{f' -p fault={fault}' * bool(fault)}\n{prompt}"
     )
     text = DemoModel(0).text(prompt, max_tokens=tokens)
     return Question(cell, text, _demo_log(server, run), label=f"chat {speed:g}/s")

@@ -217,6 +217,7 @@ def test_a_key_names_a_stream_across_cells(kernels, demo):
     assert other.stream != first.stream
 
 
+@pytest.mark.host("kernel")
 def test_an_object_is_a_new_stream_every_time(kernels, store):
     """A Python object has no question to compare: each run is a new stream, the live old one is stopped and closed."""
     kernel = kernels.start().load(sources="import time\nended = []")

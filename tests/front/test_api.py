@@ -26,6 +26,7 @@ def held(server: FaultServer, *texts: str) -> tuple:
     server.script([Answer.sse(*map(delta, texts), gate, DONE)])
     stream = nbstream.start(nbstream.sse(server.url))
     gate.wait()
+    until(lambda: stream.text == "".join(texts), "what was sent to come")
     return stream, gate
 
 

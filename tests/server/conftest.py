@@ -1,20 +1,37 @@
 """The chain under test, for every module of this folder."""
 
 import pytest
+import relays
 from chain import Chain
 
 from nbstream.log.stores import open_store
+from nbstream.options import NbStream
 from nbstream.testing import FaultServer
 
 
-@pytest.fixture
-def chain(tmp_path, monkeypatch):
-    """Return a chain of its own; at its end no connection may be open."""
+@pytest.fixture(scope="session")
+def relay_home(tmp_path_factory):
+    """Return a home whose relay serves all tests that have the relay for a host."""
+    home = tmp_path_factory.mktemp("relay")
+    yield home
+    relays.end_all(home / "runtime")
+
+
+@pytest.fixture(params=["kernel", "relay"])
+def chain(tmp_path, monkeypatch, request):
+    """Return a chain of its own, recorded in this process or in a relay; at its end no connection may be open."""
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NBSTREAM_STORE"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
-    monkeypatch.setenv("NBSTREAM_HOME", str(tmp_path))
+    home = tmp_path
+    if request.param == "relay":
+        home = request.getfixturevalue("relay_home")
+        monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(home / "runtime"))
+    monkeypatch.setenv("NBSTREAM_HOST", request.param)
+    monkeypatch.setenv("NBSTREAM_HOME", str(home))
+    NbStream.clear_instance()
     with FaultServer() as server:
-        yield Chain(server, tmp_path)
+        yield Chain(server, home)
         server.wait_closed(1.0)
     open_store().close()
+    NbStream.clear_instance()

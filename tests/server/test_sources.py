@@ -780,7 +780,7 @@ def test_a_call_is_made_again_from_its_description():
         sse("http://127.0.0.1:9/x", method="POST", content="plain"),
     ):
         again = from_spec(json.loads(json.dumps(source.spec)))
-        assert (again.fingerprint, again._call.body) == (source.fingerprint, source._call.body)
+        assert (again.fingerprint, again.call.body) == (source.fingerprint, source.call.body)
     for secret in (
         sse("http://127.0.0.1:9/x", headers={"X-Team": KEY}),
         sse(f"http://127.0.0.1:9/x?api_key={KEY}"),

@@ -339,7 +339,7 @@ def test_the_fingerprint_is_the_question():
 def test_a_chat_is_one_post():
     """The request of `chat()`: messages, stream, parameters; the log gets the beginning of the prompt as a title."""
     source = chat("Why  is\nthe sky blue? " * 9, system="Be brief.", temperature=0, stream_options=None)
-    body = json.loads(source._call.body)
+    body = json.loads(source.call.body)
     assert [message["role"] for message in body["messages"]] == ["system", "user"]
     assert (body["stream"], body["temperature"], "stream_options" in body) == (True, 0, False)
     assert source.spec["url"] == "demo:/v1/chat/completions"
@@ -361,7 +361,7 @@ def test_a_chat_is_one_post():
 )
 def test_where_a_model_lives(model, base_url, url, name, key_env):
     """A model's name, with or without base_url, becomes an address, a name and the variable of the key."""
-    call = chat("x", model, base_url=base_url)._call
+    call = chat("x", model, base_url=base_url).call
     assert (call.url, json.loads(call.body)["model"], call.key_env) == (url, name, key_env)
 
 
@@ -451,7 +451,7 @@ def test_names_that_only_sound_like_keys_are_kept(body):
     source = sse("http://h", method="POST", json=body)
     assert json.loads(source.spec["content"]) == body
     told = json.dumps(body)
-    assert source._call.redact(told) == told
+    assert source.call.redact(told) == told
 
 
 @pytest.mark.parametrize(
@@ -470,12 +470,12 @@ def test_keys_in_json_bodies_are_secrets(body):
     source = sse("http://h", method="POST", json=body)
     assert "content" not in source.spec
     for told in ("you sent hunter22", json.dumps(body), f"Bearer: {body}"):
-        assert "hunter22" not in source._call.redact(told)
+        assert "hunter22" not in source.call.redact(told)
 
 
 def test_keys_are_told_in_every_spelling():
     """Numbers, and what JSON or a form escapes."""
-    call = sse("http://h", method="POST", json={"pin_token": 987654, "secret": 'gr"ün'})._call
+    call = sse("http://h", method="POST", json={"pin_token": 987654, "secret": 'gr"ün'}).call
     assert call.redact("987654") == "***"
     assert call.redact('gr"ün') == "***"
     assert call.redact(call.body.decode()) == '{"pin_token":***,"secret":"***"}'
@@ -497,7 +497,7 @@ def test_keys_in_forms_are_secrets(content):
     source = sse("http://h", method="POST", content=content)
     assert "content" not in source.spec
     raw = content if isinstance(content, str) else content.decode()
-    assert "secret99" not in source._call.redact(f"you sent formsecret99 in {raw}")
+    assert "secret99" not in source.call.redact(f"you sent formsecret99 in {raw}")
 
 
 def test_a_form_without_keys_is_kept():

@@ -9,9 +9,10 @@ import time
 import pytest
 
 from nbstream.errors import Fenced, LogDamaged, SourceRefused
-from nbstream.host import KEPT, KernelHost, Limits
+from nbstream.host import KEPT, Host
 from nbstream.log.disk import open_disk_store
 from nbstream.log.memory import MemoryStore
+from nbstream.recording import Here, Limits
 from nbstream.records import Close, Open
 from nbstream.rerun import Ask
 from nbstream.runtime import runtime
@@ -45,7 +46,7 @@ def disk(tmp_path):
 
 def hosted(store):
     """Return the host of a notebook."""
-    return KernelHost(store, "/a.ipynb", Limits())
+    return Host(store, "/a.ipynb", lambda _: Here(store, "/a.ipynb", Limits()))
 
 
 def until(true, within_s=5.0):

@@ -10,10 +10,14 @@ PACKAGE = Path(__file__).parents[2] / "src" / "nbstream"
 # The table of the design. A new file or folder beside these finds its row here before it is merged.
 ROWS = {
     "errors": 0,
+    "version": 0,
     "records": 0,
     "clock": 0,  # plain data, and time as an argument
+    "shutdown": 1,
     "state": 1,
     "pace": 1,
+    "lease": 1,
+    "guard": 1,
     "retry": 2,
     "words": 2,  # pure decisions, some of them over states
     "log": 2,
@@ -26,6 +30,8 @@ ROWS = {
     "sources": 3,
     "recorder": 4,  # the only writer
     "runtime": 5,  # the only thread and loop
+    "recording": 6,
+    "monitor": 6,
     "standing": 6,
     "waiting": 6,
     "stream": 7,
@@ -37,6 +43,7 @@ ROWS = {
     "magics": 11,
     "cli": 11,
     "doctor": 11,
+    "__main__": 11,
     "__init__": 11,  # what a user touches
     "testing": 12,  # public, but for tests: nothing in the package leans on it
 }

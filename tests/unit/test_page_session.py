@@ -11,9 +11,10 @@ from sqlite3 import connect
 import pytest
 
 from nbstream import words
-from nbstream.host import KernelHost, Limits
+from nbstream.host import Host
 from nbstream.log.disk import open_disk_store
 from nbstream.log.memory import MemoryStore
+from nbstream.recording import Here, Limits
 from nbstream.records import Open
 from nbstream.rerun import Ask
 from nbstream.runtime import runtime
@@ -108,9 +109,14 @@ def complaints(store):
     assert not seen
 
 
+def hosted(store, limits=None):
+    """Return the host of a notebook."""
+    return Host(store, "notebook", lambda _: Here(store, "notebook", limits or Limits()))
+
+
 def start(store, *scripts, limits=None, **traits):
     """Start a stream as a cell does."""
-    host = KernelHost(store, "notebook", limits or Limits())
+    host = hosted(store, limits)
     return host.launch(ScriptedSource(*scripts, **traits), json.dumps(["notebook", "cell:1", None]), Ask("scripted"))
 
 
@@ -118,7 +124,7 @@ def elsewhere(store, stream="s1"):
     """Return a stream that another process records, and the lock that process holds."""
     first = Open(stream, json.dumps(["n", "c", None]), "new", {"kind": "scripted"}, "scripted", "pid 1", "h", "b", 1.0)
     lock = store.start(first).lock
-    return Stream(KernelHost(store, "notebook", Limits()), store.log(stream)), lock
+    return Stream(hosted(store), store.log(stream)), lock
 
 
 def test_a_page_gets_the_text_and_the_end(store, complaints):
@@ -171,7 +177,7 @@ def test_an_ask_sent_before_the_page_knew_of_the_new_stream(store, complaints):
 def test_regenerate_pressed_twice_is_one_new_call(store, complaints):
     """A second click while the first is at work makes no second call."""
     source = ScriptedSource(["old", End()], ["new", SILENCE], ["newer", SILENCE])
-    host = KernelHost(store, "notebook", Limits())
+    host = hosted(store)
     stream = host.launch(source, json.dumps(["notebook", "cell:1", None]), Ask("scripted"))
     stream.wait(PATIENCE_S)
     page = Page(stream)
@@ -195,7 +201,7 @@ def test_pages_end_at_a_damaged_record(tmp_path):
     stream.wait(PATIENCE_S)
     with closing(connect(store.directory / "cache.db")) as database, database:
         database.execute("UPDATE Cache SET value = ? WHERE key = ?", (b"garbage", f"{stream.id}/{4:010d}"))
-    page = Page(KernelHost(store, "notebook", Limits()).open(stream.id))
+    page = Page(hosted(store).open(stream.id))
     answer = page.ask()
     assert (answer["upto"], answer["tail"], answer["state"]["offset"]) == (3, 3, 3)
     assert page.text(stream.id) == "piece 0 piece 1 piece 2 "

@@ -115,3 +115,43 @@ def test_a_gate_that_is_not_reached_says_so():
     """A test that waits for a place the script never comes to fails with a clear line."""
     with pytest.raises(TimeoutError, match=r"did not come to this gate within 0\.01 s"):
         Gate().wait(0.01)
+
+
+def test_time_that_was_overslept_is_over_for_all():
+    """What was due while nobody ran happens afterwards, in order, at the moment of waking."""
+
+    async def main():
+        clock, woken = FakeClock(), []
+
+        async def sleeper(seconds):
+            await clock.sleep(seconds)
+            woken.append((seconds, clock.monotonic()))
+
+        tasks = [asyncio.ensure_future(sleeper(seconds)) for seconds in (5, 1, 200)]
+        await clock.settle()
+        clock.oversleep(100)
+        assert woken == []
+        await clock.advance(0)
+        assert woken == [(1, 1_100.0), (5, 1_100.0)]
+        await clock.advance(100)
+        assert woken[-1] == (200, 1_200.0)
+        await asyncio.gather(*tasks)
+
+    run(main())
+
+
+def test_a_cancel_call_is_scripted_and_counted():
+    """Each call is recorded with its cursor; the script may fail it, or let it wait."""
+
+    async def main():
+        gate = Gate()
+        source = ScriptedSource(cancel=[gate, RuntimeError("no")])
+        telling = asyncio.ensure_future(source.cancel({"id": "7"}))
+        await gate.arrived()
+        assert source.cancelled == [{"id": "7"}]
+        gate.open()
+        with pytest.raises(RuntimeError, match="no"):
+            await telling
+        await ScriptedSource().cancel(None)
+
+    run(main())

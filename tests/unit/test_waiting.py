@@ -1,6 +1,7 @@
 """Waiting for a stream."""
 
 import asyncio
+import threading
 
 import pytest
 
@@ -21,17 +22,22 @@ class Quiet:
         self.look = look
         return lambda: None
 
+    def hold(self, who):
+        """See `Stream.hold`."""
+        return lambda: None
+
 
 @pytest.mark.parametrize("turns", range(8))
 def test_a_cancellation_that_meets_news_is_not_lost(turns):
     """Ctrl-C while text comes: however many turns of the loop lie between news and cancellation, following ends."""
 
     async def main():
-        stream, reads = Quiet(), 0
+        stream, reads, again = Quiet(), [], threading.Event()
 
-        def read(_after):
-            nonlocal reads
-            reads += 1
+        def read(after):
+            reads.append(after)
+            if len(reads) == 2:  # once woken by the clock
+                again.set()
             return []
 
         async def watch():
@@ -39,9 +45,8 @@ def test_a_cancellation_that_meets_news_is_not_lost(turns):
                 pass
 
         task = asyncio.ensure_future(watch())
-        while reads < 2:  # once woken by the clock: now it waits
-            await asyncio.sleep(0.01)
-        for _ in range(20):  # out of the thread that read
+        assert await asyncio.to_thread(again.wait, 5)
+        for _ in range(20):  # out of the thread that read: now it waits
             await asyncio.sleep(0.002)
         stream.look()
         for _ in range(turns):

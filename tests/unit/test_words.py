@@ -64,3 +64,21 @@ def test_no_control_character_gets_into_the_line():
     evil = "\x1b]0;owned\x07\u202e\x9b31m\r\n"
     said = line(replace(STREAMING, model=f"m{evil}", note=evil, error={"type": "SourceLost", "message": evil}))
     assert said.isprintable()
+
+
+def test_a_lease_that_is_over_comes_first():
+    """Nobody watched: that is why, before what is saved and how it goes on; without Resume none is promised."""
+    over = replace(CUT, error={"type": "LeaseOver", "message": "nobody watched it for 600 s"})
+    wanted = "interrupted: nobody watched it for 600 s; everything shown is saved, Resume goes on behind it"
+    assert line(over).startswith(wanted)
+    assert "Resume" not in line(replace(over, resumable=False))
+    before = line(replace(over, chars=0))
+    assert before.startswith("interrupted before any text, Resume asks again (nobody watched it for 600 s)")
+
+
+def test_a_stop_that_the_server_does_not_know_of_says_so():
+    """Stopped is stopped; that the call may go on, and cost, is said behind it."""
+    stopped = replace(CUT, state=State.STOPPED)
+    assert line(stopped).startswith("stopped by you · ")
+    told = replace(stopped, error={"type": "NotCancelled", "message": "the server may go on"})
+    assert line(told).startswith("stopped by you (the server may go on) · ")

@@ -72,6 +72,19 @@ def _parser() -> argparse.ArgumentParser:
     clean.add_argument(
         "--older-than", type=_days, default=30.0, metavar="DAYS", help="days since last written or shown (default 30d)"
     )
+    relay = command("relay", _relay, "record streams for notebooks; one is started by itself when it is needed")
+    relay.add_argument("--bind", default="127.0.0.1", metavar="ADDR", help="127.0.0.1 (default) or ::1")
+    relay.add_argument("--port", type=_port, default=0, help="default: any that is free")
+    relay.add_argument("--store", metavar="DIR", help="directory of the streams (default: the one of this user)")
+    relay.add_argument(
+        "--exit-after", type=_seconds, default=600.0, metavar="S", help="end when nobody needed it for S seconds (600)"
+    )
+    relay.add_argument(
+        "--allow-host", action="append", default=[], metavar="NAME", help="a name that a proxy in front passes on"
+    )
+    relay.add_argument(
+        "--stop", action="store_true", help="end the relays of the store; what they record is interrupted"
+    )
     command("doctor", _doctor, "check versions and the store; exit code 1 if something needs you")
     return parser
 
@@ -106,6 +119,16 @@ def _clean(args: argparse.Namespace) -> int:
     return streams.clean(args.older_than)
 
 
+def _relay(args: argparse.Namespace) -> int:
+    from nbstream.cli import relay
+
+    if args.stop:
+        return relay.end(args.store)
+    return relay.run(
+        args.store, bind=args.bind, port=args.port, exit_after_s=args.exit_after, allow_hosts=args.allow_host
+    )
+
+
 def _doctor(_: argparse.Namespace) -> int:
     from nbstream import doctor
 
@@ -123,6 +146,16 @@ def _days(text: str) -> float:
     if not 0 <= days < float("inf"):
         raise argparse.ArgumentTypeError(f"{text}: write a number of days, like 30d")
     return days
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text}: write a number of seconds above 0")
+    return seconds
 
 
 def _port(text: str) -> int:

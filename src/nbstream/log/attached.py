@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from nbstream.errors import LogDamaged, StoreFull
 from nbstream.log import changes
-from nbstream.log.cache import FAILURES, Durability, open_cache, refusal
+from nbstream.log.cache import FAILURES, FILE, Durability, open_cache, refusal
 from nbstream.log.home import private
 from nbstream.log.hub import Hub
 from nbstream.log.lock import HeldLock, LockFiles
@@ -53,6 +54,14 @@ class Attached:
             return self._locks.held(stream)
         except OSError as exc:
             raise refusal(exc, self._directory) from exc
+
+    def size(self) -> int:
+        """Return the bytes of the store's files, the write-ahead log among them."""
+        sizes = 0
+        for path in self._directory.glob(f"{FILE}*"):
+            with suppress(FileNotFoundError):  # the last process that closes the store takes the log away
+                sizes += path.stat().st_size
+        return sizes
 
     def close(self) -> None:
         """Write what is waiting, then release everything."""

@@ -199,6 +199,13 @@ class Store(Protocol):
         store counts as just swept. With *asked* (a user said so) the clock is believed.
         """
 
+    def size(self) -> int:
+        """
+        Return the bytes that all streams take, in memory or on disk, with all that is kept to find them.
+
+        A disk keeps the room of what was deleted for what comes.
+        """
+
     @property
     def closed(self) -> bool:
         """Whether `close` was called."""

@@ -185,6 +185,10 @@ class DiskStore:
                     swept.append(stream)
         return swept
 
+    def size(self) -> int:
+        """See `Store.size`."""
+        return self._here.size()
+
     @property
     def closed(self) -> bool:
         """See `Store.closed`."""

@@ -124,6 +124,12 @@ class MemoryStore:
                 self.delete(stream)
             return old
 
+    def size(self) -> int:
+        """See `Store.size`."""
+        with self._shelf.lock:
+            self._shelf.check_open()
+            return sum(len(record) for kept in self._shelf.streams.values() for record in kept.records)
+
     @property
     def closed(self) -> bool:
         """See `Store.closed`."""

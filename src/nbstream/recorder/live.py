@@ -31,6 +31,39 @@ class Live:
     first_at: float | None = None
     last_at: float | None = None
 
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any], now: float) -> Live:
+        """Make it again from what `to_json` said, with the moments of another clock, at which it is *now*."""
+        wait_s, first_s, last_s = data["retry_in_s"], data["first_ago_s"], data["last_ago_s"]
+        return cls(
+            state=State(data["state"]),
+            retries=data["retries"],
+            retry_at=None if wait_s is None else now + wait_s,
+            connections=data["connections"],
+            saved=data["saved"],
+            note=data["note"],
+            error=data["error"],
+            pieces=data["pieces"],
+            first_at=None if first_s is None else now - first_s,
+            last_at=None if last_s is None else now - last_s,
+        )
+
+    def to_json(self, now: float) -> dict[str, Any]:
+        """Describe it to another process, whose clock differs: moments become seconds from *now*. From any thread."""
+        retry_at, first_at, last_at = self.retry_at, self.first_at, self.last_at
+        return {
+            "state": str(self.state),
+            "retries": self.retries,
+            "retry_in_s": None if retry_at is None else max(0.0, retry_at - now),
+            "connections": self.connections,
+            "saved": self.saved,
+            "note": self.note,
+            "error": self.error,
+            "pieces": self.pieces,
+            "first_ago_s": None if first_at is None else now - first_at,
+            "last_ago_s": None if last_at is None else now - last_at,
+        }
+
     def arrived(self, now: float, pieces: int = 1) -> None:
         """Count output."""
         self.pieces += pieces

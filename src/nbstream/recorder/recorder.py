@@ -11,28 +11,33 @@ import asyncio
 import random
 from typing import TYPE_CHECKING
 
-from nbstream import retry
 from nbstream.clock import Clock
-from nbstream.errors import LogError, SourceError, SourceLost, SourceMalformed, SourceRefused, SourceSilent
-from nbstream.recorder.call import Call
+from nbstream.errors import LeaseOver, LogError, SourceError
+from nbstream.recorder.caller import Caller
+from nbstream.recorder.ending import Outcome, call_off, ended, error_json
 from nbstream.recorder.intake import Intake
 from nbstream.recorder.live import Live
+from nbstream.recorder.patience import Patience
+from nbstream.recorder.totals import Totals
 from nbstream.recorder.writer import Writer
 from nbstream.records import Close, How
+from nbstream.sources.connections import owned_by
 from nbstream.state import Event, State, step
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Callable, Mapping
     from typing import Any
 
+    from nbstream.lease import Lease
     from nbstream.log.contract import Lock, Log, Store
+    from nbstream.recorder.call import Call
     from nbstream.recorder.progress import Progress
-    from nbstream.sources.contract import Arrival, End, Pulse, Source
+    from nbstream.sources.contract import End, Source
 
-#: How often stop rows of other processes, and silence, are looked at.
+#: How often stop rows of other processes, the lease and silence are looked at.
 LOOK_S = 0.25
-#: A connection that has sent pings before and now sends no byte for this long is dead, not thinking.
-DEAD_S = 45.0
+#: So long after the last look, this process was asleep (its machine, or stopped): nothing could come meanwhile.
+ASLEEP_S = 2.0
 
 
 class Recorder:
@@ -40,8 +45,9 @@ class Recorder:
     Records one call of *source* into *log*, whose last record (`progress.tail`) is the `open` of this call.
 
     *first_s*, *idle_s*: seconds of silence, before the first output and between outputs, that stall the stream.
-    *attended* says whether somebody is there to answer the stall's question. *changed* is called whenever `live` has
-    changed in a way a reader may want to see. *slots* bounds how many calls are made at a time.
+    *attended* says whether somebody is there to answer the stall's question, *lease* how long the call goes on while
+    nobody holds the stream (None: for ever). *changed* is called whenever `live` has changed in a way a reader may want
+    to see. *slots* bounds how many calls are made at a time. *totals* counts over all recorders.
     """
 
     def __init__(
@@ -59,48 +65,57 @@ class Recorder:
         changed: Callable[[], None] = lambda: None,
         jitter: Callable[[], float] = random.random,
         slots: asyncio.Semaphore | None = None,
+        lease: Lease | None = None,
+        totals: Totals | None = None,
     ) -> None:
         self.source = source
         self.opened = progress.tail
         self.live = Live()
         self._store, self._log, self._lock, self._progress = store, log, lock, progress
-        self._idle_s, self._first_s = idle_s, first_s
-        self._clock, self._attended, self._changed, self._jitter = clock or Clock(), attended, changed, jitter
+        self._clock, self._attended, self._changed = clock or Clock(), attended, changed
+        self._lease, self._totals = lease, totals or Totals()
+        self._patience = Patience(first_s, idle_s, self._clock.monotonic())
         self._writer = Writer(log, progress, self.live, self._clock, self._saving)
         self._intake = Intake(log, self._writer, progress, self.live)
+        self._caller = Caller(
+            source, intake=self._intake, writer=self._writer, progress=progress, live=self.live,
+            patience=self._patience, totals=self._totals, clock=self._clock, jitter=jitter, event=self._event,
+        )  # fmt: skip
         self._slots = slots or asyncio.Semaphore()
-        self._call: Call | None = None
         self._pulling: asyncio.Task[End] | None = None
         self._intent: Event | None = None
-        self._again = False
+        self._left: LeaseOver | None = None
         self._close: Close | None = None
-        self._output_at = self._clock.monotonic()
 
     def stop(self) -> None:
         """Close the upstream at once; `close(stopped)` follows. At rest, or a second time, it changes nothing."""
         self._end(Event.STOP)
 
-    def leave(self) -> None:
-        """Nobody holds the stream any more: close the upstream; `close(interrupted)` follows."""
+    def leave(self, why: str | None = None) -> None:
+        """
+        Close the upstream; `close(interrupted)` follows. A stop that comes before it is stored is a stop all the same.
+
+        *why* says in one line why nobody wants the rest, and an upstream that needs to be told is told. Without it this
+        process just goes, and another one may resume the call.
+        """
+        if self._intent is None and why is not None:
+            self._left = LeaseOver(why)
         self._end(Event.LEFT)
 
     def keep(self) -> None:
         """Keep waiting: one answer to a stall."""
         if self.live.state is State.STALLED:
-            self._output_at = self._clock.monotonic()
+            self._patience.output(self._clock.monotonic())
             self._event(Event.KEEP)
 
     def reconnect(self) -> None:
         """Resume, the other answer to a stall: drop the silent connection and call again behind the last record."""
-        if self.live.state is State.STALLED and self._call is not None and self.can_reconnect:
-            self._again = True
-            self._event(Event.RESUME)
-            self._call.cut(SourceSilent("the silent connection was dropped to resume"))
+        self._caller.reconnect()
 
     @property
     def can_reconnect(self) -> bool:
         """Whether calling again would repeat neither text nor money."""
-        return not self._progress.shown or self._progress.cursor is not None or self.source.replayable
+        return self._caller.can_reconnect
 
     @property
     def ending(self) -> bool:
@@ -109,9 +124,51 @@ class Recorder:
         return called or self._intent is not None or not self.live.state.live
 
     @property
+    def calling(self) -> bool:
+        """Whether a call is being made: only then may a connection of this stream stand."""
+        return self.live.connections > 0 and not self.ending
+
+    @property
     def progress(self) -> Progress:
         """What is stored, counted."""
         return self._progress
+
+    @property
+    def note(self) -> str | None:
+        """One more thing the state line says."""
+        return self.live.note or self.source.note
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether the question can be asked anew from here."""
+        return self.source.fingerprint is not None
+
+    @property
+    def chars(self) -> int:
+        """Code points of text stored."""
+        return self._progress.chars
+
+    @property
+    def tail(self) -> int:
+        """The last stored record."""
+        return self._progress.tail
+
+    @property
+    def model(self) -> str | None:
+        """The model's own name, once it said it."""
+        return self._progress.model
+
+    def status_json(self) -> dict[str, Any]:
+        """Describe how it stands to another process; `Live.from_json` reads the live part of it. From any thread."""
+        return {
+            **self.live.to_json(self._clock.monotonic()),
+            "note": self.note,
+            "offset": self.tail,
+            "chars": self.chars,
+            "model": self.model,
+            "resumable": self.can_reconnect,
+            "repeatable": self.repeatable,
+        }
 
     async def run(self) -> None:
         """Record until the call is at rest and its `close` is stored. The source's errors end up in the records."""
@@ -121,12 +178,12 @@ class Recorder:
             if self._intent is not None:
                 self._pulling.cancel()
             await asyncio.wait({self._pulling, *helpers}, return_when=asyncio.FIRST_COMPLETED)
-            await _ended(self._pulling)  # also when a helper gave up: the upstream is closed first
+            await ended(self._pulling)  # also when a helper gave up: the upstream is closed first
             for helper in helpers:
                 if helper.done():
                     helper.result()
             self.live.connections = 0
-            self._close = self._closing(self._pulling)
+            self._close = self._closing(await self._outcome(self._pulling))
             self._saving()
             await self._writer.close(self._close)
             self._rest(State(self._close.how), self._close.error)
@@ -135,118 +192,83 @@ class Recorder:
             self._rest(State.INTERRUPTED, error_json(exc))
         finally:
             self._lock.release()
-            await _ended(self._pulling, *helpers)
+            await ended(self._pulling, *helpers)
             self._changed()
 
-    def _closing(self, pulled: asyncio.Task[End]) -> Close:
+    async def _outcome(self, pulled: asyncio.Task[End]) -> Outcome:
+        """Say what the call came to; an upstream that must be told that nobody wants the rest is told first."""
+        if self._intent is Event.LEFT and await self._stop_requested():
+            self._intent = Event.STOP  # the row was set while nobody looked
+        outcome = Outcome.of(pulled, self._intent, self._left)
+        if not outcome.unwanted or self._caller.call is None:
+            return outcome
+        remark = await call_off(self.source, self._caller.cursor, self.live, self._clock, self._changed)
+        outcome = Outcome.of(pulled, self._intent, self._left)  # somebody may have pressed Stop meanwhile
+        return outcome if remark is None else outcome.add(remark)
+
+    def _closing(self, outcome: Outcome) -> Close:
         """Say how the call ended."""
-        end: End | None = None
-        error: SourceError | None = None
-        try:
-            end = pulled.result()
-            event = Event.FINISHED
-        except asyncio.CancelledError:
-            event = self._intent or Event.LEFT
-        except _Ended as ended:
-            event, error = ended.event, ended.error
-        how: How = step(self.live.state, event).value  # type: ignore[assignment]  # all these ends are states at rest
+        how: How = step(self.live.state, outcome.event).value  # type: ignore[assignment]  # all are states at rest
         return Close(
             how=how,
             at=self._clock.time(),
-            finish=end.finish if end else "error" if error else "cancelled",
-            raw_finish=end.raw_finish if end else None,
+            finish=outcome.finish,
+            raw_finish=outcome.end.raw_finish if outcome.end else None,
             usage=self._intake.usage,
-            error=error_json(error) if error else None,
+            error=error_json(outcome.error) if outcome.error else None,
             model=self._progress.model,
             chars=self._intake.chars,
         )
 
     async def _pull(self) -> End:
-        """Wait for a slot, then call the source until its end mark; raises `_Ended` without one."""
+        """Wait for a slot, then call the source until its end mark; raises `Ended` without one."""
         if self._slots.locked():
             self.live.note = "waiting for a slot"
             self._changed()
         async with self._slots:
             self.live.note = None
-            return await self._calls()
-
-    async def _calls(self) -> End:
-        """Call the source, and again where that is allowed."""
-        attempt, hole = 0, False
-        while True:
-            cursor = await self._intake.connect()
-            stored = self._progress.tail
-            self._output_at = self._clock.monotonic()
-            self._call = Call(self.source, cursor, self._output_at)
-            try:
-                self.live.connections = 1
-                return await self._call.run(self._take)
-            except SourceError as exc:
-                self.live.connections = 0
-                if self._again:
-                    self._again = False
-                    continue
-                await self._writer.flush()
-                if self._progress.tail > stored:
-                    attempt, hole = 0, False
-                if hole and isinstance(exc, SourceMalformed):
-                    raise _Ended(Event.REFUSED, exc) from exc  # still there when asked again
-                await self._wait_to_retry(exc, attempt, self._call.pulse)
-                attempt, hole = attempt + 1, hole or isinstance(exc, SourceMalformed)
-
-    async def _wait_to_retry(self, error: SourceError, attempt: int, pulse: Pulse) -> None:
-        event = retry.verdict(error, shown=self._progress.shown, resumable=self.can_reconnect)
-        if event is not Event.LOST:
-            raise _Ended(event, error)
-        asked = error.retry_after_s if isinstance(error, SourceRefused) else None
-        if asked is None and pulse.retry_ms is not None:
-            asked = pulse.retry_ms / 1000
-        wait = retry.wait_s(attempt, jitter=self._jitter(), server_s=asked)
-        if wait is None:
-            error.args = (retry.last_words(error, attempt, server_s=asked),)
-            self._event(Event.LOST)
-            raise _Ended(Event.EXHAUSTED, error)
-        self.live.retries += 1
-        self.live.retry_at = self._clock.monotonic() + wait
-        self.live.error = error_json(error)
-        self._event(Event.LOST)
-        await self._clock.sleep(wait)
-        self.live.retry_at = None
-
-    def _take(self, arrival: Arrival) -> Awaitable[None] | None:
-        """Let the log have what is new of one arrival; returns what to wait for before the next."""
-        state = self.live.state
-        if state is not State.STREAMING and (arrival.parts or state is not State.STALLED):
-            self.live.error = None
-            self._event(Event.DELTA if arrival.parts and state is not State.RETRYING else Event.OPENED)
-        now = self._clock.monotonic()
-        if arrival.parts:
-            self._output_at = now
-        return self._intake.take(arrival, now)
+            with owned_by(self._log.stream):
+                return await self._caller.run()
 
     async def _watch(self) -> None:
-        """Look for a stop row of another process, a dead connection, silence."""
+        """Look for what no arrival tells: a stop row of another process, a lease that is over, a silence."""
+        looked = self._clock.monotonic()
         while True:
             await self._clock.sleep(LOOK_S)
-            if await asyncio.to_thread(self._store.stop_requested, self._log.stream, opened=self.opened):
+            now = self._clock.monotonic()
+            if now - looked > ASLEEP_S:
+                self._slept(now - looked - LOOK_S, now)
+            looked = now
+            # *now* stays that of the beginning: a sleep while the store is asked is seen at the next look.
+            # The lease is looked at first, and its end acted on last: a stop of the same moment is a stop.
+            over = self._lease is not None and self._lease.over(now)
+            if await self._stop_requested():
                 self.stop()
-            call, now = self._call, self._clock.monotonic()
-            if call is None or not self.live.connections:
-                continue
-            if call.paused:
-                self._output_at = call.pulse.last_byte = now
-            elif call.pulse.pings and now - call.pulse.last_byte > DEAD_S:
-                call.cut(SourceLost(f"no byte for {DEAD_S:.0f} s on a connection that used to send pings"))
-            else:
-                self._look_for_silence(call, now - self._output_at)
+            elif over and self._lease is not None:
+                self.leave(self._lease.reason)
+            if self._caller.call is not None and self.live.connections:
+                self._look_at(self._caller.call, now)
 
-    def _look_for_silence(self, call: Call, silent_s: float) -> None:
-        limit = self._idle_s if self._progress.shown else self._first_s
-        if self.live.state is State.STALLED:
-            if silent_s > 2 * limit and not self._attended():
-                call.cut(SourceSilent(f"nothing came for {silent_s:.0f} s and nobody was there to ask"))
-        elif silent_s > limit:
-            self._event(Event.SILENT)
+    def _slept(self, seconds: float, now: float) -> None:
+        call = self._caller.call
+        self._patience.skip(seconds, call.pulse if call else None, now)
+        if self._lease is not None:
+            self._lease.skip(seconds)
+
+    async def _stop_requested(self) -> bool:
+        return await asyncio.to_thread(self._store.stop_requested, self._log.stream, opened=self.opened)
+
+    def _look_at(self, call: Call, now: float) -> None:
+        state, shown = self.live.state, self._progress.shown
+        if call.paused:
+            self._patience.paused(call.pulse, now)
+            return
+        found = self._patience.look(state, call.pulse, shown=shown, attended=self._attended, now=now)
+        if isinstance(found, SourceError):
+            call.cut(found)
+        elif found is not None:
+            self._totals.stalls += 1
+            self._event(found)
 
     def _saving(self) -> None:
         """
@@ -266,27 +288,9 @@ class Recorder:
         self._changed()
 
     def _end(self, event: Event) -> None:
+        if self._intent is Event.LEFT and event is Event.STOP:
+            self._intent = event
         if self._intent is None and self.live.state.live:
             self._intent = event
             if self._pulling is not None:
                 self._pulling.cancel()
-
-
-class _Ended(Exception):
-    """The call is over without an end mark."""
-
-    def __init__(self, event: Event, error: SourceError) -> None:
-        super().__init__(str(error))
-        self.event, self.error = event, error
-
-
-def error_json(error: SourceError | LogError) -> dict[str, Any]:
-    """Return *error* as `close` records carry it."""
-    return {"type": error.type, "message": str(error), "retryable": error.retryable}
-
-
-async def _ended(*tasks: asyncio.Task[Any]) -> None:
-    """Cancel *tasks* and wait until they have cleaned up; what they returned or raised is asked for elsewhere."""
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from nbstream.sources.contract import Source
+    from nbstream.sources.sse import SSESource
 
 
 def as_source(given: Any) -> Source:
@@ -29,7 +30,7 @@ def as_source(given: Any) -> Source:
     return from_object(given)
 
 
-def from_spec(spec: Mapping[str, Any]) -> Source:
+def from_spec(spec: Mapping[str, Any]) -> SSESource:
     """
     Make the source again that the log describes, in a process that never saw it.
 

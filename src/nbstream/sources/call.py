@@ -41,7 +41,8 @@ class Call:
     A request that can be sent any number of times.
 
     `url` is http(s), or `demo:` plus a path of the embedded demo server. `key_env` names the environment variable that
-    holds the key; it is read when the call is made and never stored. `question` is what makes two calls the same.
+    holds the key; it is read when the call is made and never stored, unless `with_key` brought it: then this process's
+    own variable counts for nothing. `question` is what makes two calls the same.
     """
 
     method: str
@@ -51,7 +52,10 @@ class Call:
     key_env: str | None = None
     question: str = ""
     title: str | None = None
+    #: The body was given as JSON: then it stands for its value, however it is spelled.
+    is_json: bool = False
     _key: str = field(default="", compare=False)
+    _brought: bool = field(default=False, compare=False)
 
     @classmethod
     def of(
@@ -80,7 +84,7 @@ class Call:
         else:
             body = content.encode() if isinstance(content, str) else content
             question = "" if body is None else hashlib.sha256(body).hexdigest()
-        call = cls(method, url, body, given, key_env, question)
+        call = cls(method, url, body, given, key_env, question, is_json=json_body is not None)
         title = _title(json_body)
         # Redacted before it is cut: the beginning of a key has the shape of nothing.
         return replace(call, title=call.redact(title)[:TITLE_CHARS]) if title else call
@@ -92,18 +96,27 @@ class Call:
         """Return the call with its key, read now; raises `SourceRefused` when the variable is not set."""
         if self.key_env is None:
             return self
-        key = os.environ.get(self.key_env, "").strip()
+        key = self._key if self._brought else os.environ.get(self.key_env, "").strip()
         if not key:
             raise SourceRefused(f"{self.key_env} is not set: put your key into that environment variable and run again")
         if not _HEADER_VALUE.fullmatch(key):
             raise SourceRefused(f"{self.key_env} holds characters that no key has: set it again and run again")
         return replace(self, headers=(*self.headers, ("Authorization", f"Bearer {key}")), _key=key)
 
+    def with_key(self, key: str) -> Call:
+        """Return the call with a key that came with it from another process; empty: that one had none."""
+        return replace(self, _key=key, _brought=True)
+
+    @property
+    def secrets(self) -> list[str]:
+        """Every value of this call that must not come out anywhere."""
+        known = [self._key, *secrets_of_url(self.url), *secrets_of_headers(self.headers)]
+        return [*known, *secrets_of_body(self._text or "", form=self._is_form)]
+
     @property
     def redact(self) -> Redactor:
         """What to put every text of the server through."""
-        known = [self._key, *secrets_of_url(self.url), *secrets_of_headers(self.headers)]
-        return Redactor([*known, *secrets_of_body(self._text or "", form=self._is_form)])
+        return Redactor(self.secrets)
 
     @property
     def _text(self) -> str | None:
@@ -159,7 +172,8 @@ class Call:
         content = spec.get("content")
         headers = (("Content-Type", "application/json"),) if spec.get("headers") else ()
         body = None if content is None else content.encode()
-        return cls(spec["method"], spec["url"], body, headers, spec.get("key_env"), _question(content, headers))
+        question = _question(content, headers)
+        return cls(spec["method"], spec["url"], body, headers, spec.get("key_env"), question, is_json=bool(headers))
 
     def fingerprint(self, format: str) -> str:
         """Return what is equal exactly for the same question. Who asks (headers, user, password) is no part of it."""

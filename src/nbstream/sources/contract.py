@@ -145,3 +145,13 @@ class Source(Protocol):
         before it returns. A source whose call was made before we saw it may be connected once only.
         """
         ...
+
+    async def cancel(self, cursor: Cursor | None) -> None:
+        """
+        Tell the upstream that nobody wants the rest, where closing the connection does not end the call.
+
+        Called once, when the connection is closed already, with the last cursor the upstream gave (None: none). Does
+        nothing for upstreams that end a call with its connection (`traits.cancel` says so). It is given five seconds;
+        what it raises is shown and stored, so it must be redacted.
+        """
+        ...

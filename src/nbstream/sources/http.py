@@ -21,6 +21,8 @@ import httpx
 from nbstream.errors import SourceLost, SourceMalformed, SourceRefused
 from nbstream.sources.call import DEMO, with_offset
 from nbstream.sources.closing import cancelled_once, to_the_end
+from nbstream.sources.connections import standing
+from nbstream.sources.redaction import safe_url
 from nbstream.sources.refusal import plain_text, refused_by_status
 
 if TYPE_CHECKING:
@@ -58,11 +60,13 @@ async def answer(call: Call, *, event_id: str = "", offset: int | None = None) -
     client = httpx.AsyncClient(
         verify=_ssl_context(), timeout=TIMEOUTS, limits=LIMITS, trust_env=not _is_loopback(httpx.URL(url).host)
     )
-    try:
-        with _our_errors(call):
-            yield await cancelled_once(_open(client, call, url, event_id, resumed=bool(event_id) or offset is not None))
-    finally:
-        await to_the_end(client.aclose())
+    with standing(safe_url(url), client.aclose):
+        try:
+            with _our_errors(call):
+                resumed = bool(event_id) or offset is not None
+                yield await cancelled_once(_open(client, call, url, event_id, resumed=resumed))
+        finally:
+            await to_the_end(client.aclose())
 
 
 async def _open(client: httpx.AsyncClient, call: Call, url: str, event_id: str, *, resumed: bool) -> httpx.Response:

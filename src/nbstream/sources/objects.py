@@ -121,6 +121,9 @@ class ObjectSource:
             if self.note == NEEDS_ITS_LOOP:
                 self.note = None  # it moves no more
 
+    async def cancel(self, cursor: Cursor | None) -> None:
+        """Do nothing: closing the iterator ends the call, as far as it can be ended."""
+
     async def _arrivals(self, cursor: Cursor | None, pulse: Pulse) -> AsyncGenerator[Arrival, None]:
         obj = self._obj if self._factory is None else await self._make(cursor)
         yield Arrival()

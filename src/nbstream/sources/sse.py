@@ -61,26 +61,27 @@ class SSESource:
     note: str | None = None
 
     def __init__(self, call: Call, format: str = "auto", read: Read | None = None) -> None:
-        self._call = call
-        self._format = format
+        #: The call, keys and all: for the relay, never for the log.
+        self.call = call
+        self.format = format
         self._reader: Callable[[Cursor | None], FrameReader] = READERS[format]
         if read is not None:
             self._reader = partial(Custom, read)
             name = getattr(read, "__qualname__", type(read).__qualname__)
-            self._format = f"read:{getattr(read, '__module__', '')}.{name}"
+            self.format = f"read:{getattr(read, '__module__', '')}.{name}"
 
     def __repr__(self) -> str:
-        return f"<source {self._call} ({self._format})>"
+        return f"<source {self.call} ({self.format})>"
 
     @property
     def spec(self) -> Mapping[str, Any]:
         """What the log says about the call: no values of headers or keys, of the body its fingerprint and title."""
-        return self._call.spec(self._format)
+        return self.call.spec(self.format)
 
     @property
     def fingerprint(self) -> str:
         """Equal exactly for the same method, URL, body and format."""
-        return self._call.fingerprint(self._format)
+        return self.call.fingerprint(self.format)
 
     @property
     def traits(self) -> Traits:
@@ -90,14 +91,14 @@ class SSESource:
     @property
     def replayable(self) -> bool:
         """A GET may be sent again."""
-        return self._call.method == "GET"
+        return self.call.method == "GET"
 
     async def connect(self, cursor: Cursor | None, pulse: Pulse) -> AsyncGenerator[Arrival, None]:
         """Make the call and yield what arrives; see `Source.connect`."""
         from nbstream.sources.http import answer
         from nbstream.wire.sse import SSEParser
 
-        call = self._call.ready()
+        call = self.call.ready()
         reader = self._reader(cursor)
         event_id: str = cursor.get("id", "") if cursor else ""
         offset: int | None = cursor.get("offset") if cursor else None
@@ -131,6 +132,9 @@ class SSESource:
             raise
         # Only now: whoever sees the end mark may rely on the connection being closed.
         yield end
+
+    async def cancel(self, cursor: Cursor | None) -> None:
+        """Do nothing: closing the connection ends the call."""
 
 
 def _read(reader: FrameReader, events: Iterator[ServerSentEvent]) -> tuple[list[Arrival], SourceError | None]:

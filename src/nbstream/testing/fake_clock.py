@@ -52,10 +52,14 @@ class FakeClock(Clock):
             moment, _, awake = heapq.heappop(self._sleepers)
             if awake.done():  # its sleeper was cancelled
                 continue
-            self._now = moment
+            self._now = max(self._now, moment)
             awake.set_result(None)
             await self.settle()
         self._now = until
+
+    def oversleep(self, seconds: float) -> None:
+        """Let *seconds* pass in which nobody runs: a machine that sleeps. What was due in them happens afterwards."""
+        self._now += seconds
 
     def set_wall_back(self, seconds: float) -> None:
         """Set the wall clock back, as a laptop does after an error of its own; `monotonic` does not notice."""

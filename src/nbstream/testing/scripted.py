@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from nbstream.clock import Clock
 from nbstream.errors import SourceRefused
 from nbstream.records import Part
-from nbstream.sources.contract import Arrival, End, Resume, Traits
+from nbstream.sources.contract import Arrival, End, Pulse, Resume, Traits
 from nbstream.testing.gate import Gate
 
 if TYPE_CHECKING:
     from nbstream.records import Cursor
-    from nbstream.sources.contract import Pulse
 
 
 class Sign(Enum):
@@ -64,6 +63,7 @@ class ScriptedSource:
         resume: What `traits` say.
         spec: See `Source.spec`.
         clock: The recorder's, when that is a fake one: `PING` is stamped with it.
+        cancel: The script of `Source.cancel`: a `Gate` or `SILENCE` lets it take its time, an exception fails it.
     """
 
     note: str | None = None
@@ -76,14 +76,18 @@ class ScriptedSource:
         resume: Resume = "event-id",
         spec: Mapping[str, Any] | None = None,
         clock: Clock | None = None,
+        cancel: Iterable[Step] = (),
     ) -> None:
         self.connections: list[Connection] = []
+        #: The cursors of the calls of `cancel`.
+        self.cancelled: list[Cursor | None] = []
         self.replayable = replayable
         self.fingerprint = fingerprint
         self.spec: Mapping[str, Any] = spec or {"kind": "scripted"}
         self.traits = Traits(end_mark="End()", error_mark="an exception", heartbeat="PING", resume=resume)
         self._scripts: Sequence[Script] = scripts
         self._clock = clock or Clock()
+        self._cancel = cancel
 
     @property
     def open_connections(self) -> int:
@@ -110,6 +114,12 @@ class ScriptedSource:
             raise
         finally:
             connection.closed = True
+
+    async def cancel(self, cursor: Cursor | None) -> None:
+        """Play its script; see `Source.cancel`."""
+        self.cancelled.append(cursor)
+        for step in self._cancel:
+            await self._play(step, Pulse(self._clock.monotonic()))
 
     async def _play(self, step: Step, pulse: Pulse) -> Arrival | None:
         pulse.last_byte = self._clock.monotonic()

@@ -33,6 +33,10 @@ LINE_S = 0.5
 GONE_S = 120.0
 #: Somebody counts as there for this long. A page says `here` every 30 s; browsers wake a hidden one once a minute.
 HEARD_S = 75.0
+#: A view that said goodbye may be another one in a moment: JupyterLab moves a cell, a notebook is shown in two places.
+MOVED_S = 2.0
+#: A page that is still to load (a cold one takes 0.7 s) says nothing for at most this long.
+FIRST_S = 20.0
 
 
 class _View:
@@ -70,6 +74,8 @@ class PageSession:
         self._damaged: Page | None = None
         self._switching = False
         self._news = asyncio.Event()
+        #: Until then it holds its stream without any view.
+        self._expected_until = time.monotonic() + FIRST_S
         self._task = runtime.submit(self._run())
         self._jobs: set[asyncio.Task[None]] = set()
 
@@ -88,6 +94,11 @@ class PageSession:
         return any(view.heard_at >= since for view in tuple(self._views.values()))
 
     @property
+    def holds(self) -> bool:
+        """Whether the stream is to go on for a view: one that is attended, or one that may come in a moment."""
+        return self.attended or time.monotonic() < self._expected_until
+
+    @property
     def interval(self) -> tuple[float, str] | None:
         """Seconds between two live pages, and why; None while there is no view."""
         if not self._views:
@@ -103,8 +114,10 @@ class PageSession:
     def _handle(self, message: Mapping[str, Any]) -> None:
         name = str(message.get("view"))
         if message.get("type") == "bye":
-            self._views.pop(name, None)
+            if self._views.pop(name, None) is not None:
+                self._expected_until = time.monotonic() + MOVED_S
             return
+        self._expected_until = 0.0
         view = self._views.setdefault(name, _View())
         view.heard_at = time.monotonic()
         kind = message.get("type")
@@ -205,7 +218,7 @@ class PageSession:
     @property
     def _ticks(self) -> bool:
         """Whether the state moves without a signal: the line counts, or a writer elsewhere may die in silence."""
-        recorder = self._runtime.recorder(self.stream.id)
+        recorder = self._runtime.at_work(self.stream.id)
         if recorder is None:
             return bool(self._said) and State(self._said["state"]).live
         return self._owes_line or recorder.live.state is not State.STREAMING

@@ -53,6 +53,7 @@ class _Shown:
         if self._following is not None:
             self._following.cancel()
         self._stream = stream
+        runtime().hand_over(stream.id)
         self._following = runtime().submit(self._saved.follow(stream))
 
     def keep(self) -> None:
@@ -92,7 +93,9 @@ def _on_page(stream: Stream, place: Place) -> None:
     for old in [one for one in cell if one.run != place.run]:
         old.close()
         cell.remove(old)
-    listen(get_ipython().kernel)
+    shell = get_ipython()
+    listen(shell.kernel)
+    _tell_when_busy(shell)
     saved = SavedOutput(KernelDisplay())
     shown = _Shown(saved, place.run)
     shown.widget = StreamWidget(stream, runtime(), shown.follow)
@@ -100,6 +103,22 @@ def _on_page(stream: Stream, place: Place) -> None:
     display(shown.widget)  # type: ignore[no-untyped-call]
     saved.show(stream)
     shown.follow(stream)
+
+
+def _tell_when_busy(shell: Any) -> None:
+    """Let the runtime know when a cell runs, from this one on; idempotent."""
+    runtime().busy = True
+    if _busy not in shell.events.callbacks["pre_execute"]:
+        shell.events.register("pre_execute", _busy)
+        shell.events.register("post_execute", _idle)
+
+
+def _busy() -> None:
+    runtime().busy = True
+
+
+def _idle() -> None:
+    runtime().busy = False
 
 
 def _as_document(stream: Stream) -> None:

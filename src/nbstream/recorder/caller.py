@@ -1,0 +1,125 @@
+"""Calls the source until its end mark: again where that repeats neither text nor money."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nbstream import retry
+from nbstream.errors import SourceError, SourceMalformed, SourceRefused, SourceSilent
+from nbstream.recorder.call import Call
+from nbstream.recorder.ending import Ended, error_json
+from nbstream.state import Event, State
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from nbstream.clock import Clock
+    from nbstream.recorder.intake import Intake
+    from nbstream.recorder.live import Live
+    from nbstream.recorder.patience import Patience
+    from nbstream.recorder.progress import Progress
+    from nbstream.recorder.totals import Totals
+    from nbstream.recorder.writer import Writer
+    from nbstream.records import Cursor
+    from nbstream.sources.contract import Arrival, End, Pulse, Source
+
+
+class Caller:
+    """
+    The calls of one recorder, one after the other.
+
+    What arrives goes through *intake* to *writer*. *event* is told what happens to the stream, *live* what is true
+    meanwhile; *jitter* gives random numbers from 0 to 1.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        *,
+        intake: Intake,
+        writer: Writer,
+        progress: Progress,
+        live: Live,
+        patience: Patience,
+        totals: Totals,
+        clock: Clock,
+        jitter: Callable[[], float],
+        event: Callable[[Event], None],
+    ) -> None:
+        #: The call that is being made, or was the last.
+        self.call: Call | None = None
+        #: The last place the upstream named, stored or not.
+        self.cursor: Cursor | None = None
+        self._source, self._intake, self._writer, self._progress = source, intake, writer, progress
+        self._live, self._patience, self._totals = live, patience, totals
+        self._clock, self._jitter, self._event = clock, jitter, event
+        self._again = False
+
+    async def run(self) -> End:
+        """Call until the end mark; raises `Ended` without one."""
+        attempt, hole = 0, False
+        while True:
+            self.cursor = await self._intake.connect()
+            stored, now = self._progress.tail, self._clock.monotonic()
+            self._patience.output(now)
+            self.call = Call(self._source, self.cursor, now)
+            try:
+                self._live.connections = 1
+                return await self.call.run(self._take)
+            except SourceError as exc:
+                self._live.connections = 0
+                if self._again:
+                    self._again = False
+                    continue
+                await self._writer.flush()
+                if self._progress.tail > stored:
+                    attempt, hole = 0, False
+                if hole and isinstance(exc, SourceMalformed):
+                    raise Ended(Event.REFUSED, exc) from exc  # still there when asked again
+                await self._wait_to_retry(exc, attempt, self.call.pulse)
+                attempt, hole = attempt + 1, hole or isinstance(exc, SourceMalformed)
+
+    def reconnect(self) -> None:
+        """Drop a connection that is silent and call again behind the last record."""
+        if self._live.state is State.STALLED and self.call is not None and self.can_reconnect:
+            self._again = True
+            self._event(Event.RESUME)
+            self.call.cut(SourceSilent("the silent connection was dropped to resume"))
+
+    @property
+    def can_reconnect(self) -> bool:
+        """Whether calling again would repeat neither text nor money."""
+        return not self._progress.shown or self._progress.cursor is not None or self._source.replayable
+
+    async def _wait_to_retry(self, error: SourceError, attempt: int, pulse: Pulse) -> None:
+        event = retry.verdict(error, shown=self._progress.shown, resumable=self.can_reconnect)
+        if event is not Event.LOST:
+            raise Ended(event, error)
+        asked = error.retry_after_s if isinstance(error, SourceRefused) else None
+        if asked is None and pulse.retry_ms is not None:
+            asked = pulse.retry_ms / 1000
+        wait = retry.wait_s(attempt, jitter=self._jitter(), server_s=asked)
+        if wait is None:
+            error.args = (retry.last_words(error, attempt, server_s=asked),)
+            self._event(Event.LOST)
+            raise Ended(Event.EXHAUSTED, error)
+        self._live.retries += 1
+        self._totals.retries += 1
+        self._live.retry_at = self._clock.monotonic() + wait
+        self._live.error = error_json(error)
+        self._event(Event.LOST)
+        await self._clock.sleep(wait)
+        self._live.retry_at = None
+
+    def _take(self, arrival: Arrival) -> Awaitable[None] | None:
+        """Let the log have what is new of one arrival; returns what to wait for before the next."""
+        state = self._live.state
+        if state is not State.STREAMING and (arrival.parts or state is not State.STALLED):
+            self._live.error = None
+            self._event(Event.DELTA if arrival.parts and state is not State.RETRYING else Event.OPENED)
+        now = self._clock.monotonic()
+        if arrival.parts:
+            self._patience.output(now)
+        if arrival.cursor is not None:
+            self.cursor = arrival.cursor
+        return self._intake.take(arrival, now)

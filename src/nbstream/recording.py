@@ -1,0 +1,205 @@
+"""Where recorders run: in this process (here), or in a relay. A host decides what is to be done, this does it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import secrets
+import threading
+import time
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from nbstream.lease import Lease
+from nbstream.recorder import Recorder
+from nbstream.recorder.progress import Progress
+from nbstream.records import Open
+from nbstream.runtime import runtime
+
+if TYPE_CHECKING:
+    from asyncio import Semaphore
+    from collections.abc import Callable
+
+    from nbstream.log.contract import Lock, Log, Store
+    from nbstream.records import Intent
+    from nbstream.sources.contract import Source
+
+#: How long a recorder that is about to end is waited for: telling an upstream to end its call takes up to 5 s.
+END_S = 8.0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """
+    Seconds of silence that stall a stream, before the first output and between outputs.
+
+    And seconds a stream goes on while nobody holds it.
+    """
+
+    first_s: float = 120.0
+    idle_s: float = 60.0
+    linger_s: float = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Birth:
+    """What a new stream is: its key, and the stream that was named by it until now (None: there was none)."""
+
+    key: str
+    intent: Intent = "new"
+    parent: str | None = None
+    replaces: str | None = None
+
+
+class Recording(Protocol):
+    """Where recorders run. Everything blocks."""
+
+    def begin(self, source: Source, birth: Birth) -> str | None:
+        """
+        Start a stream and its call; return its id, None when its key names something else than `replaces` by now.
+
+        The `open` is on disk before the first byte goes upstream.
+        """
+
+    def resume(self, source: Source, stream: str, key: str) -> bool:
+        """
+        Go on behind the last record of *stream*, under *key*.
+
+        True also if somebody else does so already; False when going on would repeat text or money: show what is saved.
+        """
+
+
+class Here:
+    """
+    Recorders in this process.
+
+    *held* says whether anybody holds a stream, *attended* whether somebody is there to answer a question about it;
+    *writer* names this process in `open` records.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        scope: str,
+        limits: Limits,
+        *,
+        writer: str = "pid",
+        held: Callable[[str], bool] | None = None,
+        attended: Callable[[str], bool] | None = None,
+        remark: str | None = None,
+    ) -> None:
+        self._store, self._scope, self._limits = store, scope, limits
+        self._writer = f"{writer} {os.getpid()}"
+        self._held = held or (lambda stream: runtime().held(stream))
+        self._attended = attended or (lambda stream: runtime().attended(stream))
+        self._remark = remark
+
+    def begin(self, source: Source, birth: Birth) -> str | None:
+        """See `Recording.begin`."""
+        first = self._open(new_id(), birth.key, birth.intent, source, birth.parent)
+        started = self._store.start(first, replaces=birth.replaces)
+        if started.lock is None:
+            return None
+        self._record(started.log, source, started.lock, Progress(tail=0, opens=1))
+        return first.stream
+
+    def resume(self, source: Source, stream: str, key: str) -> bool:
+        """See `Recording.resume`."""
+        found = self._store.status(stream)
+        log, lock = self._store.log(stream), self._store.lock(stream)
+        if lock is None and found.close is not None:
+            ended(self._store, stream)  # behind its `close` a writer holds on for a moment
+            lock = self._store.lock(stream)
+        if lock is None:
+            return True  # somebody else goes on with it already
+        try:
+            progress = Progress.of(log)
+            status = self._store.status(stream)
+            final = status.close is not None and status.close.how == "complete"
+            if final or not (progress.cursor is not None or source.replayable or not progress.shown):
+                lock.release()
+                return False
+            again = self._open(stream, key, "resume", source, None)
+            log.append(progress.tail + 1, again)
+            progress.add(again)
+        except BaseException:
+            lock.release()
+            raise
+        self._record(log, source, lock, progress)
+        return True
+
+    def _record(self, log: Log, source: Source, lock: Lock, progress: Progress) -> None:
+        stream, limits = log.stream, self._limits
+        lease = Lease(limits.linger_s, lambda: self._held(stream))
+
+        def make(changed: Callable[[], None], slots: Semaphore) -> Recorder:
+            return Recorder(
+                self._store, log, source, lock, progress,
+                first_s=limits.first_s, idle_s=limits.idle_s, changed=changed, slots=slots,
+                attended=lambda: self._attended(stream), lease=lease, totals=runtime().totals,
+            )  # fmt: skip
+
+        if self._remark:
+            runtime().remark(stream, self._remark)
+        runtime().record(stream, self._scope, make)
+
+    def _open(self, stream: str, key: str, intent: Intent, source: Source, parent: str | None) -> Open:
+        return Open(
+            stream=stream, key=key, intent=intent, source={**source.spec, "replayable": source.replayable},
+            fingerprint=source.fingerprint or "", writer=self._writer, host=platform.node(), boot=boot_id(),
+            at=time.time(), parent=parent,
+        )  # fmt: skip
+
+
+def ended(store: Store, stream: str) -> bool:
+    """Wait until a recorder of *stream* that is about to end has ended, wherever it is; return whether one goes on."""
+    recorder = runtime().recorder(stream)
+    if recorder is not None:
+        heard = threading.Event()
+        runtime().call(heard.set)  # behind a Stop that is still on its way
+        heard.wait(END_S)
+        if recorder.ending or store.stop_requested(stream, opened=recorder.opened):
+            _until(stream, lambda: runtime().recorder(stream) is not recorder)
+        return runtime().recorder(stream) is not None
+    status = store.status(stream)
+    if status.live and (status.stop_requested or status.close is not None):
+        _until(stream, lambda: not store.status(stream).live)
+    return False
+
+
+def wait_for_end(store: Store, stream: str) -> None:
+    """Wait until nobody records *stream*; not for ever, a full disk may keep its recorder."""
+    recorder = runtime().recorder(stream)
+    if recorder is not None:
+        _until(stream, lambda: runtime().recorder(stream) is not recorder)
+    else:
+        _until(stream, lambda: not store.status(stream).live)
+
+
+def _until(stream: str, true: Callable[[], bool]) -> None:
+    moved = threading.Event()
+    end = runtime().subscribe(stream, moved.set)
+    until = time.monotonic() + END_S
+    try:
+        while not true() and (left := until - time.monotonic()) > 0:
+            # Another process sends no signal.
+            moved.wait(min(left, 0.05))
+            moved.clear()
+    finally:
+        end()
+
+
+def new_id() -> str:
+    """Return an unguessable stream id that begins with its time of birth, for people who read it."""
+    return time.strftime("%m%d-%H%M-") + secrets.token_urlsafe(12).replace("_", "a").replace("-", "b").lower()
+
+
+@lru_cache
+def boot_id() -> str:
+    """Return what tells one boot of this machine from the next (Linux; elsewhere the lock alone decides)."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""

@@ -1,0 +1,76 @@
+"""
+The relay's HTTP interface, version 1 (docs/protocol.md), as one ASGI application.
+
+    Answers  errors become JSON, every answer is safe
+    Guard    Host, Origin, token or cookie
+    Router   the table of `endpoints.py`
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from starlette.routing import Router
+
+from nbstream.relay.activity import Activity
+from nbstream.relay.address import proof
+from nbstream.relay.answers import Answers
+from nbstream.relay.endpoints import Endpoints
+from nbstream.relay.guarding import Guard
+from nbstream.relay.limits import HTTPLimits
+from nbstream.relay.tickets import Tickets
+from nbstream.relay.watch import Watch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from nbstream.relay.service import Service
+
+
+class RelayApp:
+    """The application. Made by `make_app`; `connection.server_config` says how uvicorn is to serve it."""
+
+    def __init__(self, app: ASGIApp, activity: Activity, limits: HTTPLimits) -> None:
+        #: How much it is used.
+        self.activity = activity
+        self.limits = limits
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        scope["app"] = self  # with it Starlette raises its 404 and 405 instead of answering them
+        await self._app(scope, receive, send)
+
+
+def make_app(
+    service: Service,
+    *,
+    token: str,
+    port_of: Callable[[], int],
+    allow_hosts: tuple[str, ...] = (),
+    draining: Callable[[], bool] = lambda: False,
+    limits: HTTPLimits | None = None,
+) -> RelayApp:
+    """
+    Return the application for the streams of *service*.
+
+    Args:
+        service: Starts, reads and stops.
+        token: What a client must have.
+        port_of: Returns the port that the server got.
+        allow_hosts: Names under which a proxy in front may pass requests on, without a port.
+        draining: Whether this relay takes no new calls any more.
+        limits: How much it puts up with.
+    """
+    limits = limits or HTTPLimits()
+    activity = Activity(max_readers=limits.readers)
+    tickets = Tickets(ticket_s=limits.ticket_s, cookie_s=limits.cookie_s)
+    endpoints = Endpoints(
+        service, activity, limits, Watch(tickets, limits),
+        prove=lambda nonce: proof(token, port_of(), nonce), draining=draining,
+    )  # fmt: skip
+    router = Router(endpoints.routes(), redirect_slashes=False)
+    guard = Guard(router, token=token, port_of=port_of, allow_hosts=allow_hosts, tickets=tickets, activity=activity)
+    return RelayApp(Answers(guard, redact=service.secrets, knew=service.knew), activity, limits)

@@ -1,0 +1,172 @@
+"""
+What the relay answers to each request that was let in.
+
+Everything but a read goes to the `Service` in another thread, since it blocks; reads share one (`desk.py`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from nbstream.relay.answers import Refusal
+from nbstream.relay.asked import EVENTS, cursor, form_of, json_body, number, seconds, stream_of
+from nbstream.relay.desk import Desk
+from nbstream.relay.events import EventStream
+from nbstream.relay.forms import event_form
+from nbstream.relay.metrics import CONTENT_TYPE, health, prometheus
+from nbstream.relay.pages import Poll
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.types import ASGIApp
+
+    from nbstream.relay.activity import Activity
+    from nbstream.relay.limits import HTTPLimits
+    from nbstream.relay.service import Service
+    from nbstream.relay.watch import Watch
+
+T = TypeVar("T")
+Endpoint: TypeAlias = "Callable[[Request], Awaitable[ASGIApp]]"
+
+_NONCE = re.compile(r"[0-9a-fA-F]{16,128}")
+
+
+class Endpoints:
+    """A method for each line of the table in docs/protocol.md."""
+
+    def __init__(
+        self, service: Service, activity: Activity, limits: HTTPLimits, watch: Watch, *,
+        prove: Callable[[str], str], draining: Callable[[], bool],
+    ) -> None:  # fmt: skip
+        self._service, self._activity, self._limits, self._watch = service, activity, limits, watch
+        self._prove, self._draining = prove, draining
+        self._desk = Desk()
+
+    def routes(self) -> list[Route]:
+        """Return the table."""
+        stream = "/v1/streams/{stream}"
+        return [
+            _route("/healthz", GET=self._healthz),
+            _route("/metrics", GET=self._metrics),
+            _route("/v1/streams", GET=self._list, POST=self._start),
+            _route(stream, GET=self._describe, DELETE=self._delete),
+            _route(f"{stream}/records", GET=self._records),
+            _route(f"{stream}/stop", POST=self._stop),
+            _route(f"{stream}/resume", POST=self._resume),
+            _route(f"{stream}/keep", POST=self._keep),
+            _route(f"{stream}/hold", PUT=self._hold),
+            _route(f"{stream}/ticket", POST=self._ticket),
+            _route(f"{stream}/watch", GET=self._page),
+        ]
+
+    async def _records(self, request: Request) -> ASGIApp:
+        stream, after, asked = stream_of(request), cursor(request), request.query_params
+        given, holder = asked.get("format"), asked.get("holder")
+        common = self._service, self._desk, self._activity, self._limits
+        if form_of(request) == EVENTS:
+            return EventStream(*common, stream=stream, after=after, form=event_form(given), holder=holder)
+        if given not in (None, "records"):
+            raise Refusal(400, f"format={given} comes as {EVENTS} only")
+        wait_s = seconds(request, "wait", self._limits.wait_s)
+        live = number(request, "live")
+        return Poll(*common, stream=stream, after=after, wait_s=wait_s, live=live, holder=holder)
+
+    async def _start(self, request: Request) -> ASGIApp:
+        self._take_calls()
+        ask = await json_body(request, self._limits)
+        started, answer = await _understood(self._service.start, ask)
+        return JSONResponse(answer, 201 if started else 200)
+
+    async def _resume(self, request: Request) -> ASGIApp:
+        self._take_calls()
+        stream, ask = stream_of(request), await json_body(request, self._limits)
+        return JSONResponse(await _understood(self._service.resume, stream, ask))
+
+    async def _stop(self, request: Request) -> ASGIApp:
+        stream, ask = stream_of(request), await json_body(request, self._limits)
+        agent = _optional(ask, "agent", str, None)
+        return JSONResponse(await _understood(self._service.stop, stream, agent))
+
+    async def _keep(self, request: Request) -> ASGIApp:
+        return JSONResponse(await _understood(self._service.keep, stream_of(request)))
+
+    async def _hold(self, request: Request) -> ASGIApp:
+        stream, ask = stream_of(request), await json_body(request, self._limits)
+        holder, for_s = ask.get("holder"), ask.get("for_s")
+        if not isinstance(holder, str) or not 0 < len(holder) <= 200:
+            raise Refusal(400, "holder: a name of at most 200 characters")
+        if isinstance(for_s, bool) or not isinstance(for_s, (int, float)):
+            raise Refusal(400, "for_s: a number of seconds")
+        end, attended = _optional(ask, "end", bool, False), _optional(ask, "attended", bool, True)  # noqa: FBT003
+        await self._desk.ask(lambda: self._service.store.log(stream))  # there must be something to hold
+        return JSONResponse(
+            await _understood(lambda: self._service.hold(stream, holder, for_s, end=end, attended=attended))
+        )
+
+    async def _ticket(self, request: Request) -> ASGIApp:
+        stream = stream_of(request)
+        await self._desk.ask(lambda: self._service.store.log(stream))
+        return self._watch.ticket(stream)
+
+    async def _page(self, request: Request) -> ASGIApp:
+        stream, ticket = stream_of(request), request.query_params.get("ticket")
+        return self._watch.page() if ticket is None else self._watch.trade(ticket, stream)
+
+    async def _list(self, request: Request) -> ASGIApp:  # noqa: ARG002 - an endpoint
+        return JSONResponse({"streams": await asyncio.to_thread(self._service.list)})
+
+    async def _describe(self, request: Request) -> ASGIApp:
+        return JSONResponse(await asyncio.to_thread(self._service.describe, stream_of(request)))
+
+    async def _delete(self, request: Request) -> ASGIApp:
+        await asyncio.to_thread(self._service.delete, stream_of(request))
+        return Response(status_code=204)
+
+    async def _healthz(self, request: Request) -> ASGIApp:
+        answer: dict[str, Any] = {"ok": True}
+        nonce = request.query_params.get("nonce")
+        if nonce is not None:
+            if not _NONCE.fullmatch(nonce):
+                raise Refusal(400, "nonce: 16 to 128 hexadecimal digits")
+            answer["proof"] = self._prove(nonce)
+        if request.scope["trusted"]:
+            answer |= await asyncio.to_thread(health, self._service, self._activity)
+        return JSONResponse(answer)
+
+    async def _metrics(self, request: Request) -> ASGIApp:  # noqa: ARG002 - an endpoint
+        found = await asyncio.to_thread(health, self._service, self._activity)
+        return PlainTextResponse(prometheus(found), media_type=CONTENT_TYPE)
+
+    def _take_calls(self) -> None:
+        if self._draining() or self._activity.closing:
+            raise Refusal(503, "this relay takes no new calls: it is ending, or a newer one has its place")
+
+
+def _route(path: str, **by_method: Endpoint) -> Route:
+    """Return the route of *path*: one for all its methods, so that a 405 names them all."""
+
+    async def endpoint(request: Request) -> ASGIApp:
+        return await by_method["GET" if request.method == "HEAD" else request.method](request)
+
+    return Route(path, endpoint, methods=list(by_method))
+
+
+async def _understood(do: Callable[..., T], *given: Any) -> T:
+    """Do it in a thread; what could not be understood is the client's fault."""
+    try:
+        return await asyncio.to_thread(do, *given)
+    except (ValueError, TypeError) as exc:
+        raise Refusal(400, str(exc)) from exc
+
+
+def _optional(ask: dict[str, Any], name: str, kind: type[T], default: Any) -> T:
+    value = ask.get(name)
+    if value is not None and not isinstance(value, kind):
+        raise Refusal(400, f"{name}: expected {kind.__name__}, found {type(value).__name__}")
+    return default if value is None else value

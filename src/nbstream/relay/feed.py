@@ -1,0 +1,108 @@
+"""The two ways to read a stream of a relay: as server-sent events, and page by page. Both yield batches."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from nbstream.errors import LogDamaged, RelayError
+from nbstream.wire.sse import SSEParser
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Mapping
+
+    from nbstream.relay.line import Line
+
+#: A poll that comes back sooner with nothing new did not wait: whoever answered is not asked again at once.
+_LEAST_S: Final = 0.25
+#: What an answer may take beyond the time it was asked to wait.
+_ANSWER_S: Final = 15.0
+
+
+class Event(NamedTuple):
+    """
+    What happened to a stream.
+
+    kind: `record` (data: its JSON, offset: its own), `caught_up` (everything that was there has come), `live` (data:
+    the live status, or null), `gone` (deleted), and, only here, `complete` (nothing can come any more). For all but
+    records *offset* is the last one before.
+    """
+
+    kind: str
+    offset: int
+    data: str
+
+
+class Feed(NamedTuple):
+    """Where one stream is read: *query* goes with each request."""
+
+    line: Line
+    path: str
+    query: Mapping[str, str]
+
+    async def streamed(self, after: int) -> AsyncGenerator[list[Event], None]:
+        """
+        Yield what each piece of an event stream brought, an empty list if it was only a sign of life.
+
+        Ends with the answer.
+        """
+        async with self.line.listen(self.path, {**self.query, "after": after}) as (status, chunks):
+            if status != 200:
+                yield [Event("complete" if status == 204 else "gone", after, "")]
+                return
+            parser = SSEParser()
+            async for chunk in chunks:
+                batch: list[Event] = []
+                for event in parser.feed(chunk):
+                    if event.event in ("", "message"):
+                        after = _offset(event.id)
+                        batch.append(Event("record", after, event.data))
+                    elif event.event in ("caught_up", "live", "gone"):
+                        batch.append(Event(event.event, after, event.data))
+                    elif event.event == "damaged":
+                        raise LogDamaged(json.loads(event.data)["message"])
+                yield batch
+
+    async def pages(self, after: Callable[[], int], wait_s: float) -> AsyncGenerator[list[Event], None]:
+        """
+        Yield what each page brought; the next is asked for what comes behind *after()*.
+
+        The relay keeps a question for up to *wait_s* seconds once everything that was there has come.
+        """
+        known: Any = ()  # nothing was heard of a live status yet
+        caught_up = False
+        while True:
+            last, began = after(), time.monotonic()
+            wait = wait_s if caught_up else 0
+            query = {**self.query, "after": last, "wait": f"{wait:g}", "live": known["n"] if known else 0}
+            answer = await self.line.ask("GET", self.path, query=query, answer_s=wait + _ANSWER_S, accept={410})
+            if answer.status != 200:
+                yield [Event("complete" if answer.status == 204 else "gone", last, "")]
+                return
+            page = answer.body
+            batch = [Event("record", last + 1 + n, _text(record)) for n, record in enumerate(page["records"])]
+            last += len(batch)
+            if not batch and not caught_up:
+                caught_up = True
+                batch.append(Event("caught_up", last, _text({"offset": last})))
+            if page["live"] != known:
+                known = page["live"]
+                batch.append(Event("live", last, _text(known)))
+            if page["complete"]:
+                batch.append(Event("complete", last, ""))
+            yield batch
+            if not batch and time.monotonic() - began < _LEAST_S:
+                await asyncio.sleep(_LEAST_S)
+
+
+def _offset(event_id: str) -> int:
+    if not (event_id.isascii() and event_id.isdigit()):
+        raise RelayError(f"the relay sent a record with the id {event_id!r}, which is no offset")
+    return int(event_id)
+
+
+def _text(value: Any) -> str:
+    """Return *value* as records are written."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

@@ -1,0 +1,106 @@
+"""The forms of an answer: records as they are, and plain `agent_output` frames."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Protocol
+
+from nbstream.log.readback import intact, records_of
+from nbstream.records import Delta, encode
+from nbstream.relay.answers import Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from nbstream.log.contract import Log
+    from nbstream.records import Record
+
+#: A line of a comment, without a blank one behind it: many readers take a blank line for an event without data.
+HELLO = b": nbstream\n"
+PING = b": ping\n"
+
+
+class EventForm(Protocol):
+    """How an event stream shows a log."""
+
+    #: Whether it says where the log ends by now, and what is live.
+    status: bool
+
+    def record(self, offset: int, record: Record) -> bytes:
+        """Return the events of one record. Its offset is the id of the last: only then has all of it arrived."""
+
+    def end(self, log: Log, offset: int) -> bytes:
+        """Return what stands behind `close(complete)`, which is at *offset*; may block."""
+
+
+class Plain:
+    """A record as its JSON, for answers that are no event stream."""
+
+    def record(self, offset: int, record: Record) -> bytes:  # noqa: ARG002 - its place in the list says it
+        """See `Encoder.record`."""
+        return encode(record)
+
+
+class Records:
+    """Everything: each record is an event, its offset the id."""
+
+    status = True
+
+    def record(self, offset: int, record: Record) -> bytes:
+        """See `EventForm.record`."""
+        return b"id: %d\ndata: %b\n\n" % (offset, encode(record))
+
+    def end(self, log: Log, offset: int) -> bytes:  # noqa: ARG002 - the record itself says it all
+        """See `EventForm.end`."""
+        return b""
+
+
+class AgentOutput:
+    """
+    Frames `{type: "agent_output", agent, content, sequence}`, one for each part of text, and `done` at the end.
+
+    A record may be several frames, and only the last has the id. Cut between them, a client asks again behind the
+    record before, and gets the first ones twice rather than never: `sequence` (dense for each agent) tells it.
+    """
+
+    status = False
+
+    def record(self, offset: int, record: Record) -> bytes:
+        """See `EventForm.record`."""
+        parts = [part for part in record.parts if part.kind == "text"] if isinstance(record, Delta) else []
+        frames = [
+            b"data: %b\n"
+            % _json({"type": "agent_output", "agent": part.agent, "content": part.text, "sequence": part.sequence})
+            for part in parts
+        ]
+        return b"\n".join(frames) + b"id: %d\n\n" % offset if frames else b""
+
+    def end(self, log: Log, offset: int) -> bytes:
+        """See `EventForm.end`. The length is that of all text, sent now or before the client came back."""
+        deltas = (record for record in intact(records_of(log)) if isinstance(record, Delta))
+        length = sum(len(part.text) for record in deltas for part in record.parts if part.kind == "text")
+        # With an id: who comes back behind it is told that there is nothing more.
+        return b"id: %d\n%b" % (offset, event("done", {"length": length}))
+
+
+def event_form(name: str | None) -> EventForm:
+    """Return the form that `format=` names."""
+    if name in (None, "records"):
+        return Records()
+    if name == "agent_output":
+        return AgentOutput()
+    raise Refusal(400, "format: records or agent_output")
+
+
+def event(name: str, data: Any) -> bytes:
+    """Return an event that is no record, so that it has no id."""
+    return b"event: %b\ndata: %b\n\n" % (name.encode(), _json(data))
+
+
+def live_number(live: Mapping[str, Any] | None) -> int:
+    """Return the number that changes with the live status; 0 while nothing is recorded here."""
+    return 0 if live is None else int(live["n"])
+
+
+def _json(data: Any) -> bytes:
+    return json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode()

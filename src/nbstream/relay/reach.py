@@ -1,0 +1,173 @@
+"""How this process reaches the relays of one store: starts one, finds the one that records a stream, follows it."""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+import threading
+from concurrent.futures import TimeoutError as LateError
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from nbstream.errors import LogError, RelayError, StreamError
+from nbstream.recording import boot_id
+from nbstream.relay.following import Following, press
+from nbstream.runtime import runtime
+from nbstream.standing import in_relay
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from pathlib import Path
+
+    from nbstream.log.contract import Status, Store
+    from nbstream.log.disk import DiskStore
+    from nbstream.relay.address import Address
+    from nbstream.relay.client import RelayClient
+
+T = TypeVar("T")
+
+#: A relay that does not answer in this time has hung.
+ANSWER_S = 15.0
+#: How long the end of this process waits for a relay to hear of it.
+FAREWELL_S = 1.0
+
+
+_reaches: dict[Path, Reach] = {}
+_reaches_lock = threading.Lock()
+
+
+def reach_of(store: Store, holder: str, leaving: Callable[[], bool]) -> Reach | None:
+    """Return how the relays of *store* are reached; None for one that no other process can open."""
+    from nbstream.log.disk import DiskStore
+
+    if not isinstance(store, DiskStore):
+        return None
+    with _reaches_lock:
+        reach = _reaches.get(store.directory)
+        if reach is None or reach.stale or reach.store is not store:
+            reach = _reaches[store.directory] = Reach(store, holder, leaving)
+        return reach
+
+
+class Reach:
+    """
+    The relays of *store*. Safe to use from any thread; nothing of it is to be called on the runtime's loop.
+
+    *holder* names this process in the relay, the same before and after a restart of the kernel; *leaving* says at the
+    end of the process whether its kernel was shut down for good.
+    """
+
+    def __init__(self, store: DiskStore, holder: str, leaving: Callable[[], bool]) -> None:
+        self.store, self.holder = store, holder
+        self._leaving = leaving
+        self._clients: dict[Address, RelayClient] = {}
+        self._followings: dict[str, Following] = {}
+        self._lock = threading.Lock()
+        self._runtime = runtime()
+        self._runtime.farewell(self._farewell)
+
+    @property
+    def directory(self) -> Path:
+        """Where the store lies."""
+        return self.store.directory
+
+    @property
+    def stale(self) -> bool:
+        """Whether the loop it worked on has ended: `%unload_ext`, or a fork."""
+        return runtime() is not self._runtime
+
+    def ensure(self) -> RelayClient:
+        """Return the relay of our version, started if need be; raises `RelayError`."""
+        from nbstream.relay.process import ensure
+
+        return self.client(self._do(ensure(self.directory)))
+
+    def client(self, address: Address) -> RelayClient:
+        """Return the client of the relay at *address*."""
+        from nbstream.relay.client import RelayClient
+
+        with self._lock:
+            client = self._clients.get(address)
+            if client is None:
+                client = self._clients[address] = RelayClient(address)
+            return client
+
+    def recorder_of(self, status: Status) -> RelayClient | None:
+        """Return the relay that records a stream, None where there is none within reach."""
+        if not in_relay(status) or status.open.host != platform.node() or status.open.boot != boot_id():
+            return None
+        from nbstream.relay.process import holding
+
+        address = holding(self.directory, int(status.open.writer.removeprefix("relay ")))
+        return self.client(address) if address is not None else None
+
+    def recorded(self, status: Status) -> bool:
+        """See `host.Reach`."""
+        return in_relay(status)
+
+    def held_elsewhere(self, status: Status) -> bool:
+        """See `host.Reach`. A relay that does not answer keeps its streams: nothing is stopped on a guess."""
+        client = self.recorder_of(status)
+        if client is None:
+            return True
+        try:
+            holders = self._do(client.describe(status.stream))["holders"]
+        except (StreamError, LateError):
+            return True
+        return any(holder != self.holder and not holder.startswith("request:") for holder in holders)
+
+    def press(self, status: Status, button: str) -> None:
+        """See `host.Reach`. The row in the store says stop too, so a relay out of reach is no error."""
+        client = self.recorder_of(status)
+        if client is not None:
+            with suppress(RelayError, LogError, LateError):
+                self._do(press(client, status.stream, button))
+
+    def follow(self, stream: str) -> Callable[[], None]:
+        """See `host.Reach`."""
+        with self._lock:
+            following = self._followings.get(stream)
+            if following is None or following.closed:
+                following = self._followings[stream] = Following(self, stream)
+            following.readers += 1
+
+        def end() -> None:
+            with self._lock:
+                following.readers -= 1
+
+        return end
+
+    def wants(self, following: Following) -> bool:
+        """Ask whether *following* goes on; one that does not is closed before anybody else can want it."""
+        with self._lock:
+            following.closed = not following.wanted
+            if following.closed and self._followings.get(following.stream) is following:
+                del self._followings[following.stream]
+            return not following.closed
+
+    def do(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do *work* on the loop and wait for it; raises `RelayError` when it takes too long."""
+        try:
+            return self._do(work)
+        except LateError:
+            raise RelayError(
+                f"the relay has not answered for {ANSWER_S:.0f} s: `nbstream relay --stop` ends it"
+            ) from None
+
+    def _do(self, work: Coroutine[Any, Any, T]) -> T:
+        future = self._runtime.submit(work)
+        try:
+            return future.result(ANSWER_S)
+        except LateError:
+            future.cancel()
+            raise
+
+    async def _farewell(self) -> None:
+        followings = list(self._followings.values())
+        with suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(
+                asyncio.gather(*(one.leave(end=self._leaving()) for one in followings), return_exceptions=True),
+                FAREWELL_S,
+            )
+        for client in self._clients.values():
+            await client.close()

@@ -1,0 +1,95 @@
+"""Recorders in a relay: the same questions, asked over HTTP."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from nbstream.errors import RelayError
+from nbstream.sources.portable import pack
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from nbstream.recording import Birth, Limits, Recording
+    from nbstream.relay.reach import Reach
+    from nbstream.sources.contract import Source
+
+#: What the state line says of a stream that could have been in a relay and is not.
+FALLBACK = "a kernel restart will interrupt this"
+
+
+class InRelay:
+    """A `Recording` in the relay of our version, which is started if need be and again if it died."""
+
+    def __init__(self, reach: Reach, scope: str, limits: Limits, source: dict[str, Any]) -> None:
+        self._reach, self._scope, self._limits, self._packed = reach, scope, limits, source
+
+    def begin(self, source: Source, birth: Birth) -> str | None:  # noqa: ARG002 - it is packed already
+        """See `Recording.begin`."""
+        started, answer = self._ask(
+            lambda client: client.start({
+                **self._common, "key": birth.key, "parent": birth.parent,
+                "replaces": birth.replaces,
+            })
+        )  # fmt: skip
+        return answer["id"] if started else None
+
+    def resume(self, source: Source, stream: str, key: str) -> bool:  # noqa: ARG002 - as above
+        """See `Recording.resume`."""
+        answer = self._ask(lambda client: client.resume(stream, {**self._common, "key": key}))
+        return bool(answer["resumed"])
+
+    @property
+    def _common(self) -> dict[str, Any]:
+        limits = self._limits
+        return {
+            "source": self._packed, "scope": self._scope, "holder": self._reach.holder,
+            "limits": {"first_s": limits.first_s, "idle_s": limits.idle_s, "linger_s": limits.linger_s},
+        }  # fmt: skip
+
+    def _ask(self, question: Callable[[Any], Any]) -> Any:
+        """Ask the relay; one that has died meanwhile is asked again, once: the key decides whether it had begun."""
+        try:
+            return self._reach.do(question(self._reach.ensure()))
+        except RelayError as exc:
+            if exc.status not in (None, 503):  # 503: it is just ending
+                raise
+            return self._reach.do(question(self._reach.ensure()))
+
+
+class Where:
+    """
+    Says where a source is recorded: `relay` and `kernel` as they say, `auto` in the relay if that is possible.
+
+    Python objects live in this process, and so does their recorder.
+    """
+
+    def __init__(
+        self,
+        choice: str,
+        reach: Reach | None,
+        *,
+        here: Callable[[str | None], Recording],
+        relay: Callable[[Reach, dict[str, Any]], Recording],
+    ) -> None:
+        self._choice, self._reach, self._here, self._relay = choice, reach, here, relay
+
+    def __call__(self, source: Source) -> Recording:
+        """Return where *source* is recorded; raises one clear line if it was to be the relay and cannot."""
+        reach, packed = self._reach, None
+        if self._choice == "kernel":
+            return self._here(None)
+        if reach is not None:
+            packed = pack(source)
+        if reach is None or packed is None:
+            if self._choice == "relay":
+                what = "is kept in the memory of this process" if reach is None else "lives in this process"
+                raise RelayError(f"host='relay': this source {what}; leave host away, or say host='kernel'")
+            return self._here(None)
+        try:
+            reach.ensure()
+        except RelayError as exc:
+            if self._choice == "relay":
+                raise
+            return self._here(f"{FALLBACK} ({exc})")
+        return self._relay(reach, packed)

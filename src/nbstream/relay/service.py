@@ -1,0 +1,278 @@
+"""The streams of one store as the relay's HTTP side sees them: start, read, hold, stop."""
+
+from __future__ import annotations
+
+import json
+import math
+import secrets
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from nbstream.errors import LogError, RelayError, SourceRefused, StreamGone
+from nbstream.host import Host
+from nbstream.recording import Birth, Here, Limits, ended
+from nbstream.relay.holders import Holders
+from nbstream.rerun import Ask
+from nbstream.runtime import runtime
+from nbstream.sources.portable import unpack
+from nbstream.sources.redaction import Redactor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from nbstream.log.contract import Status, Store
+    from nbstream.runtime import Runtime
+    from nbstream.sources.contract import Source
+    from nbstream.sources.sse import SSESource
+
+#: Live streams of one relay. Each is a connection, a task and at most 16 MiB of one unfinished event.
+MAX_LIVE = 64
+#: How long whoever asked for a stream holds it before it has said so: a page is on its way.
+FIRST_HOLD_S = 10.0
+MAX_HOLD_S = 3600
+
+
+class Service:
+    """
+    Safe to use from any thread. Everything blocks, so nothing of it belongs on an event loop, unless it says so.
+
+    Raises the errors of `nbstream.errors`, and `ValueError` or `TypeError` for what cannot be understood.
+    """
+
+    def __init__(self, store: Store, *, max_live: int = MAX_LIVE) -> None:
+        self.store = store
+        self.holders = Holders()
+        self._max_live = max_live
+        #: Streams this process has served: when one is gone, it is gone, not unknown.
+        self._served: set[str] = set()
+        self._secrets: dict[str, None] = {}
+        self._versions: dict[str, int] = {}
+        self._said: dict[str, dict[str, Any]] = {}
+
+    @property
+    def runtime(self) -> Runtime:
+        """The runtime of this process."""
+        return runtime()
+
+    def start(self, ask: Mapping[str, Any]) -> tuple[bool, dict[str, Any]]:
+        """Start a stream, or attach to the one of its key; return whether a call was started, and where it stands."""
+        source = self._source(ask.get("source") or {})
+        key, scope, here = _key(ask), _text(ask, "scope") or "relay", self._here(ask)
+        if "replaces" in ask:
+            self._room()
+            parent = _text(ask, "parent")
+            birth = Birth(key, "regenerate" if parent else "new", parent=parent, replaces=_text(ask, "replaces"))
+            started = here.begin(source, birth)
+            stream = started or self._named(key)
+            return started is not None, self._answer(stream, ask)
+        before = self.store.find(key)
+        host = Host(self.store, scope, lambda _: self._with_room(here))
+        found = host.launch(source, key, Ask(source.fingerprint, fresh=bool(ask.get("fresh")))).id
+        return found != before, self._answer(found, ask)
+
+    def resume(self, stream: str, ask: Mapping[str, Any]) -> dict[str, Any]:
+        """Go on behind the last record; of one that is live: end its stall, if it is stalled."""
+        if ended(self.store, stream):
+            recorder = runtime().recorder(stream)
+            if recorder is not None:
+                runtime().call(recorder.reconnect)
+            return {**self._answer(stream, ask), "resumed": True}
+        status, goes_on = self.store.status(stream), True
+        if not status.live:
+            source = self._source(ask["source"]) if ask.get("source") else self._source_of(status, ask)
+            key = _key(ask) if ask.get("key") else status.open.key
+            goes_on = self._with_room(self._here(ask)).resume(source, stream, key)
+        return {**self._answer(stream, ask), "resumed": goes_on}
+
+    def stop(self, stream: str, agent: str | None = None) -> dict[str, Any]:
+        """Stop: the upstream is closed at once and never resumes by itself. At rest it changes nothing."""
+        recorder = runtime().recorder(stream)
+        if recorder is not None:
+            runtime().call(recorder.stop)
+        status = self.store.status(stream)
+        if status.close is None:
+            try:
+                self.store.request_stop(stream, opened=status.opened, agent=agent).result(5)
+            except (LogError, TimeoutError):
+                if recorder is None:
+                    raise
+                # The socket is closed all the same; the recorder keeps the intent and says "not saved".
+        ended(self.store, stream)
+        return self._answer(stream, {})
+
+    def keep(self, stream: str) -> dict[str, Any]:
+        """Keep waiting: the answer to a stall."""
+        recorder = runtime().recorder(stream)
+        if recorder is not None:
+            runtime().call(recorder.keep)
+        return self._answer(stream, {})
+
+    def hold(
+        self, stream: str, holder: str, for_s: float, *, end: bool = False, attended: bool = True
+    ) -> dict[str, Any]:
+        """
+        Let *holder* hold the stream for so long; 0 lets go: the lease begins when nobody is left.
+
+        With *end* the lease is over at once, unless somebody else holds it: the holder's kernel was shut down.
+        Does not block.
+        """
+        if not 0 <= for_s <= MAX_HOLD_S:  # NaN is not, either
+            raise ValueError(f"for_s: a number of seconds from 0 to {MAX_HOLD_S}")
+        self.holders.hold(stream, holder, for_s, attended=attended)
+        recorder = runtime().recorder(stream)
+        if end and recorder is not None and not self.holders.held(stream):
+            runtime().call(lambda: recorder.leave("its kernel was shut down"))
+        return {"id": stream, "holders": self.holders.of(stream)}
+
+    def drop(self, holder: str) -> None:
+        """Note that a holder's connection broke. Does not block."""
+        self.holders.drop(holder)
+
+    def describe(self, stream: str) -> dict[str, Any]:
+        """Return everything there is to know about one stream."""
+        return self._describe(self.store.status(stream))
+
+    def list(self) -> list[dict[str, Any]]:
+        """Return every stream, newest first."""
+        return [self._describe(status) for status in self.store.list()]
+
+    def delete(self, stream: str) -> None:
+        """Remove a stream at rest; a live one is refused with `Fenced`."""
+        self.store.status(stream)
+        self.store.delete(stream)
+
+    def live(self, stream: str) -> dict[str, Any] | None:
+        """
+        Return the live status of a stream that is recorded here, with a number `n` that grows with each change.
+
+        None when it is not. Does not block.
+        """
+        recorder = runtime().recorder(stream)
+        if recorder is None:
+            self._said.pop(stream, None)
+            return None
+        status = recorder.status_json()
+        status["note"] = status.get("note") or runtime().note(stream) or runtime().warning
+        # What grows with every piece of text is no change of its own: its record says so.
+        still = {k: v for k, v in status.items() if k not in _COUNTING}
+        if self._said.get(stream) != still:
+            self._said[stream] = still
+            self._versions[stream] = self._versions.get(stream, 0) + 1
+        return {"n": self._versions.get(stream, 0), **status}
+
+    def subscribe(self, stream: str, look: Callable[[], None]) -> Callable[[], None]:
+        """Call *look* (from any thread, must not block) when there may be news; returns the end of that."""
+        ends = self.store.log(stream).subscribe(look), runtime().subscribe(stream, look)
+
+        def end() -> None:
+            for one in ends:
+                one()
+
+        return end
+
+    def knew(self, stream: str) -> bool:
+        """Whether this process has served the stream. Does not block."""
+        return stream in self._served
+
+    @property
+    def busy(self) -> bool:
+        """Whether a recorder is at work. Does not block."""
+        return bool(runtime().recorders)
+
+    def secrets(self, text: str) -> str:
+        """Return *text* without any key this process was given. Does not block."""
+        return Redactor(self._secrets)(text)
+
+    def _source(self, packed: Mapping[str, Any]) -> SSESource:
+        source = unpack(packed)
+        self._secrets.update(dict.fromkeys(source.call.secrets))
+        return source
+
+    def _source_of(self, status: Status, ask: Mapping[str, Any]) -> Source:
+        """Make the source again that the log describes; its key comes with the request."""
+        from nbstream.sources import from_spec
+        from nbstream.sources.sse import SSESource
+
+        source = from_spec(status.open.source)
+        key = ask.get("api_key")
+        needed = source.call.key_env
+        if needed is not None and not key:
+            raise SourceRefused(f"interrupted: needs {needed}; resume it from a notebook that has it, or send api_key")
+        if key:
+            self._secrets[str(key)] = None
+        return SSESource(source.call.with_key(str(key or "")), source.format)
+
+    def _here(self, ask: Mapping[str, Any]) -> Here:
+        given = ask.get("limits") or {}
+        limits = Limits(**{name: _seconds(name, value) for name, value in given.items()})
+        return Here(
+            self.store, _text(ask, "scope") or "relay", limits,
+            writer="relay", held=self.holders.held, attended=self.holders.attended,
+        )  # fmt: skip
+
+    def _with_room(self, here: Here) -> Here:
+        self._room()
+        return here
+
+    def _room(self) -> None:
+        live = len(runtime().recorders)
+        if live >= self._max_live:
+            raise RelayError(
+                f"{live} streams are live in this relay: stop one, or wait until one has ended", status=429
+            )
+
+    def _named(self, key: str) -> str:
+        named = self.store.find(key)
+        if named is None:
+            raise StreamGone("the stream of this key was deleted just now; ask again")
+        return named
+
+    def _answer(self, stream: str, ask: Mapping[str, Any]) -> dict[str, Any]:
+        self._served.add(stream)
+        if ask:
+            self.holders.hold(stream, _text(ask, "holder") or f"request:{secrets.token_hex(4)}", FIRST_HOLD_S)
+        status = self.store.status(stream)
+        return {"id": stream, "state": str(self._state(status)), "offset": status.tail}
+
+    def _state(self, status: Status) -> str:
+        recorder = runtime().recorder(status.stream)
+        return recorder.live.state if recorder is not None else status.state
+
+    def _describe(self, status: Status) -> dict[str, Any]:
+        self._served.add(status.stream)
+        source = status.open.source
+        return {
+            "id": status.stream, "key": status.open.key, "state": str(self._state(status)), "offset": status.tail,
+            "title": source.get("title", ""), "model": source.get("model"), "url": source.get("url"),
+            "created": status.created, "touched": status.touched, "fingerprint": status.open.fingerprint,
+            "recorded_here": runtime().recorder(status.stream) is not None, "holders": self.holders.of(status.stream),
+            "live": self.live(status.stream),
+        }  # fmt: skip
+
+
+_COUNTING = frozenset({"pieces", "first_ago_s", "last_ago_s", "silent_s", "speed", "offset", "chars", "retry_in_s"})
+
+
+def _key(ask: Mapping[str, Any]) -> str:
+    """Return the key of the stream: a notebook's as it is, any other word as a name of its own, none at random."""
+    given = _text(ask, "key") or secrets.token_urlsafe(12)
+    with suppress(ValueError):
+        parts = json.loads(given)
+        if isinstance(parts, list) and [type(part) for part in parts] == [str, str, int]:
+            return given
+    return json.dumps([_text(ask, "scope") or "relay", f"key:{given}", 0])
+
+
+def _text(ask: Mapping[str, Any], name: str) -> str | None:
+    value = ask.get(name)
+    if value is not None and not isinstance(value, str):
+        raise TypeError(f"{name}: expected text, found {type(value).__name__}")
+    return value
+
+
+def _seconds(name: str, value: Any) -> float:
+    if name not in ("first_s", "idle_s", "linger_s"):
+        raise ValueError(f"limits: unknown {name!r}; use first_s, idle_s, linger_s")
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not (math.isfinite(value) and value >= 0):
+        raise ValueError(f"{name}: a number of seconds from 0 on")
+    return float(value)

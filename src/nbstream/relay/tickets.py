@@ -1,0 +1,67 @@
+"""
+Read tickets: a browser's EventSource cannot send headers, and a token in a URL ends up in histories and logs.
+
+A ticket opens one stream for reading, once, within a minute; it is traded for a cookie that opens the same.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+#: Tickets and cookies kept at a time; beyond, the oldest go.
+MOST = 1000
+
+
+class Tickets:
+    """For one thread. *now*: seconds of a monotonic clock."""
+
+    def __init__(self, *, ticket_s: float, cookie_s: float, now: Callable[[], float] = time.monotonic) -> None:
+        self._tickets = _Valid(ticket_s, now)
+        self._cookies = _Valid(cookie_s, now)
+
+    def issue(self, stream: str) -> str:
+        """Return a new ticket for *stream*."""
+        return self._tickets.add(stream)
+
+    def trade(self, ticket: str, stream: str) -> str | None:
+        """Return a cookie for a ticket that is good for *stream*; the ticket is used up. None if it is not good."""
+        return self._cookies.add(stream) if self._tickets.take(ticket) == stream else None
+
+    def admits(self, cookie: str, stream: str) -> bool:
+        """Whether *cookie* opens *stream*."""
+        return self._cookies.get(cookie) == stream
+
+
+class _Valid:
+    """Random names for streams, each for so long."""
+
+    def __init__(self, for_s: float, now: Callable[[], float]) -> None:
+        self._for_s, self._now = for_s, now
+        self._kept: dict[str, tuple[str, float]] = {}
+
+    def add(self, stream: str) -> str:
+        now = self._now()
+        # In order of their end: all are given the same time.
+        while self._kept:
+            oldest, (_, until) = next(iter(self._kept.items()))
+            if until > now and len(self._kept) < MOST:
+                break
+            del self._kept[oldest]
+        name = secrets.token_urlsafe(32)
+        self._kept[name] = stream, now + self._for_s
+        return name
+
+    def get(self, name: str) -> str | None:
+        # Looking up 256 random bits tells nobody how near a guess was.
+        stream, until = self._kept.get(name, (None, 0.0))
+        return stream if until > self._now() else None
+
+    def take(self, name: str) -> str | None:
+        stream = self.get(name)
+        self._kept.pop(name, None)
+        return stream

@@ -1,0 +1,113 @@
+"""A source as another process needs it to make the same call: whole, keys included. Sent to the relay, never stored."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+from nbstream.sources.call import Call
+from nbstream.sources.formats import READERS
+from nbstream.sources.sse import SSESource
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from nbstream.sources.contract import Source
+
+#: What may stand in the description of an address, and of a model.
+_URL_NAMES = frozenset({"url", "method", "json", "content", "content_base64", "headers", "format", "key_env", "key"})
+_MODEL_NAMES = frozenset({"prompt", "messages", "model", "base_url", "system", "params", "key_env", "key", "headers"})
+
+
+def pack(source: Source) -> dict[str, Any] | None:
+    """
+    Return the description of *source* that `unpack` reads, with the key from this process's environment.
+
+    None for what only this process can call: a Python object, an endpoint read by the user's own function.
+    """
+    if not isinstance(source, SSESource) or source.format not in READERS:
+        return None
+    call = source.call
+    packed: dict[str, Any] = {"url": call.url, "method": call.method, "format": source.format}
+    if call.is_json and call.body is not None:
+        packed["json"] = json.loads(call.body)
+    elif call.body is not None:
+        try:
+            packed["content"] = call.body.decode()
+        except UnicodeDecodeError:
+            packed["content_base64"] = base64.b64encode(call.body).decode()
+    if call.headers:
+        packed["headers"] = dict(call.headers)
+    if call.key_env is not None:
+        packed["key_env"], packed["key"] = call.key_env, os.environ.get(call.key_env, "").strip()
+    return packed
+
+
+def unpack(packed: Mapping[str, Any]) -> SSESource:
+    """
+    Make the source that *packed* describes; a key is taken from it, never from the environment of this process.
+
+    Raises `ValueError` or `TypeError` with one clear line.
+    """
+    if not isinstance(packed, dict):
+        raise TypeError("source must be an object: with url, or with prompt and model")
+    for name in (
+        "url",
+        "method",
+        "format",
+        "content",
+        "content_base64",
+        "key_env",
+        "key",
+        "model",
+        "base_url",
+        "system",
+    ):
+        if not isinstance(packed.get(name), (str, type(None))):
+            raise TypeError(f"source: {name} must be text")
+    for name in ("headers", "params"):
+        if not isinstance(packed.get(name), (dict, type(None))):
+            raise TypeError(f"source: {name} must be an object")
+    model = "url" not in packed
+    unknown = sorted(set(packed) - (_MODEL_NAMES if model else _URL_NAMES))
+    if unknown:
+        raise ValueError(f"source has an unknown field {unknown[0]!r}")
+    source = _of_model(packed) if model else _of_url(packed)
+    return SSESource(source.call.with_key(packed.get("key") or ""), source.format)
+
+
+def _of_url(packed: Mapping[str, Any]) -> SSESource:
+    name = packed.get("format") or "auto"
+    if name not in READERS:
+        raise ValueError(f"unknown format {name!r}: use {', '.join(READERS)}")
+    content: Any = packed.get("content")
+    if "content_base64" in packed:
+        content = base64.b64decode(packed["content_base64"], validate=True)
+    call = Call.of(
+        packed.get("method") or ("GET" if content is None and packed.get("json") is None else "POST"),
+        packed["url"],
+        json_body=packed.get("json"),
+        content=content,
+        headers=packed.get("headers"),
+        key_env=packed.get("key_env"),
+    )
+    return SSESource(call, name)
+
+
+def _of_model(packed: Mapping[str, Any]) -> SSESource:
+    from nbstream.sources.models import chat
+
+    prompt = packed.get("messages") or packed.get("prompt")
+    if not prompt:
+        raise ValueError("source needs a url, or a prompt (or messages) with a model")
+    return chat(
+        prompt,
+        packed.get("model") or "demo:",
+        base_url=packed.get("base_url"),
+        system=packed.get("system"),
+        api_key_env=packed.get("key_env"),
+        headers=packed.get("headers"),
+        **(packed.get("params") or {}),
+    )

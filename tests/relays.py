@@ -1,0 +1,46 @@
+"""The relays that the processes of a test started: found by their runtime files, ended by their ids."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from contextlib import suppress
+from pathlib import Path
+
+END_S = 10.0
+
+
+def pids(runtime: Path) -> list[int]:
+    """Return the ids of the relays that live, by the files in the runtime directory."""
+    found = []
+    for file in runtime.glob("nbstream-relay-*.json"):
+        with suppress(OSError, ValueError):
+            found.append(int(json.loads(file.read_text())["pid"]))
+    return [pid for pid in found if lives(pid)]
+
+
+def lives(pid: int) -> bool:
+    """Whether the process is there and no zombie."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] not in ("Z", "X")
+
+
+def kill(pid: int, number: int = signal.SIGKILL) -> None:
+    """End one relay and wait until it is gone."""
+    with suppress(ProcessLookupError):
+        os.kill(pid, number)
+    until = time.monotonic() + END_S
+    while lives(pid):
+        assert time.monotonic() < until, f"relay {pid} does not end"
+        time.sleep(0.005)
+
+
+def end_all(runtime: Path) -> None:
+    """End every relay of this runtime directory."""
+    for pid in pids(runtime):
+        kill(pid)
