@@ -128,7 +128,7 @@ export class View {
   }
 
   #ask() {
-    const request = { type: "ask", view: this.#view, after: this.#records.have };
+    const request = { type: "ask", view: this.#view, after: this.#records.have, ...heap() };
     const way = this.transport.send(request, () => this.#timers.clear("ask by comm"));
     if (way === "control") this.#timers.after("ask by comm", ASK_BY_COMM_MS, () => this.transport.sendByComm(request));
   }
@@ -164,7 +164,7 @@ export class View {
     if (!this.#last || !isLive(this.#last.state)) return this.#timers.clear("here");
     if (this.#timers.has("here")) return;
     this.#timers.after("here", HERE_MS, () => {
-      if (this.transport.send({ type: "here", view: this.#view }) !== "lost") this.#sayHere();
+      if (this.transport.send({ type: "here", view: this.#view, ...heap() }) !== "lost") this.#sayHere();
     });
   }
 
@@ -296,4 +296,10 @@ export class View {
     this.root.setAttribute("aria-busy", String(shown.busy));
     this.controls.show(shown);
   }
+}
+
+/** Memory of this page's scripts, where the browser tells (Chromium does). @returns {{ heap?: number }} */
+function heap() {
+  const memory = /** @type {any} */ (performance).memory;
+  return memory ? { heap: memory.usedJSHeapSize } : {};
 }

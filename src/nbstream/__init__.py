@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         StreamGone,
     )
     from nbstream.log.stores import open_store
+    from nbstream.overview import on_excess, usage
     from nbstream.sources.models import chat
     from nbstream.sources.sse import sse
     from nbstream.state import State
@@ -49,6 +50,7 @@ _ERRORS = (
 _HOMES = {
     **dict.fromkeys(("clean", "regenerate", "resume", "show", "start", "streams"), "nbstream.api"),
     **dict.fromkeys(_ERRORS, "nbstream.errors"),
+    **dict.fromkeys(("on_excess", "usage"), "nbstream.overview"),
     "open_store": "nbstream.log.stores",
     "chat": "nbstream.sources.models",
     "sse": "nbstream.sources.sse",
@@ -59,7 +61,7 @@ _HOMES = {
 __all__ = [
     "Fenced", "LeaseOver", "LogDamaged", "LogError", "NotCancelled", "RelayError", "SourceError", "SourceLost",
     "SourceMalformed", "SourceRefused", "SourceSilent", "State", "StoreFull", "Stream", "StreamError", "StreamGone",
-    "chat", "clean", "open_store", "regenerate", "resume", "show", "sse", "start", "streams",
+    "chat", "clean", "on_excess", "open_store", "regenerate", "resume", "show", "sse", "start", "streams", "usage",
 ]  # fmt: skip
 
 

@@ -11,12 +11,14 @@ from nbstream import shutdown
 from nbstream.errors import StreamGone
 from nbstream.host import Host
 from nbstream.log.stores import MEMORY, open_store
+from nbstream.monitor import Bounds, watch
 from nbstream.options import options
 from nbstream.place import Front, Place, here
 from nbstream.recording import Here, Limits
 from nbstream.relay.reach import reach_of
 from nbstream.relay.recording import InRelay, Where
 from nbstream.rerun import Ask
+from nbstream.runtime import runtime
 from nbstream.stream import Stream
 
 #: Where recorders can be asked to run.
@@ -170,6 +172,7 @@ def _host(place: Place, *, save: bool = True, host: str | None = None, limits: L
     if place.kernel is not None:
         shutdown.watch(sys.modules["IPython"].get_ipython().kernel)
     reach = reach_of(store, place.holder, shutdown.for_good)
+    watch(runtime(), Bounds(resident_mb=options().memory_mb or None))
     where = Where(
         choice,
         reach,

@@ -29,7 +29,7 @@ HELP = """\
 %stream regenerate [ID]          ask the same question anew; the old answer is kept
 %stream replay ID                show what is saved, without a call
 %stream clean [--older-than 30d] delete streams nobody has shown or written for so long
-%stream status [ID]              everything there is to know about one stream, or the live ones
+%stream status [ID]              what kernel, relay and pages use, and the live streams; all about one stream
 %stream --url ADDRESS            stream what an address sends: %%stream without a prompt
 %stream doctor                   check versions, the store, and what else could be in the way
 %stream help                     this text;  %%stream? explains the cell magic"""
@@ -177,14 +177,19 @@ class StreamMagics(Magics):
         print(f"deleted {len(gone)} stream{'' if len(gone) == 1 else 's'} older than {days:g} days")
 
     def _status(self, rest: list[str]) -> None:
-        from nbstream import api
+        from nbstream import api, overview
 
-        live = [self._one(rest, "status")] if rest else [one for one in api.streams() if one.state.live]
+        if rest:
+            for name, value in self._one(rest, "status").status().items():
+                print(f"{name:17} {value}")
+            return
+        for line in overview.lines():
+            print(line)
+        live = [one for one in api.streams() if one.state.live]
+        for stream in live:
+            print(describe(stream))
         if not live:
             print("nothing is live; `%stream list` shows what is saved")
-        for stream in live:
-            for name, value in stream.status().items():
-                print(f"{name:12} {value}")
 
     def _doctor(self, rest: list[str]) -> None:
         from nbstream.doctor import examine

@@ -31,6 +31,9 @@ class NbStream(SingletonConfigurable):
     linger_s = Float(
         600.0, min=0, help="Seconds a stream goes on while no page shows it; 0 ends it with its last page."
     ).tag(config=True)
+    memory_mb = Float(
+        0.0, min=0, help="Warn when the kernel uses more memory than so many MB; 0: never, most of it is your own data."
+    ).tag(config=True)
     store = Unicode("", help="Where streams are saved: empty for the user's cache, a directory, or memory:").tag(
         config=True
     )

@@ -53,6 +53,14 @@ class Showing(Protocol):
     def interval(self) -> tuple[float, str] | None:
         """Seconds between two live pages, and why; None while no page shows the stream."""
 
+    @property
+    def views(self) -> int:
+        """How many views were heard lately."""
+
+    @property
+    def heap_bytes(self) -> int | None:
+        """Memory of the page's scripts, where its browser tells."""
+
 
 class Runtime:
     """The loop, and the recorders that live on it. All methods may be called from any thread."""
@@ -202,6 +210,15 @@ class Runtime:
         intervals = [view.interval for view in tuple(self._showing.get(stream, ()))]
         shown = [interval for interval in intervals if interval is not None]
         return min(shown) if shown else (None, "no page shows it")
+
+    def pages(self) -> dict[str, int | None]:
+        """Return how many streams are shown, how many views show them, and the largest page's memory, if known."""
+        shown = [view for views in tuple(self._showing.values()) for view in tuple(views)]
+        heaps = [view.heap_bytes for view in shown if view.heap_bytes is not None]
+        return {
+            "streams": len(self._showing), "views": sum(view.views for view in shown),
+            "heap_bytes": max(heaps, default=None),
+        }  # fmt: skip
 
     def leave(self) -> None:
         """End every recorder: interrupted, because nobody holds the streams any more."""

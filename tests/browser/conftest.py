@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import relays
 from lab import LOAD, Lab, Tab, browsing, chromium
 
 from nbstream.demo import DemoServer
@@ -27,6 +28,7 @@ def lab(tmp_path_factory):
     lab = Lab(tmp_path_factory.mktemp("lab") / "home")
     yield lab
     lab.stop()
+    relays.end_all(lab.home / "runtime")
 
 
 # Not for the session: Playwright holds a running loop in this thread, and tests elsewhere start their own.
@@ -54,14 +56,21 @@ def aside(lab):
         yield pool
 
 
+def pytest_generate_tests(metafunc):
+    """Run every test with both hosts of the recorder, unless it says by `host` that it is about one of them."""
+    if "host" in metafunc.fixturenames:
+        only = metafunc.definition.get_closest_marker("host")
+        metafunc.parametrize("host", only.args if only else ("kernel", "relay"))
+
+
 @pytest.fixture
-def notebook(lab, browser, tmp_path, aside):
+def notebook(lab, browser, tmp_path, aside, host):
     """Return a function that opens a notebook with these cells behind `%load_ext nbstream`, which has run."""
-    tabs = []
+    tabs, load = [], f"{LOAD}\n%config NbStream.host = {host!r}"
 
     def open_notebook(*cells, **size):
         name = f"notebook-{next(_count)}.ipynb"
-        lab.write(name, LOAD, *cells)
+        lab.write(name, load, *cells)
         tab = Tab(browser, lab, name, **size)
         tabs.append(tab)
         tab.run(0, wait=True)

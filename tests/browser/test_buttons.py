@@ -111,6 +111,7 @@ def test_resume_after_stop(notebook, demo):
     wait_for("the end in the file", lambda: "complete" in tab.saved(1))
 
 
+@pytest.mark.host("kernel")  # a restart interrupts no other
 def test_resume_an_interrupted_stream(notebook, demo):
     """A new kernel can show an interrupted stream and go on with it from the button."""
     cell = ask(demo, "rivers", "--key", "mine")

@@ -5,6 +5,7 @@ import time
 from itertools import pairwise
 from pathlib import Path
 
+import pytest
 from cells import answer, ask, at_least, whole
 from lab import wait_for
 
@@ -30,6 +31,7 @@ def test_a_cell_streams_into_the_page_and_into_the_file(notebook, demo):
     assert not tab.errors
 
 
+@pytest.mark.host("kernel")  # about the page
 def test_the_demo_model_needs_nothing(notebook):
     """A bare %%stream answers from the embedded model, its buttons in sight in a low window too (README's picture)."""
     tab = notebook("%%stream\nWhy does a log only grow?", width=1000, height=620)
@@ -45,6 +47,7 @@ def test_the_demo_model_needs_nothing(notebook):
         tab.page.screenshot(path=SCREENSHOT)
 
 
+@pytest.mark.host("kernel")  # about the page
 def test_copy_gives_the_source_while_it_streams(notebook, demo):
     """Copy puts the Markdown source of what is shown on the clipboard, not its rendering, and says that it did."""
     tab = notebook(ask(demo, tokens=1000))
@@ -93,6 +96,7 @@ def test_a_cut_connection_goes_on_by_itself(notebook, demo):
     assert longest < 3000
 
 
+@pytest.mark.host("kernel")  # about the page
 def test_the_box_follows_its_end_only_while_the_reader_is_there(notebook, demo):
     """A reader who scrolls up keeps his place while text arrives; Jump to newest brings him back."""
     tab = notebook(ask(demo, tokens=3000, rate=250), height=500)
@@ -117,6 +121,7 @@ def test_the_box_follows_its_end_only_while_the_reader_is_there(notebook, demo):
     assert not jump.is_visible()
 
 
+@pytest.mark.host("kernel")  # about the page
 def test_the_notebook_does_not_jump(notebook, demo):
     """What the reader looks at in the notebook stays where it is while an answer grows above it or below it."""
     filler = "\n".join(f"# line {number} of a cell that fills the screen" for number in range(40))

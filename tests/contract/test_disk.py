@@ -204,6 +204,7 @@ def test_nothing_runs_for_listeners_that_are_gone(disk):
 
 def test_close_leaves_nothing_open(tmp_path):
     """After `close` no thread and no open file of the store is left, whoever used it."""
+    before = set(threading.enumerate())
     store = open_disk_store(tmp_path / "store")
     log, _ = filled(store)
     readers = [threading.Thread(target=log.read) for _ in range(4)]
@@ -215,7 +216,7 @@ def test_close_leaves_nothing_open(tmp_path):
     end()
     left = [link.readlink() for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
     assert not [file for file in left if file.is_relative_to(tmp_path)]
-    assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("nbstream")]
+    assert not [thread.name for thread in threading.enumerate() if thread not in before]
 
 
 def test_a_forked_child_may_use_the_store(disk):

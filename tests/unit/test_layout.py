@@ -39,6 +39,7 @@ ROWS = {
     "relay": 9,
     "view": 9,
     "api": 10,
+    "overview": 10,
     "question": 11,
     "magics": 11,
     "cli": 11,

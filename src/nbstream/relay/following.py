@@ -47,9 +47,9 @@ class Following:
         runtime().submit(self._run())
 
     async def leave(self, *, end: bool) -> None:
-        """Say that this process goes; *end*: for good, so what only it holds is over."""
-        if self._client is not None and end:
-            await self._client.hold(self.stream, self._reach.holder, 0, end=True)
+        """Say that this process lets go; *end*: for good, so what only it holds is over at once."""
+        if self._client is not None:
+            await self._client.hold(self.stream, self._reach.holder, 0, end=end)
 
     async def _run(self) -> None:
         moved = asyncio.Event()

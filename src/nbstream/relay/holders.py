@@ -30,11 +30,15 @@ class Holders:
 
     def hold(self, stream: str, holder: str, for_s: float, *, attended: bool = True) -> None:
         """Let *holder* hold *stream* for so long; 0 lets go."""
+        now = self._now()
         with self._lock:
+            # Names come and go with every reader: none stays longer than it holds.
+            holds = {name: hold for name, hold in self._holds[stream].items() if hold.until > now and name != holder}
             if for_s > 0:
-                self._holds[stream][holder] = _Hold(self._now() + for_s, attended)
-            else:
-                self._holds[stream].pop(holder, None)
+                holds[holder] = _Hold(now + for_s, attended)
+            self._holds[stream] = holds
+            if not holds:
+                del self._holds[stream]
 
     def drop(self, holder: str) -> None:
         """Note that the connection of *holder* broke: what it holds counts for a moment more."""
@@ -56,11 +60,6 @@ class Holders:
     def of(self, stream: str) -> list[str]:
         """Return the names of those who hold *stream*."""
         return sorted(self._current(stream))
-
-    def forget(self, stream: str) -> None:
-        """Forget a stream that is at rest."""
-        with self._lock:
-            self._holds.pop(stream, None)
 
     def _current(self, stream: str) -> dict[str, _Hold]:
         now = self._now()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import os
+import resource
 import signal
 import socket
 import sys
@@ -19,6 +20,7 @@ from nbstream.errors import RelayError
 from nbstream.log.disk import DiskStore
 from nbstream.log.home import private
 from nbstream.log.stores import open_store
+from nbstream.monitor import Bounds, watch
 from nbstream.relay.address import Address, find, our_address, publish, runtime_file, withdraw
 from nbstream.relay.app import make_app
 from nbstream.relay.connection import server_config
@@ -37,6 +39,8 @@ END_S: Final = 5.0
 LOOK_S: Final = 1.0
 #: What a relay complains about may be so much; then its log begins anew.
 LOG_BYTES: Final = 1024 * 1024
+#: Above this its streams warn: with 50 live ones it takes some 100 MB.
+RESIDENT_MB: Final = 500
 #: Connections that may wait to be accepted: a thousand clients may come at once.
 BACKLOG: Final = 2048
 
@@ -62,6 +66,8 @@ def serve(
             running = find(store.directory)
             if running is not None:
                 raise RelayError(f"a relay of this store runs already (process {running.pid})")
+            _allow_connections()
+            watch(runtime(), Bounds(resident_mb=RESIDENT_MB))
             return _Relay(store, exit_after_s).run(listener, tuple(allow_hosts))
         finally:
             runtime().close()
@@ -87,6 +93,13 @@ def listen(host: str, port: int) -> socket.socket:
             f"cannot listen on {host}, port {port} ({exc.strerror}); leave --port away for a free one"
         ) from exc
     return listener
+
+
+def _allow_connections() -> None:
+    """Let this process open as many files as it may: the usual soft limit of 1024 is below what it serves."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 class _Relay:

@@ -46,6 +46,7 @@ class _View:
         self.heard_at = time.monotonic()
         self.acked = -1
         self.render_ms = 0.0
+        self.heap_bytes: int | None = None
 
 
 class PageSession:
@@ -90,8 +91,7 @@ class PageSession:
     @property
     def attended(self) -> bool:
         """Whether a view was heard lately. A crashed tab says no `bye`, so silence counts as one."""
-        since = time.monotonic() - HEARD_S
-        return any(view.heard_at >= since for view in tuple(self._views.values()))
+        return self.views > 0
 
     @property
     def holds(self) -> bool:
@@ -111,6 +111,18 @@ class PageSession:
             return interval, f"the longest: {render:.0f} ms to paint one"
         return interval, f"{pace.SHARE} x {render:.0f} ms to paint one"
 
+    @property
+    def views(self) -> int:
+        """How many views were heard lately."""
+        since = time.monotonic() - HEARD_S
+        return sum(view.heard_at >= since for view in tuple(self._views.values()))
+
+    @property
+    def heap_bytes(self) -> int | None:
+        """Memory of the page's scripts, where its browser tells (Chromium does)."""
+        told = [view.heap_bytes for view in tuple(self._views.values()) if view.heap_bytes is not None]
+        return max(told, default=None)
+
     def _handle(self, message: Mapping[str, Any]) -> None:
         name = str(message.get("view"))
         if message.get("type") == "bye":
@@ -121,6 +133,8 @@ class PageSession:
         view = self._views.setdefault(name, _View())
         view.heard_at = time.monotonic()
         kind = message.get("type")
+        if "heap" in message:
+            view.heap_bytes = int(message["heap"])
         if kind == "ask":
             self._job(self._answer(int(message["after"])))
         elif kind == "ack":
