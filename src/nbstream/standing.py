@@ -65,10 +65,13 @@ class Standing:
 
     def _live(self, recorder: AtWork) -> words.Facts:
         live, now, runtime = recorder.live, time.monotonic(), self._runtime
+        far = runtime.recorder(self._log.stream) is None
+        # What is heard of a recorder elsewhere is older than what it has stored.
+        stored = self.read_on() if far else recorder
         return words.Facts(
-            state=live.state, chars=recorder.chars, tail=recorder.tail, model=recorder.model or self._asked,
+            state=live.state, chars=stored.chars, tail=stored.tail, model=recorder.model or self._asked,
             saved=live.saved, note=recorder.note or runtime.note(self._log.stream) or runtime.warning,
-            error=live.error, retries=live.retries, outlives_kernel=runtime.recorder(self._log.stream) is None,
+            error=live.error, retries=live.retries, outlives_kernel=far,
             retry_in_s=max(0.0, live.retry_at - now) if live.retry_at is not None else None,
             silent_s=now - live.last_at if live.last_at is not None else None,
             speed=live.speed, resumable=recorder.can_reconnect, repeatable=recorder.repeatable,

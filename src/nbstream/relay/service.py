@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import math
 import secrets
+import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nbstream.errors import LogError, RelayError, SourceRefused, StreamGone
 from nbstream.host import Host
@@ -30,6 +31,17 @@ MAX_LIVE = 64
 #: How long whoever asked for a stream holds it before it has said so: a page is on its way.
 FIRST_HOLD_S = 10.0
 MAX_HOLD_S = 3600
+#: How often speed and counts are told.
+COUNTERS_S = 0.5
+
+
+class _Said(NamedTuple):
+    """The live status as last told."""
+
+    number: int
+    at: float
+    still: dict[str, Any]
+    pieces: int
 
 
 class Service:
@@ -46,8 +58,7 @@ class Service:
         #: Streams this process has served: when one is gone, it is gone, not unknown.
         self._served: set[str] = set()
         self._secrets: dict[str, None] = {}
-        self._versions: dict[str, int] = {}
-        self._said: dict[str, dict[str, Any]] = {}
+        self._said: dict[str, _Said] = {}
 
     @property
     def runtime(self) -> Runtime:
@@ -153,12 +164,12 @@ class Service:
             return None
         status = recorder.status_json()
         status["note"] = status.get("note") or runtime().note(stream) or runtime().warning
-        # What grows with every piece of text is no change of its own: its record says so.
-        still = {k: v for k, v in status.items() if k not in _COUNTING}
-        if self._said.get(stream) != still:
-            self._said[stream] = still
-            self._versions[stream] = self._versions.get(stream, 0) + 1
-        return {"n": self._versions.get(stream, 0), **status}
+        # What grows with every piece of text is told twice a second: its record says the rest.
+        still, now = {k: v for k, v in status.items() if k not in _COUNTING}, time.monotonic()
+        said = self._said.get(stream)
+        if said is None or said.still != still or (said.pieces != status["pieces"] and now - said.at >= COUNTERS_S):
+            said = self._said[stream] = _Said(said.number + 1 if said else 1, now, still, status["pieces"])
+        return {"n": said.number, **status}
 
     def subscribe(self, stream: str, look: Callable[[], None]) -> Callable[[], None]:
         """Call *look* (from any thread, must not block) when there may be news; returns the end of that."""
