@@ -69,13 +69,21 @@ class Host:
     """
     Streams hold their host: it knows how they go on.
 
-    *scope*: the notebook. *where* says where a source is recorded, *reach* how recorders elsewhere are reached.
+    *scope*: the notebook. *where* says where a source is recorded, *reach* how recorders elsewhere are reached. One that
+    *remembers* knows which cells have run in this process: the second run of a complete one asks anew.
     """
 
     def __init__(
-        self, store: Store, scope: str, where: Callable[[Source], Recording], reach: Reach | None = None
+        self,
+        store: Store,
+        scope: str,
+        where: Callable[[Source], Recording],
+        reach: Reach | None = None,
+        *,
+        remembers: bool = True,
     ) -> None:
         self.store, self.scope, self.reach = store, scope, reach
+        self._remembers = remembers
         self._where = where
 
     @property
@@ -89,8 +97,9 @@ class Host:
         _sweep_daily(store)
         with _memory:
             others = _seen - {key}
-            ask = replace(ask, first_run=ask.first_run and key not in _seen)
-            _seen.add(key)
+            if self._remembers:
+                ask = replace(ask, first_run=ask.first_run and key not in _seen)
+                _seen.add(key)
         for _ in range(TRIES):
             named = store.find(key)
             if named is None and ask.replay:

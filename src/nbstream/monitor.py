@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -103,16 +102,19 @@ class Monitor:
         self._warn = warn
         self._measure, self._bounds = measure, bounds or Bounds()
         self._every_s, self._clock = every_s, clock or Clock()
-        self._exceeded: frozenset[str] = frozenset()
-        self._callbacks: list[Callable[[Usage], object]] = []
+        #: Each with what it was told of.
+        self._callbacks: dict[Callable[[Usage], object], frozenset[str]] = {}
 
     def on_excess(self, callback: Callable[[Usage], object]) -> Callable[[], None]:
-        """Call *callback* (on the loop, must not block) whenever something crosses its bound; returns the end of it."""
-        self._callbacks.append(callback)
+        """
+        Call *callback* (on the loop, must not block) whenever something crosses its bound; returns the end of it.
+
+        What is above its bound by now is told at the next look.
+        """
+        self._callbacks[callback] = frozenset()
 
         def end() -> None:
-            with suppress(ValueError):  # ended already
-                self._callbacks.remove(callback)
+            self._callbacks.pop(callback, None)
 
         return end
 
@@ -126,11 +128,13 @@ class Monitor:
         """Look once."""
         used = self._measure()
         exceeded = self._bounds.exceeded(used)
-        crossed = exceeded.keys() - self._exceeded
-        self._exceeded = frozenset(exceeded)
         self.warning = "; ".join(exceeded.values()) or None
         self._warn(self.warning)
-        for callback in tuple(self._callbacks) if crossed else ():
+        for callback, told in tuple(self._callbacks.items()):
+            if callback in self._callbacks:  # not ended just now
+                self._callbacks[callback] = frozenset(exceeded)
+            if not exceeded.keys() - told:
+                continue
             try:
                 callback(used)
             except Exception as exc:  # noqa: BLE001 - the user's code; told as asyncio tells errors of callbacks

@@ -77,7 +77,7 @@ class Service:
             stream = started or self._named(key)
             return started is not None, self._answer(stream, ask)
         before = self.store.find(key)
-        host = Host(self.store, scope, lambda _: self._with_room(here))
+        host = Host(self.store, scope, lambda _: self._with_room(here), remembers=False)
         found = host.launch(source, key, Ask(source.fingerprint, fresh=bool(ask.get("fresh")))).id
         return found != before, self._answer(found, ask)
 

@@ -1,0 +1,187 @@
+"""The relay's service without HTTP: starting by key, resuming, holding, and what is refused."""
+
+import json
+import time
+
+import pytest
+
+from nbstream.errors import Fenced, RelayError, SourceRefused, StreamGone
+from nbstream.log.disk import open_disk_store
+from nbstream.relay.holders import Holders
+from nbstream.relay.service import Service
+from nbstream.runtime import runtime
+from nbstream.testing import Answer, FaultServer, Gate
+
+DONE = "event: done\ndata: {}\n\n"
+
+
+def delta(text, number=1):
+    """Return an event that carries text and an id."""
+    return f"id: {number}\ndata: {json.dumps({'type': 'delta', 'text': text})}\n\n"
+
+
+@pytest.fixture
+def server():
+    """Return a server that says what the test writes."""
+    with FaultServer() as server:
+        yield server
+        server.wait_closed(2.0)
+
+
+@pytest.fixture
+def service(tmp_path, server):
+    """Return the service of an empty store."""
+    store = open_disk_store(tmp_path / "store")
+    yield Service(store, max_live=2)
+    runtime().close()
+    store.close()
+
+
+def ask(server, key="mine", **more):
+    """Return the body of a start."""
+    return {"source": {"url": f"{server.url}/x"}, "key": key, **more}
+
+
+def rest(service, stream, within_s=10.0):
+    """Wait until the stream is at rest and return its state."""
+    until = time.monotonic() + within_s
+    while service.store.status(stream).live:
+        assert time.monotonic() < until
+        time.sleep(0.005)
+    return str(service.store.status(stream).state)
+
+
+def test_a_key_means_what_running_a_cell_again_means(service, server):
+    """Live: attached. Complete: the same answer. Fresh: a new one. Another question: a new one, the old is stopped."""
+    gate = Gate()
+    server.script(
+        [Answer.sse(delta("one"), gate, DONE), Answer.sse(delta("two"), DONE), Answer.sse(delta("3"), Gate())]
+    )
+    started, first = service.start(ask(server))
+    assert started
+    gate.wait()
+    attached, same = service.start(ask(server))
+    assert (attached, same["id"]) == (False, first["id"])
+    gate.open()
+    assert rest(service, first["id"]) == "complete"
+    attached, saved = service.start(ask(server))
+    assert (attached, saved["id"], saved["state"]) == (False, first["id"], "complete")
+    started, second = service.start(ask(server, fresh=True))
+    assert started
+    assert second["id"] != first["id"]
+    assert rest(service, second["id"]) == "complete"
+    started, third = service.start({**ask(server), "source": {"url": f"{server.url}/y"}})
+    assert started
+    service.stop(third["id"])
+    assert rest(service, third["id"]) == "stopped"
+    assert len(server.requests) == 3
+
+
+def test_compare_and_set(service, server):
+    """With `replaces` a key is taken only from the stream that is named: the loser attaches and sends nothing."""
+    server.script([Answer.sse(delta("one"), Gate())])
+    key = json.dumps(["/a.ipynb", "cell:1", 0])
+    started, first = service.start(ask(server, key, replaces=None))
+    assert started
+    attached, same = service.start(ask(server, key, replaces=None))
+    assert (attached, same["id"]) == (False, first["id"])
+    assert service.store.find(key) == first["id"]
+    service.stop(first["id"])
+    assert len(server.requests) == 1
+
+
+def test_resume_needs_the_key_that_only_its_owner_has(service, server):
+    """A stream whose call needs a key is resumed by who sends it; the relay has none of its own."""
+    source = {"prompt": "hi", "model": "m", "base_url": f"{server.url}/v1", "key_env": "CANARY_KEY", "key": "k-123456"}
+    chunk = json.dumps({"choices": [{"index": 0, "delta": {"content": "a "}}], "offset": 0})
+    end = json.dumps({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
+    again = json.dumps({"choices": [{"index": 0, "delta": {"content": "b"}}], "offset": 2})
+    more = [f"id: 2\ndata: {again}\n\n", f"data: {end}\n\ndata: [DONE]\n\n"]
+    server.script([Answer.sse(f"id: 1\ndata: {chunk}\n\n", Gate()), Answer.sse(*more)])
+    _, at = service.start({"source": source, "key": "chat"})
+    until = time.monotonic() + 5
+    while service.store.status(at["id"]).tail < 1 and time.monotonic() < until:
+        time.sleep(0.005)
+    service.stop(at["id"])
+    rest(service, at["id"])
+    with pytest.raises(SourceRefused, match="needs CANARY_KEY"):
+        service.resume(at["id"], {})
+    assert service.resume(at["id"], {"api_key": "k-654321"})["resumed"]
+    assert rest(service, at["id"]) == "complete"
+    sent = [request.headers["authorization"] for request in server.requests]
+    assert sent == ["Bearer k-123456", "Bearer k-654321"]
+    assert service.secrets("k-123456 and k-654321") == "*** and ***"
+
+
+def test_limits_and_bad_bodies(service, server):
+    """A third live stream is too many here; a body that cannot be understood is one clear line."""
+    gates = [Gate(), Gate()]
+    server.script([Answer.sse(delta("a"), gates[0], DONE), Answer.sse(delta("b"), gates[1], DONE)])
+    streams = [service.start(ask(server, f"n{n}"))[1]["id"] for n in range(2)]
+    with pytest.raises(RelayError, match="2 streams are live") as caught:
+        service.start(ask(server, "n3"))
+    assert caught.value.status == 429
+    for body in (
+        {}, {"source": 5}, {"source": {"url": 5}}, {"source": {"url": "ftp://x"}}, {"source": {"prompt": ""}},
+        {"source": {"url": "http://h/", "odd": 1}}, {**ask(server), "key": 5},
+        {**ask(server), "limits": {"idle_s": -1}}, {**ask(server), "limits": {"odd": 1}}, {**ask(server), "limits": {"linger_s": float("nan")}},
+        {"source": {"url": "http://h/", "headers": {"A": "b\nc"}}},
+    ):  # fmt: skip
+        with pytest.raises((ValueError, TypeError)) as wrong:
+            service.start(body)
+        assert len(str(wrong.value).splitlines()) == 1
+    for for_s in (-1, 1e9, float("nan")):
+        with pytest.raises(ValueError, match="number of seconds"):
+            service.hold(streams[0], "me", for_s)
+    with pytest.raises(StreamGone):
+        service.describe("nowhere")
+    with pytest.raises(Fenced):
+        service.delete(streams[0])
+    for gate in gates:
+        gate.open()
+    assert [rest(service, stream) for stream in streams] == ["complete"] * 2
+
+
+def test_the_lease_ends_a_call_that_nobody_holds(service, server):
+    """Held by two, let go by one, then by the other: interrupted, and the line says why."""
+    server.script([Answer.sse(delta("a"), Gate())])
+    _, at = service.start(ask(server, holder="one", limits={"linger_s": 0}))
+    service.hold(at["id"], "two", 60)
+    assert service.hold(at["id"], "one", 0)["holders"] == ["two"]
+    time.sleep(0.6)
+    assert service.store.status(at["id"]).live
+    service.hold(at["id"], "two", 0)
+    assert rest(service, at["id"]) == "interrupted"
+    assert service.store.status(at["id"]).close.error["type"] == "LeaseOver"
+
+
+def test_a_kernel_that_is_shut_down_ends_only_what_nobody_else_holds(service, server):
+    """`end` is over at once, however long the lease; not while somebody else holds the stream."""
+    server.script([Answer.sse(delta("a"), Gate())])
+    _, at = service.start(ask(server, holder="one"))
+    service.hold(at["id"], "two", 60)
+    service.hold(at["id"], "one", 0, end=True)
+    time.sleep(0.6)
+    assert service.store.status(at["id"]).live
+    service.hold(at["id"], "two", 0, end=True)
+    assert rest(service, at["id"], 3) == "interrupted"
+    assert "shut down" in service.store.status(at["id"]).close.error["message"]
+
+
+def test_holders_forget():
+    """A name counts as long as it said, a moment more when its connection broke, and leaves nothing behind."""
+    now = [0.0]
+    holders = Holders(lambda: now[0])
+    holders.hold("s", "kernel", 45)
+    holders.hold("s", "reader", 10, attended=False)
+    assert holders.of("s") == ["kernel", "reader"]
+    holders.drop("kernel")
+    now[0] = 1.9
+    assert holders.attended("s")
+    now[0] = 2.1
+    assert holders.held("s")
+    assert not holders.attended("s")
+    now[0] = 11.0
+    assert not holders.held("s")
+    holders.hold("s", "again", 0)
+    assert not holders._holds
