@@ -69,8 +69,8 @@ class Host:
     """
     Streams hold their host: it knows how they go on.
 
-    *scope*: the notebook. *where* says where a source is recorded, *reach* how recorders elsewhere are reached. One that
-    *remembers* knows which cells have run in this process: the second run of a complete one asks anew.
+    *scope*: the notebook. *where* says where a source is recorded, *reach* how recorders elsewhere are reached. One
+    that *remembers* knows which cells have run in this process: the second run of a complete one asks anew.
     """
 
     def __init__(
@@ -95,20 +95,13 @@ class Host:
         """Do what running the cell under *key* means: start, attach, resume, or show what is saved."""
         store = self.store
         _sweep_daily(store)
-        with _memory:
-            others = _seen - {key}
-            if self._remembers:
-                ask = replace(ask, first_run=ask.first_run and key not in _seen)
-                _seen.add(key)
+        others = frozenset(_seen) - {key}
+        if self._remembers:
+            ask = replace(ask, first_run=ask.first_run and _first_run(key))
         for _ in range(TRIES):
             named = store.find(key)
-            if named is None and ask.replay:
-                msg = "nothing is saved under this cell; without --replay it asks"
-                raise StreamGone(msg)
-            if named is None and ask.offers and ask.first_run and not ask.fresh:
-                left = _left_behind(store, key, ask, others)
-                if left is not None:
-                    return Stream(self, store.log(left.stream), offered_to=key)
+            if named is None and (offered := self._offer(key, ask, others)) is not None:
+                return offered
             found, act = self._look(named, _unless_shown(ask, named))
             if found is not None and act in (Act.ATTACH, Act.SAVED):
                 if act is Act.SAVED:
@@ -169,6 +162,16 @@ class Host:
         if self.reach is not None and status.live:
             self.reach.press(status, button)
 
+    def _offer(self, key: str, ask: Ask, others: frozenset[str]) -> Stream | None:
+        """Return what may be offered to *key*, which names nothing."""
+        if ask.replay:
+            msg = "nothing is saved under this cell; without --replay it asks"
+            raise StreamGone(msg)
+        if not ask.offers or not ask.first_run or ask.fresh:
+            return None
+        left = _left_behind(self.store, key, ask, others)
+        return Stream(self, self.store.log(left.stream), offered_to=key) if left is not None else None
+
     def _look(self, named: str | None, ask: Ask) -> tuple[Status | None, Act]:
         """Decide about the stream that a key names; its status is None when it cannot and need not be known."""
         here = False
@@ -217,6 +220,14 @@ def _nothing() -> None:
     """End nothing."""
 
 
+def _first_run(key: str) -> bool:
+    """Say whether no cell of this key ran before in this process; from now on one did."""
+    with _memory:
+        first = key not in _seen
+        _seen.add(key)
+        return first
+
+
 def _unless_shown(ask: Ask, named: str | None) -> Ask:
     """
     Take a run for the first one where no page has painted the whole answer yet.
@@ -261,7 +272,7 @@ def _sweep_daily(store: Store) -> None:
     runtime().submit(asyncio.to_thread(store.sweep))
 
 
-def _left_behind(store: Store, key: str, ask: Ask, seen: set[str]) -> Status | None:
+def _left_behind(store: Store, key: str, ask: Ask, seen: frozenset[str]) -> Status | None:
     """Return what was left interrupted elsewhere and may be offered to *key*; nothing that ran in this kernel is."""
     scope, name, _ = json.loads(key)
 

@@ -72,6 +72,7 @@ def test_a_key_means_what_running_a_cell_again_means(service, server):
     assert rest(service, second["id"]) == "complete"
     started, third = service.start({**ask(server), "source": {"url": f"{server.url}/y"}})
     assert started
+    other.wait()
     service.stop(third["id"])
     assert rest(service, third["id"]) == "stopped"
     assert len(server.requests) == 3
@@ -79,13 +80,15 @@ def test_a_key_means_what_running_a_cell_again_means(service, server):
 
 def test_compare_and_set(service, server):
     """With `replaces` a key is taken only from the stream that is named: the loser attaches and sends nothing."""
-    server.script([Answer.sse(delta("one"), Gate())])
+    gate = Gate()
+    server.script([Answer.sse(delta("one"), gate)])
     key = json.dumps(["/a.ipynb", "cell:1", 0])
     started, first = service.start(ask(server, key, replaces=None))
     assert started
     attached, same = service.start(ask(server, key, replaces=None))
     assert (attached, same["id"]) == (False, first["id"])
     assert service.store.find(key) == first["id"]
+    gate.wait()
     service.stop(first["id"])
     assert len(server.requests) == 1
 
@@ -124,7 +127,8 @@ def test_limits_and_bad_bodies(service, server):
     for body in (
         {}, {"source": 5}, {"source": {"url": 5}}, {"source": {"url": "ftp://x"}}, {"source": {"prompt": ""}},
         {"source": {"url": "http://h/", "odd": 1}}, {**ask(server), "key": 5},
-        {**ask(server), "limits": {"idle_s": -1}}, {**ask(server), "limits": {"odd": 1}}, {**ask(server), "limits": {"linger_s": float("nan")}},
+        {**ask(server), "limits": {"idle_s": -1}}, {**ask(server), "limits": {"odd": 1}},
+        {**ask(server), "limits": {"linger_s": float("nan")}},
         {"source": {"url": "http://h/", "headers": {"A": "b\nc"}}},
     ):  # fmt: skip
         with pytest.raises((ValueError, TypeError)) as wrong:
