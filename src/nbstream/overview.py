@@ -47,9 +47,30 @@ def on_excess(callback: Callable[[monitor.Usage], object]) -> Callable[[], None]
 
 
 def lines() -> list[str]:
-    """Return `usage` in words, one line each."""
+    """Return `usage` in words, one line a part."""
     found = usage()
-    return [f"{name:7} {_words(used) if used else 'none runs'}" for name, used in found.items()]
+    kernel, relay, page = found["kernel"], found["relay"], found["page"] or {}
+    out = [f"kernel  {_process(kernel or {}, 'resident_bytes')}"]
+    if relay is None:
+        out.append("relay   none runs")
+    elif "error" in relay:
+        out.append(f"relay   process {relay['pid']}: {relay['error']}")
+    else:
+        readers = f"{relay['readers']} readers, process {relay['pid']}"
+        out.append(f"relay   {_process(relay, 'rss_bytes')}, {readers}")
+    heap = f", {_mb(page['heap_bytes'])} of scripts" if page.get("heap_bytes") else ""
+    out.append(f"page    {page['streams']} streams shown, {page['views']} views{heap}")
+    return [*out, f"store   {_mb((kernel or {})['log_bytes'])}"]
+
+
+def _process(used: dict[str, Any], memory: str) -> str:
+    words = f"{used['live']} live, {used['upstream']} upstream, {_mb(used[memory])}"
+    counted = (f"{used[name]} {name.replace('_', ' ')}" for name in ("retries", "stalls", "leaks_closed") if used[name])
+    return ", ".join([words, *counted, *filter(None, [used.get("warning")])])
+
+
+def _mb(size: int) -> str:
+    return f"{size / monitor.MB:,.0f} MB" if size >= 10 * monitor.MB else f"{size / monitor.MB:,.1f} MB"
 
 
 def _relay(store: Store) -> dict[str, Any] | None:
@@ -62,18 +83,3 @@ def _relay(store: Store) -> dict[str, Any] | None:
         return reach.do(reach.client(address).health())
     except (StreamError, LateError) as exc:
         return {"pid": address.pid, "error": str(exc)}
-
-
-def _words(used: dict[str, Any]) -> str:
-    told = {
-        name.removesuffix("_bytes").replace("_", " "): _said(name, value)
-        for name, value in used.items()
-        if name != "ok"
-    }
-    return ", ".join(f"{name} {value}" for name, value in told.items() if value)
-
-
-def _said(name: str, value: Any) -> str:
-    if value is None:
-        return ""
-    return f"{value / monitor.MB:,.1f} MB" if name.endswith("_bytes") else str(value)

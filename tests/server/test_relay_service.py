@@ -54,9 +54,7 @@ def rest(service, stream, within_s=10.0):
 def test_a_key_means_what_running_a_cell_again_means(service, server):
     """Live: attached. Complete: the same answer. Fresh: a new one. Another question: a new one, the old is stopped."""
     gate, other = Gate(), Gate()
-    server.script(
-        [Answer.sse(delta("one"), gate, DONE), Answer.sse(delta("two"), DONE), Answer.sse(delta("3"), other)]
-    )
+    server.script([Answer.sse(delta("one"), gate, DONE), Answer.sse(delta("two"), DONE), Answer.sse(delta("3"), other)])
     started, first = service.start(ask(server))
     assert started
     gate.wait()
