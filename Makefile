@@ -30,7 +30,7 @@ demo: .venv/lab.stamp
 
 # One pytest run over tests and notebooks, last, so that its closing lines tell the whole result.
 test: venv kernels browser nginx lint js
-	$(BIN)/pytest --numprocesses 2 --dist loadfile --nbval-lax --nbval-current-env tests notebooks
+	$(BIN)/pytest --numprocesses 2 --dist worksteal --nbval-lax --nbval-current-env tests notebooks
 
 soak: venv kernels browser nginx
 	NBSTREAM_SOAK=1 $(BIN)/pytest --numprocesses 2 -m soak --timeout=7200 tests

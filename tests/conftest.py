@@ -4,8 +4,10 @@ import os
 import random
 import shutil
 import tempfile
+from pathlib import Path
 
 import pytest
+import relays
 
 
 def pytest_addoption(parser):
@@ -15,11 +17,16 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     """Choose the seed once, so that one line repeats a whole run, and keep the user's own streams out of it."""
-    # Tests that want a relay say so: everything else is about the process it runs in.
-    os.environ["NBSTREAM_HOST"] = "kernel"
     os.environ["NBSTREAM_HOME"] = tempfile.mkdtemp(prefix="nbstream-test-")
-    config.add_cleanup(lambda: shutil.rmtree(os.environ["NBSTREAM_HOME"], ignore_errors=True))
+    os.environ["JUPYTER_RUNTIME_DIR"] = str(Path(os.environ["NBSTREAM_HOME"]) / "runtime")
+    config.add_cleanup(_tidy)
     config.stash[SEED] = int(os.environ.get("NBSTREAM_SEED") or random.randrange(2**32))
+
+
+def _tidy():
+    home = Path(os.environ["NBSTREAM_HOME"])
+    relays.end_all(home / "runtime")
+    shutil.rmtree(home, ignore_errors=True)
 
 
 def pytest_report_header(config):
@@ -49,3 +56,9 @@ def seed(pytestconfig) -> int:
 
 
 SEED = pytest.StashKey[int]()
+
+
+@pytest.fixture(autouse=True)
+def _here(monkeypatch):
+    """Let recorders run in the process of the test: those that want a relay say so. (Notebooks run as for a user.)"""
+    monkeypatch.setenv("NBSTREAM_HOST", "kernel")

@@ -148,7 +148,7 @@ def test_not_saved_is_in_memory_only(cells, store):
 def test_list_show_and_status_describe_what_is_saved(cells):
     """`list` is a line a stream with its question, `show` the text and how it ended, `status` everything."""
     assert cells.line("%stream list") == "no streams are saved"
-    assert "nothing is live" in cells.line("%stream status")
+    assert "nothing is live" in cells("%stream status")
     cells(f"%%stream {FAST}\nWhat is a log?")
     (stream,) = nbstream.streams()
     listed = cells.line("%stream list")

@@ -18,7 +18,7 @@ EVENTS = "/v1/streams/s1/records"
 RESET = struct.pack("ii", 1, 0)
 #: A reader beside the abuse waits no longer than this for any record. A busy machine has its pauses; a reader that
 #: waits for somebody else's timeout waits for seconds.
-LATE_S = 1.0
+LATE_S = 2.5
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def beside(relay):
 
 def test_a_client_that_stops_reading_is_cut_off(store):
     """Who takes nothing for `send_s` is closed, whatever is being sent; memory does not grow by what he is owed."""
-    with Relay(store, send_s=1.0, batch_bytes=64 * 1024) as relay:
+    with Relay(store, send_s=2 * LATE_S, batch_bytes=64 * 1024) as relay:
         writer = Writer(store)
         futures = [writer.submit("x" * 16_000) for _ in range(1500)]
         futures[-1].result(60)
@@ -87,8 +87,8 @@ def test_a_client_that_stops_reading_is_cut_off(store):
                 stalled.append(client)
             until(lambda: relay.activity.readers == 3)
             began = time.monotonic()
-            until(lambda: relay.activity.readers == 1, within_s=5)
-            assert time.monotonic() - began > 0.5
+            until(lambda: relay.activity.readers == 1, within_s=4 * LATE_S)
+            assert time.monotonic() - began > LATE_S
             until(lambda: relay.sockets() == 1, within_s=5)  # theirs are still open at their end
             for client in stalled:
                 client.close()

@@ -155,7 +155,7 @@ def test_an_ask_in_flight_while_regenerate_switches(store, complaints):
     assert {message["stream"] for message in page.messages} == {new.id}
     assert "".join(part.get("text", "") for part in answer["parts"]) == "new"
     assert page.text(new.id) == "new"
-    assert page.state["state"] == "complete"
+    page.until(lambda page: page.state["state"] == "complete")
 
 
 def test_an_ask_sent_before_the_page_knew_of_the_new_stream(store, complaints):

@@ -75,6 +75,10 @@ def check() -> int:
             return _failed(f"{exc.ename}: {exc.evalue}")
         except (CellTimeoutError, DeadKernelError) as exc:
             return _failed(str(exc))
+        finally:
+            from nbstream.relay import process
+
+            process.end(Path(room) / "store")
     answer = _first_answer(notebook)
     if answer is None:
         return _failed("its first %%stream cell has no answer in its output")
