@@ -20,9 +20,9 @@ import psutil
 import uvicorn
 
 from nbstream.records import Close, Delta, Open, Part
-from nbstream.relay.app import make_app
-from nbstream.relay.connection import server_config
-from nbstream.relay.limits import HTTPLimits
+from nbstream.relay.http.app import make_app
+from nbstream.relay.http.connection import server_config
+from nbstream.relay.http.limits import HTTPLimits
 from nbstream.relay.service import Service
 from nbstream.wire.sse import SSEParser
 

@@ -22,9 +22,9 @@ from nbstream.errors import Fenced, LogDamaged, RelayError, SourceRefused, Strea
 from nbstream.log.disk import open_disk_store
 from nbstream.records import Close, Delta, Open, Part, encode
 from nbstream.relay.address import our_address
-from nbstream.relay.client import RelayClient
+from nbstream.relay.link.client import RelayClient
+from nbstream.relay.link.ways import Timing
 from nbstream.relay.process import ensure
-from nbstream.relay.ways import Timing
 from nbstream.testing import Answer, FaultServer, Pause
 
 KEY = "sk-proj-notforanybodyelse0123456789"
@@ -663,7 +663,7 @@ ANSWERS = {
 @pytest.mark.parametrize("what", [*ANSWERS, "the proof of the next relay"])
 def test_a_stranger_on_the_old_port_gets_neither_token_nor_key(address, home, what, monkeypatch):
     """The relay died and another program has its port: it hears a question after a proof, and nothing more."""
-    monkeypatch.setattr("nbstream.relay.proving.PROOF_S", 1.0)
+    monkeypatch.setattr("nbstream.relay.link.proving.PROOF_S", 1.0)
 
     async def main():
         client = RelayClient(address)
@@ -717,7 +717,7 @@ def test_the_same_token_on_another_port_is_no_proof(address):
 
 def test_a_relay_that_does_not_answer_is_not_waited_for(address, monkeypatch):
     """A relay that hangs is given up after a time, in one line."""
-    monkeypatch.setattr("nbstream.relay.proving.PROOF_S", 0.3)
+    monkeypatch.setattr("nbstream.relay.link.proving.PROOF_S", 0.3)
     os.kill(address.pid, signal.SIGSTOP)
     try:
         with pytest.raises(RelayError, match="no answer"):

@@ -20,7 +20,7 @@ import relays
 from nbstream.errors import RelayError
 from nbstream.log.disk import open_disk_store
 from nbstream.relay.address import find, holding, process_start, runtime_file
-from nbstream.relay.client import RelayClient
+from nbstream.relay.link.client import RelayClient
 from nbstream.relay.process import end, ensure
 from nbstream.relay.serving import _Redacted
 

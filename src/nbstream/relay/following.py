@@ -15,7 +15,7 @@ from nbstream.standing import in_relay
 
 if TYPE_CHECKING:
     from nbstream.log.contract import Status
-    from nbstream.relay.client import RelayClient
+    from nbstream.relay.link.client import RelayClient
     from nbstream.relay.reach import Reach
 
 #: A ping holds the stream for so long, and is sent so often. The same figures as for any connection: 45 s is dead.

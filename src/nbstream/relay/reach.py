@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from nbstream.log.contract import Status, Store
     from nbstream.log.disk import DiskStore
     from nbstream.relay.address import Address
-    from nbstream.relay.client import RelayClient
+    from nbstream.relay.link.client import RelayClient
 
 T = TypeVar("T")
 
@@ -84,7 +84,7 @@ class Reach:
 
     def client(self, address: Address) -> RelayClient:
         """Return the client of the relay at *address*."""
-        from nbstream.relay.client import RelayClient
+        from nbstream.relay.link.client import RelayClient
 
         with self._lock:
             client = self._clients.get(address)

@@ -22,8 +22,8 @@ from nbstream.log.home import private
 from nbstream.log.stores import open_store
 from nbstream.monitor import Bounds, watch
 from nbstream.relay.address import Address, find, our_address, publish, runtime_file, withdraw
-from nbstream.relay.app import make_app
-from nbstream.relay.connection import server_config
+from nbstream.relay.http.app import make_app
+from nbstream.relay.http.connection import server_config
 from nbstream.relay.service import Service
 from nbstream.runtime import runtime
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from nbstream.relay.activity import Activity
+    from nbstream.relay.http.activity import Activity
 
 #: From a signal to the end of the process, whatever hangs.
 END_S: Final = 5.0

@@ -13,13 +13,13 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Final
 
 from nbstream.errors import RelayError
-from nbstream.relay.ways import Ways
+from nbstream.relay.link.ways import Ways
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator
 
-    from nbstream.relay.feed import Event, Feed
-    from nbstream.relay.ways import Route, Timing
+    from nbstream.relay.link.feed import Event, Feed
+    from nbstream.relay.link.ways import Route, Timing
 
 #: What a proxy on the way says while the relay is out of its reach, and what is over in a moment.
 _PASSING: Final = frozenset({429, 502, 503, 504})

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from nbstream.errors import RelayError
-from nbstream.relay.feed import Event
-from nbstream.relay.steps import Steps, first_of
+from nbstream.relay.link.feed import Event
+from nbstream.relay.link.steps import Steps, first_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
-    from nbstream.relay.feed import Feed
+    from nbstream.relay.link.feed import Feed
 
     Way: TypeAlias = Steps[list[Event]]
 

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 
 from starlette.routing import Router
 
-from nbstream.relay.activity import Activity
 from nbstream.relay.address import proof
-from nbstream.relay.answers import Answers
-from nbstream.relay.endpoints import Endpoints
-from nbstream.relay.guarding import Guard
-from nbstream.relay.limits import HTTPLimits
-from nbstream.relay.tickets import Tickets
-from nbstream.relay.watch import Watch
+from nbstream.relay.http.activity import Activity
+from nbstream.relay.http.answers import Answers
+from nbstream.relay.http.endpoints import Endpoints
+from nbstream.relay.http.guarding import Guard
+from nbstream.relay.http.limits import HTTPLimits
+from nbstream.relay.http.tickets import Tickets
+from nbstream.relay.http.watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable

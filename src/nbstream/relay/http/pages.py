@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from starlette.responses import Response
 
-from nbstream.relay.answers import Refusal
-from nbstream.relay.batches import Batch, ended, read
-from nbstream.relay.forms import Plain, live_number
 from nbstream.relay.holders import GRACE_S
-from nbstream.relay.news import News
+from nbstream.relay.http.answers import Refusal
+from nbstream.relay.http.batches import Batch, ended, read
+from nbstream.relay.http.forms import Plain, live_number
+from nbstream.relay.http.news import News
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
-    from nbstream.relay.activity import Activity
-    from nbstream.relay.desk import Desk
-    from nbstream.relay.limits import HTTPLimits
+    from nbstream.relay.http.activity import Activity
+    from nbstream.relay.http.desk import Desk
+    from nbstream.relay.http.limits import HTTPLimits
     from nbstream.relay.service import Service
 
 

@@ -11,7 +11,7 @@ import httpcore
 
 from nbstream import errors
 from nbstream.errors import RelayError, StreamError
-from nbstream.relay.proving import proven_pool
+from nbstream.relay.link.proving import proven_pool
 from nbstream.sources.closing import cancelled_once, to_the_end
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from nbstream.relay.address import PROTOCOL
 from nbstream.version import __version__
 
 if TYPE_CHECKING:
-    from nbstream.relay.activity import Activity
+    from nbstream.relay.http.activity import Activity
     from nbstream.relay.service import Service
 
 #: Of the text format of Prometheus.

@@ -17,9 +17,9 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 if TYPE_CHECKING:
-    from nbstream.relay.activity import Activity
-    from nbstream.relay.app import RelayApp
-    from nbstream.relay.limits import HTTPLimits
+    from nbstream.relay.http.activity import Activity
+    from nbstream.relay.http.app import RelayApp
+    from nbstream.relay.http.limits import HTTPLimits
 
 #: Looks a client that takes nothing is given within its time.
 LOOKS = 5

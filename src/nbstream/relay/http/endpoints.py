@@ -14,22 +14,22 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from nbstream.relay.answers import Refusal
-from nbstream.relay.asked import EVENTS, cursor, form_of, json_body, number, seconds, stream_of
-from nbstream.relay.desk import Desk
-from nbstream.relay.events import EventStream
-from nbstream.relay.forms import event_form
-from nbstream.relay.metrics import CONTENT_TYPE, health, prometheus
-from nbstream.relay.pages import Poll
+from nbstream.relay.http.answers import Refusal
+from nbstream.relay.http.asked import EVENTS, cursor, form_of, json_body, number, seconds, stream_of
+from nbstream.relay.http.desk import Desk
+from nbstream.relay.http.events import EventStream
+from nbstream.relay.http.forms import event_form
+from nbstream.relay.http.metrics import CONTENT_TYPE, health, prometheus
+from nbstream.relay.http.pages import Poll
 
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import ASGIApp
 
-    from nbstream.relay.activity import Activity
-    from nbstream.relay.limits import HTTPLimits
+    from nbstream.relay.http.activity import Activity
+    from nbstream.relay.http.limits import HTTPLimits
+    from nbstream.relay.http.watch import Watch
     from nbstream.relay.service import Service
-    from nbstream.relay.watch import Watch
 
 T = TypeVar("T")
 Endpoint: TypeAlias = "Callable[[Request], Awaitable[ASGIApp]]"

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from starlette.requests import ClientDisconnect
 
 from nbstream.log.rows import stream_id
-from nbstream.relay.answers import UNKNOWN, Refusal
+from nbstream.relay.http.answers import UNKNOWN, Refusal
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-    from nbstream.relay.limits import HTTPLimits
+    from nbstream.relay.http.limits import HTTPLimits
 
 EVENTS = "text/event-stream"
 JSON = "application/json"

@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
-from nbstream.relay.feed import Feed
-from nbstream.relay.follow import Follower
-from nbstream.relay.line import Line
-from nbstream.relay.ways import Route, Timing
+from nbstream.relay.link.feed import Feed
+from nbstream.relay.link.follow import Follower
+from nbstream.relay.link.line import Line
+from nbstream.relay.link.ways import Route, Timing
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
 
     from nbstream.relay.address import Address
-    from nbstream.relay.feed import Event
+    from nbstream.relay.link.feed import Event
 
 #: Requests at a time; each takes milliseconds.
 CONNECTIONS: Final = 8

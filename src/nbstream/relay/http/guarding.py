@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 
-from nbstream.relay.answers import Refusal
+from nbstream.relay.http.answers import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-    from nbstream.relay.activity import Activity
-    from nbstream.relay.tickets import Tickets
+    from nbstream.relay.http.activity import Activity
+    from nbstream.relay.http.tickets import Tickets
 
 COOKIE = "nbstream_ticket"
 

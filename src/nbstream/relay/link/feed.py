@@ -13,7 +13,7 @@ from nbstream.wire.sse import SSEParser
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Mapping
 
-    from nbstream.relay.line import Line
+    from nbstream.relay.link.line import Line
 
 #: A poll that comes back sooner with nothing new did not wait: whoever answered is not asked again at once.
 _LEAST_S: Final = 0.25

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from nbstream.log.readback import intact, records_of
 from nbstream.records import Delta, encode
-from nbstream.relay.answers import Refusal
+from nbstream.relay.http.answers import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

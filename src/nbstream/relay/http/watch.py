@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse
 
-from nbstream.relay.answers import Refusal
-from nbstream.relay.guarding import COOKIE
+from nbstream.relay.http.answers import Refusal
+from nbstream.relay.http.guarding import COOKIE
 
 if TYPE_CHECKING:
     from starlette.responses import Response
 
-    from nbstream.relay.limits import HTTPLimits
-    from nbstream.relay.tickets import Tickets
+    from nbstream.relay.http.limits import HTTPLimits
+    from nbstream.relay.http.tickets import Tickets
 
 #: Nothing but what stands in the page itself, and its own server. `@NONCE@` is new with each answer.
 POLICY = (

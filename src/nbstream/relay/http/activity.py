@@ -7,7 +7,7 @@ from collections import Counter
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from nbstream.relay.answers import Refusal
+from nbstream.relay.http.answers import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -1,0 +1,1 @@
+"""The HTTP side of the relay (docs/protocol.md): requests in, records out. Asks the `Service`, records nothing."""
