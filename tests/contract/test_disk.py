@@ -177,6 +177,26 @@ def test_appends_of_another_process_are_noticed(disk, child):
     assert max(took) < 1
 
 
+def test_what_happens_to_one_stream_wakes_only_its_own_listeners(disk, child):
+    """Hundreds may wait for streams on which nothing happens: they do not go and look because another one goes on."""
+    busy, idle = (disk.start(an_open(name, name))[0] for name in ("s1", "s2"))
+    woken, heard = [], threading.Event()
+    ends = idle.subscribe(lambda: woken.append("s2")), busy.subscribe(heard.set)
+    assert heard.wait(10)  # the first look tells everybody, of what was there before
+    for offset in range(1, 4):
+        heard.clear()
+        child.do(f"store.log('s1').append({offset}, a_delta())")
+        assert heard.wait(10)
+    assert woken == ["s2"]
+    child.do("store.request_stop('s2', opened=0).result()")
+    heard.clear()
+    child.do("store.log('s1').append(4, a_delta())")
+    assert heard.wait(10)
+    assert woken == ["s2", "s2"]
+    for end in ends:
+        end()
+
+
 def test_a_stop_of_another_process_is_heard(disk, child):
     """A stop row set by another process signals the writer's subscriber and is found."""
     log, _ = disk.start(an_open())

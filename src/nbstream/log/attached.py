@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nbstream.errors import LogDamaged, StoreFull
 from nbstream.log import changes
@@ -15,6 +15,9 @@ from nbstream.log.hub import Hub
 from nbstream.log.lock import HeldLock, LockFiles
 from nbstream.log.table import Table
 from nbstream.log.writer import Writer
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 
 class Attached:
@@ -70,8 +73,8 @@ class Attached:
         self.hub.close()
         self.table.close()
 
-    def _changed(self) -> bool:
-        return self.table.changed()
+    def _changed(self, streams: Collection[str]) -> Collection[str]:
+        return self.table.changed(streams)
 
     def _open(self, now: float) -> Table:
         full: StoreFull | None = None

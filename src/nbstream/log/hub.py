@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 
 from nbstream.log.rows import closed
@@ -22,9 +22,9 @@ _log = logging.getLogger(__name__)
 
 
 class Hub:
-    """Subscriptions by stream. *changed* answers "may another process have written since the last call?"."""
+    """Subscriptions by stream. *changed* answers "to which of these was anything written since the last call?"."""
 
-    def __init__(self, changed: Callable[[], bool] | None = None) -> None:
+    def __init__(self, changed: Callable[[Collection[str]], Collection[str]] | None = None) -> None:
         self._changed = changed
         self._lock = threading.Lock()
         self._looks: dict[str, list[Callable[[], None]]] = {}
@@ -95,11 +95,13 @@ class Hub:
         if poller is not None and poller is not threading.current_thread():
             poller.join()
 
-    def _poll(self, changed: Callable[[], bool]) -> None:
+    def _poll(self, changed: Callable[[Collection[str]], Collection[str]]) -> None:
         while not self._closed.wait(POLL_S):
             with self._lock:
                 if not self._looks:
                     self._poller = None
                     return
-            if changed():
-                self.signal()
+                streams = tuple(self._looks)
+            # Outside the lock, and only to whom it may concern: two hundred that wait would all go and look.
+            for stream in changed(streams):
+                self.signal(stream)

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from nbstream.errors import LogDamaged
 from nbstream.log.cache import FILE, LOCK_TIMEOUT_S, unreadable
-from nbstream.log.rows import METAS, Meta, closed, gone, meta_row, missing, record_row
+from nbstream.log.rows import METAS, Meta, closed, gone, meta_row, missing, record_row, stop_rows
 from nbstream.records import Record, decode
 
 #: diskcache's mode of a value that stands in the row as it is.
@@ -65,6 +65,11 @@ class Snapshot:
     def keys(self, prefix: str, limit: int) -> list[str]:
         """Return the first keys that begin with *prefix*."""
         return [key for (key,) in self._connection.execute(_KEYS, (prefix, _behind(prefix), limit))]
+
+    def mark(self, stream: str) -> object:
+        """Return what changes with everything that happens to *stream*: an append, a stop, its deletion."""
+        meta = self._connection.execute(_ONE, (meta_row(stream),)).fetchone()
+        return meta, self.tail(stream), self.keys(stop_rows(stream), -1)
 
     def orphans(self) -> list[str]:
         """Return the streams that have records and no entry: somebody was killed while he deleted them."""
@@ -116,7 +121,9 @@ class Table:
     def __init__(self, directory: Path) -> None:
         self._file = directory / FILE
         self._lock = threading.Lock()
-        self._version: int | None = None
+        #: The file and its version at the last look for changes, and the marks of the streams that were asked about.
+        self._version: tuple[int, int] | None = None
+        self._marks: dict[str, object] = {}
         self._closed = False
         self._connect()
         try:
@@ -140,15 +147,24 @@ class Table:
             except (sqlite3.Error, OSError) as exc:
                 raise unreadable(exc, self._file) from exc
 
-    def changed(self) -> bool:
-        """Say whether anything was committed since the last call (also when that cannot be told)."""
-        with self._lock:
-            try:
+    def changed(self, streams: Collection[str]) -> Collection[str]:
+        """
+        Return those of *streams* that have changed since the last call, and those it was not asked about then.
+
+        All of them when that cannot be told: whoever looks then reads, and gets the error. For one thread.
+        """
+        try:
+            with self._lock:
                 ((version,),) = self._current().execute("PRAGMA data_version")
-            except (sqlite3.Error, OSError):
-                return True  # whoever looks then reads, and gets the error
-            before, self._version = self._version, version
-            return bool(version != before)
+                before, self._version = self._version, (self._inode, version)
+            if self._version == before:
+                return ()
+            with self.snapshot() as now:
+                marks = {stream: now.mark(stream) for stream in streams}
+        except (sqlite3.Error, OSError, LogDamaged):
+            return streams
+        before_marks, self._marks = self._marks, marks
+        return [stream for stream, mark in marks.items() if before_marks.get(stream) != mark]
 
     def close(self) -> None:
         """Close the file; further reads raise `RuntimeError`."""
