@@ -254,6 +254,8 @@ class Kernel:
         self._runs: dict[str, Run] = {}
         self._pages: dict[str, list[Page]] = {}
         self._heard_at = 0.0
+        #: Is given every message that comes, whole.
+        self.hears: Callable[[dict[str, Any]], object] = lambda _: None
         self._probes: set[str] = set()
         self._heard = False
         self._closed = False
@@ -427,6 +429,7 @@ class Kernel:
             message = await getattr(self._client, f"{channel}_channel").get_msg()
             with self._changed:
                 self._heard_at = time.monotonic()
+                self.hears(message)
                 handle(message)
                 self._changed.notify_all()
 

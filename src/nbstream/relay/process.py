@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import select
 import signal
 import subprocess
@@ -28,6 +29,12 @@ __all__ = ["end", "ensure", "find", "holding"]
 
 #: How long a relay that was told to end may take before it is killed: it needs 5 s at most.
 END_S: Final = 6.0
+#: Where programs, libraries and files are, which language is spoken, how the network is reached, and our own options.
+_NEEDED: Final = re.compile(
+    r"PATH|HOME|USER|LOGNAME|TMPDIR|TEMP|TMP|TZ|LANG|LC_\w+|LANGUAGE|VIRTUAL_ENV|SSL_\w+|REQUESTS_CA_BUNDLE"
+    r"|(?:PYTHON|CONDA_|LD_|DYLD_|XDG_|JUPYTER_|NBSTREAM_)\w*|(?:HTTP|HTTPS|ALL|NO)_PROXY",
+    re.IGNORECASE,
+)
 #: How much of the log is read for the reason why a relay did not start.
 _REASON_BYTES: Final = 4096
 
@@ -102,8 +109,15 @@ def _start(directory: Path, log: Path, timeout_s: float) -> Address:
 
 
 def _environment() -> dict[str, str]:
-    """Return our environment without anything that looks like a key: those come with the requests that need them."""
-    kept = {name: value for name, value in os.environ.items() if not is_secret_name(name) and not holds_key(value)}
+    """
+    Return of our environment what a Python that makes connections needs.
+
+    Any other variable may hold a key, whatever its name: keys come with the requests that need them.
+    """
+    kept = {
+        name: value for name, value in os.environ.items()
+        if _NEEDED.fullmatch(name) and not is_secret_name(name) and not holds_key(value)
+    }  # fmt: skip
     # The child starts in another directory, and may not find the package where we did.
     ours = Path(__file__).parents[2]
     paths = [str(Path(path).absolute()) for path in kept.get("PYTHONPATH", "").split(os.pathsep) if path]
