@@ -44,6 +44,7 @@ def examine() -> list[Check]:
         *(_judged(name, _version(name)) for name in ("ipywidgets", "anywidget", "httpx", "httpx-sse", "diskcache")),
         _jupyterlab(),
         *_store(),
+        *_relays(),
     ]
 
 
@@ -95,6 +96,21 @@ def _store() -> list[Check]:
     live = sum(status.live for status in found)
     advice = "; ".join(str(one.message) for one in warned)
     return [_directory(store.directory, advice), Check("streams", f"{len(found)} saved, {live} live")]
+
+
+def _relays() -> list[Check]:
+    from nbstream.log.disk import DiskStore
+    from nbstream.log.stores import open_store
+    from nbstream.options import options
+    from nbstream.relay.address import every
+
+    try:
+        store = open_store(options().store or None)
+    except (StreamError, ValueError):
+        return []  # said above
+    running = list(every(store.directory)) if isinstance(store, DiskStore) else []
+    found = ", ".join(f"process {one.pid} at {one.url} (nbstream {one.version})" for one in running)
+    return [Check("relay", found or "none runs; the first stream that needs one starts it")]
 
 
 def _directory(directory: Path, advice: str) -> Check:

@@ -188,9 +188,11 @@ class Runtime:
 
     def hand_over(self, stream: str) -> None:
         """Let the pages that show *stream* hold it from now on, and not this process as such."""
-        self._holds[stream].pop("process", None)
-        if not self._holds[stream]:
-            self._holds.pop(stream, None)
+        holds = self._holds.get(stream)
+        if holds is not None:
+            holds.pop("process", None)
+            if not holds:
+                self._holds.pop(stream, None)
 
     def held(self, stream: str) -> bool:
         """
@@ -253,6 +255,7 @@ class Runtime:
             if recorder.source.note:
                 self._remarks[stream] = recorder.source.note
             del self._recorders[stream]
+            self.hand_over(stream)
         self.signal(stream)
         if not task.cancelled():
             task.result()  # a bug in the recorder is reported by the loop, not swallowed

@@ -67,8 +67,10 @@ class Following:
                 client = await asyncio.to_thread(self._reach.recorder_of, status)
                 if client is not None:
                     await self._follow(client, status)
-                elif not self.readers:
-                    return  # nobody would see it go on
+                elif not in_relay(status) and not self.readers:
+                    if not status.live:
+                        runtime().hand_over(self.stream)
+                    return  # nobody would see a relay take it up
                 # At rest the store says when somebody goes on with it; a relay that was lost may be back any time.
                 due = loop.call_later(AGAIN_S, moved.set) if in_relay(status) else None
                 await moved.wait()

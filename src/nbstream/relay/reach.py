@@ -89,6 +89,8 @@ class Reach:
         with self._lock:
             client = self._clients.get(address)
             if client is None:
+                for dead in [known for known in self._clients if not known.alive]:
+                    self._runtime.submit(self._clients.pop(dead).close())
                 client = self._clients[address] = RelayClient(address)
             return client
 
