@@ -3,6 +3,7 @@
 import sys
 
 import pytest
+import relays
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
@@ -13,9 +14,22 @@ from nbstream.runtime import runtime
 from nbstream.testing import FaultServer
 
 
+def pytest_generate_tests(metafunc):
+    """Run every test that has a home with both hosts of the recorder, unless it says that it is about one of them."""
+    if "home" in metafunc.fixturenames:
+        only = metafunc.definition.get_closest_marker("host")
+        metafunc.parametrize("home", only.args if only else ("kernel", "relay"), indirect=True)
+
+
 @pytest.fixture
-def home(tmp_path, monkeypatch):
-    """Return the NBSTREAM_HOME of this test, with no option, key or proxy of the machine around it."""
+def home(tmp_path, monkeypatch, request):
+    """
+    Return the NBSTREAM_HOME of this test, with no option, key or proxy of the machine around it.
+
+    With a relay, which what has an address or a model's name is recorded in: that is the default.
+    """
+    monkeypatch.setenv("NBSTREAM_HOST", {"kernel": "kernel", "relay": "auto"}[request.param])
+    monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path / "runtime"))
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "OPENAI_API_KEY", "NBSTREAM_STORE"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
@@ -25,6 +39,7 @@ def home(tmp_path, monkeypatch):
     NbStream.clear_instance()
     yield home
     runtime().close()
+    relays.end_all(tmp_path / "runtime")
     NbStream.clear_instance()
 
 

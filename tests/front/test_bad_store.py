@@ -97,6 +97,7 @@ def fill(disk, store) -> None:
     until(refused, "the disk to be full")
 
 
+@pytest.mark.host("kernel")  # it is this process whose disk is full, or that ends
 def test_a_disk_that_gets_full_pauses_the_stream(disk, store, server):
     """
     The disk gets full in the middle of a message: the line says that it is not saved, why and what to do; what was
@@ -123,6 +124,7 @@ def test_a_disk_that_gets_full_pauses_the_stream(disk, store, server):
     assert "not saved" not in stream.status()["line"]
 
 
+@pytest.mark.host("kernel")  # it is this process whose disk is full, or that ends
 def test_stop_on_a_full_disk_closes_the_call_all_the_same(disk, store, server):
     """
     Stop on a full disk: the connection is closed at once, the line says stopped and not saved; with room again the
@@ -152,6 +154,7 @@ def test_stop_on_a_full_disk_closes_the_call_all_the_same(disk, store, server):
     assert len(server.requests) == 1
 
 
+@pytest.mark.host("kernel")  # it is this process whose disk is full, or that ends
 def test_nothing_is_sent_when_nothing_can_be_saved(disk, store, server, cells):
     """A cell on a full disk makes no call: one line says why."""
     cells("%%stream -p tokens_per_s=0 -p max_tokens=3\nhi")
@@ -182,6 +185,7 @@ def test_what_is_saved_is_shown_on_a_full_disk(disk, store, cells):
         assert said.startswith(resumed)
 
 
+@pytest.mark.host("kernel")  # it is this process whose disk is full, or that ends
 def test_unload_on_a_full_disk(disk, store, server, cells):
     """`%unload_ext` while the end of a stream cannot be saved: the call is closed, nothing raises, all is unloaded."""
     gate = Gate()
@@ -213,6 +217,7 @@ stream.stop()
 """
 
 
+@pytest.mark.host("kernel")  # it is this process whose disk is full, or that ends
 def test_the_end_of_a_process_on_a_full_disk(home, server):
     """A process ends while the end of its stream cannot be saved: nothing is printed, and the stream is interrupted."""
     server.script([Answer.sse(delta("so far"), Gate())])

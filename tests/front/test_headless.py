@@ -87,6 +87,7 @@ def test_the_cell_waits_and_its_output_is_the_answer(notebooks, home):
     assert len(cells[5].outputs[0].text.splitlines()) == 5
 
 
+@pytest.mark.host("kernel")  # a demo server that outlives the kernel cuts only the first time
 def test_half_an_answer_ends_the_pipeline(notebooks):
     """
     A stream that is cut and cannot resume: the output keeps what came and says so, then the cell raises one line, and

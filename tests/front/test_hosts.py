@@ -10,16 +10,13 @@ import nbstream
 from nbstream.options import NbStream
 from nbstream.testing import Answer, Gate
 
+pytestmark = pytest.mark.host("relay")
+
 
 @pytest.fixture
-def runtime_dir(home, tmp_path, monkeypatch):
+def runtime_dir(home, tmp_path):
     """Return the runtime directory of this test, where the host is chosen as for a user."""
-    place = tmp_path / "runtime"
-    monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(place))
-    monkeypatch.delenv("NBSTREAM_HOST")
-    NbStream.clear_instance()
-    yield place
-    relays.end_all(place)
+    return tmp_path / "runtime"
 
 
 def held(server, *texts):

@@ -227,6 +227,7 @@ def test_help_names_every_verb(cells):
             assert f"%stream {verb}" in said
 
 
+@pytest.mark.host("kernel")  # what a relay records goes on
 def test_load_reload_unload(ipython):
     """Load prints nothing, reload changes nothing, unload takes magics and options away and ends what runs."""
     shell = ipython.shell
