@@ -100,7 +100,7 @@ class Monitor:
     ) -> None:
         self.warning: str | None = None
         self._warn = warn
-        self._measure, self._bounds = measure, bounds or Bounds()
+        self._measure, self.bounds = measure, bounds or Bounds()
         self._every_s, self._clock = every_s, clock or Clock()
         #: Each with what it was told of.
         self._callbacks: dict[Callable[[Usage], object], frozenset[str]] = {}
@@ -127,7 +127,7 @@ class Monitor:
     def look(self) -> None:
         """Look once."""
         used = self._measure()
-        exceeded = self._bounds.exceeded(used)
+        exceeded = self.bounds.exceeded(used)
         self.warning = "; ".join(exceeded.values()) or None
         self._warn(self.warning)
         for callback, told in tuple(self._callbacks.items()):
@@ -146,7 +146,7 @@ _monitors: WeakKeyDictionary[Runtime, Monitor] = WeakKeyDictionary()
 
 
 def watch(runtime: Runtime, bounds: Bounds | None = None) -> Monitor:
-    """Return the monitor of *runtime*, started on first use (with *bounds*): its warning stands in every state line."""
+    """Return the monitor of *runtime*, started on first use, with *bounds* from now on; every state line has its warning."""
     monitor = _monitors.get(runtime)
     if monitor is None:
 
@@ -155,6 +155,8 @@ def watch(runtime: Runtime, bounds: Bounds | None = None) -> Monitor:
 
         monitor = _monitors[runtime] = Monitor(lambda: usage(runtime), bounds, warn=warn)
         runtime.submit(monitor.run())
+    elif bounds is not None:
+        monitor.bounds = bounds
     return monitor
 
 

@@ -61,17 +61,23 @@ class Standing:
     def facts(self) -> words.Facts:
         """Return what the state line says."""
         recorder = self._runtime.at_work(self._log.stream)
-        return self._live(recorder) if recorder is not None else self._at_rest()
+        if recorder is None or (self._far and self._store.status(self._log.stream).close is not None):
+            return self._at_rest()  # what is heard of a recorder elsewhere may come behind its last record
+        return self._live(recorder)
+
+    @property
+    def _far(self) -> bool:
+        """Whether no recorder of this process records the stream."""
+        return self._runtime.recorder(self._log.stream) is None
 
     def _live(self, recorder: AtWork) -> words.Facts:
         live, now, runtime = recorder.live, time.monotonic(), self._runtime
-        far = runtime.recorder(self._log.stream) is None
         # What is heard of a recorder elsewhere is older than what it has stored.
-        stored = self.read_on() if far else recorder
+        stored = self.read_on() if self._far else recorder
         return words.Facts(
             state=live.state, chars=stored.chars, tail=stored.tail, model=recorder.model or self._asked,
             saved=live.saved, note=recorder.note or runtime.note(self._log.stream) or runtime.warning,
-            error=live.error, retries=live.retries, outlives_kernel=far,
+            error=live.error, retries=live.retries, outlives_kernel=self._far,
             retry_in_s=max(0.0, live.retry_at - now) if live.retry_at is not None else None,
             silent_s=now - live.last_at if live.last_at is not None else None,
             speed=live.speed, resumable=recorder.can_reconnect, repeatable=recorder.repeatable,

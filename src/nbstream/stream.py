@@ -305,7 +305,11 @@ class Stream:
 
     @property
     def _recorder(self) -> AtWork | None:
-        return self._host.runtime.at_work(self.id)
+        runtime = self._host.runtime
+        recorder = runtime.at_work(self.id)
+        if recorder is not None and runtime.recorder(self.id) is None and self._status().close is not None:
+            return None  # at rest: what is heard of a recorder elsewhere may come behind its last record
+        return recorder
 
     def _recorded_by(self, facts: words.Facts) -> str | None:
         if self._host.runtime.recorder(self.id) is not None:

@@ -81,13 +81,13 @@ class Cells:
 
 
 @pytest.fixture
-def ipython(store, capsys):
+def ipython(store, capsys, monkeypatch):
     """Return an IPython in this process, without the extension."""
     before = sys.modules["__main__"]
     config = Config()
     config.HistoryManager.enabled = False
     shell = InteractiveShell.instance(config=config, colors="nocolor")
-    place._COUNTS.clear()
+    monkeypatch.setattr(place, "_COUNTS", {})
     yield Cells(shell, capsys)
     if "nbstream" in shell.extension_manager.loaded:
         shell.extension_manager.unload_extension("nbstream")

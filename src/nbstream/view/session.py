@@ -150,9 +150,13 @@ class PageSession:
         fastest = max(one.acked for one in self._views.values())
         while self._unacked and self._unacked[0][0] <= fastest:
             self._unacked.popleft()
-        if fastest >= self._upto and self._said.get("state") == State.COMPLETE:
-            self._runtime.painted(self.stream.id)
+        self._note_painted()
         self._news.set()
+
+    def _note_painted(self) -> None:
+        fastest = max((view.acked for view in self._views.values()), default=-1)
+        if fastest >= self._upto >= 0 and self._said.get("state") == State.COMPLETE:
+            self._runtime.painted(self.stream.id)
 
     async def _answer(self, after: int) -> None:
         """Answer an `ask`: up to 1 MiB behind *after*; the page asks again when there is more."""
@@ -276,6 +280,7 @@ class PageSession:
         self._sent_at = now
         self._sent.append(self._sent_at)
         self._send({**message, "stream": self.stream.id, "state": news})
+        self._note_painted()  # the last record may have been painted before the end was known
 
     def _look(self, stream: Stream, after: int, max_bytes: int) -> tuple[Page, dict[str, Any]]:
         """Read a page of *stream*, and its state behind it (blocking); of what cannot be read the state says why."""
