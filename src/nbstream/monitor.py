@@ -146,7 +146,7 @@ _monitors: WeakKeyDictionary[Runtime, Monitor] = WeakKeyDictionary()
 
 
 def watch(runtime: Runtime, bounds: Bounds | None = None) -> Monitor:
-    """Return the monitor of *runtime*, started on first use, with *bounds* from now on; every state line has its warning."""
+    """Return the monitor of *runtime*, started on first use, with *bounds* from now on. Its warning is in all lines."""
     monitor = _monitors.get(runtime)
     if monitor is None:
 
