@@ -178,7 +178,7 @@ class Relay:
             answer = connection.getresponse()
             answer.body = answer.read()
             is_json = answer.getheader("content-type", "").startswith("application/json")
-            answer.json = json.loads(answer.body) if is_json else None
+            answer.json = json.loads(answer.body) if is_json and answer.body else None
             return answer
         finally:
             connection.close()

@@ -5,9 +5,15 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 END_S = 10.0
 
@@ -44,3 +50,22 @@ def end_all(runtime: Path) -> None:
     """End every relay of this runtime directory."""
     for pid in pids(runtime):
         kill(pid)
+
+
+@contextmanager
+def serving(place: Path) -> Iterator[dict[str, str]]:
+    """Run `nbstream relay` by hand; yields its user's environment, with the `RELAY` and `TOKEN` of docs/protocol.md."""
+    runtime = place / "runtime"
+    environment = {**os.environ, "JUPYTER_RUNTIME_DIR": str(runtime), "NBSTREAM_HOME": str(place / "home")}
+    command = [sys.executable, "-m", "nbstream", "relay", "--store", str(place / "store")]
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    try:
+        with process.stdout as said:
+            assert said.readline().startswith(b"nbstream relay of ")
+        (file,) = runtime.glob("nbstream-relay-*.json")
+        found = json.loads(file.read_text())
+        yield {**environment, "RELAY": found["url"], "TOKEN": found["token"]}
+    finally:
+        process.terminate()
+        process.wait(END_S)

@@ -1,7 +1,6 @@
 """The examples of docs/protocol.md, taken from it word for word and run against a real relay."""
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -25,17 +24,8 @@ def examples(language):
 @pytest.fixture
 def relay(tmp_path):
     """Return the environment of a user whose relay runs."""
-    runtime = tmp_path / "runtime"
-    environment = {**os.environ, "JUPYTER_RUNTIME_DIR": str(runtime), "NBSTREAM_HOME": str(tmp_path / "home")}
-    command = [sys.executable, "-m", "nbstream", "relay", "--store", str(tmp_path / "store")]
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE)
-    assert process.stdout.readline().startswith(b"nbstream relay of ")
-    (file,) = runtime.glob("nbstream-relay-*.json")
-    found = json.loads(file.read_text())
-    yield {**environment, "RELAY": found["url"], "TOKEN": found["token"]}
-    relays.end_all(runtime)
-    process.wait(10)
-    process.stdout.close()
+    with relays.serving(tmp_path) as environment:
+        yield environment
 
 
 def run(command, environment, place):

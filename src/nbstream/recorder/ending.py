@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nbstream.errors import LeaseOver, NotCancelled, SourceError, StreamError
-from nbstream.sources.redaction import Redactor
+from nbstream.sources.redaction import Redactor, secrets_of_environment
 from nbstream.sources.refusal import plain_text
 from nbstream.state import Event
 
@@ -95,7 +96,7 @@ async def call_off(
 
 def _not_cancelled(why: str) -> NotCancelled:
     # What a source raises is redacted; what a library under it raises is not.
-    said = plain_text(Redactor(())(why))
+    said = plain_text(Redactor(secrets_of_environment(os.environ))(why))
     return NotCancelled(f"the server could not be told to end the call and may go on with it: {said}")
 
 

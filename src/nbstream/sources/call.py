@@ -119,6 +119,12 @@ class Call:
         return Redactor(self.secrets)
 
     @property
+    def keyed_body(self) -> bool:
+        """Whether the body holds a key, under its name or by its shape."""
+        text = self._text
+        return text is not None and (holds_key(text) or bool(secrets_of_body(text, form=self._is_form)))
+
+    @property
     def _text(self) -> str | None:
         try:
             return None if self.body is None else self.body.decode()
@@ -132,10 +138,7 @@ class Call:
     @property
     def _storable(self) -> str | None:
         """The body as the log may keep it, so that any process can ask again: None for bytes and for one with keys."""
-        text = self._text
-        if text is None or holds_key(text) or secrets_of_body(text, form=self._is_form):
-            return None
-        return text
+        return None if self.keyed_body else self._text
 
     def spec(self, format: str) -> dict[str, Any]:
         """Describe the call for the log: names of headers and variables, never their values."""

@@ -22,6 +22,7 @@ from nbstream.errors import SourceLost, SourceMalformed, SourceRefused
 from nbstream.sources.call import DEMO, with_offset
 from nbstream.sources.closing import cancelled_once, to_the_end
 from nbstream.sources.connections import standing
+from nbstream.sources.library_logs import redacted
 from nbstream.sources.redaction import safe_url
 from nbstream.sources.refusal import plain_text, refused_by_status
 
@@ -86,7 +87,9 @@ async def _send(client: httpx.AsyncClient, call: Call, url: str, event_id: str) 
     target = httpx.URL(url)
     for _ in range(MAX_REDIRECTS + 1):
         headers = _headers(theirs, event_id)
-        response = await client.send(client.build_request(method, target, content=body, headers=headers), stream=True)
+        request = client.build_request(method, target, content=body, headers=headers)
+        with redacted(call.redact):
+            response = await client.send(request, stream=True)
         if response.status_code not in {301, 302, 303, 307, 308}:
             return response
         await response.aclose()
@@ -96,6 +99,8 @@ async def _send(client: httpx.AsyncClient, call: Call, url: str, event_id: str) 
             theirs = {name: value for name, value in theirs.items() if name not in about_body}
             about_body = {}
         if _origin(here) != _origin(target):
+            if body is not None and call.keyed_body:
+                raise SourceRefused(f"{call} was redirected to another server, which its key is not for; ask that one")
             theirs = about_body
         elif here.userinfo and not target.userinfo:
             target = target.copy_with(userinfo=here.userinfo)

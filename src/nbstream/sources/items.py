@@ -10,7 +10,6 @@ from nbstream.records import Part
 from nbstream.sources.contract import Arrival, End
 from nbstream.sources.native import Native
 from nbstream.sources.openai_chat import OpenAIChat
-from nbstream.sources.redaction import Redactor
 from nbstream.sources.refusal import ErrorObject, is_retryable, plain_text, read_error, refused_by_frame, retry_after_s
 
 if TYPE_CHECKING:
@@ -84,7 +83,7 @@ def error_of(exc: BaseException) -> SourceError:
     """Return what an exception that an iterator raised means for the stream."""
     if isinstance(exc, SourceError):
         return exc
-    said = Redactor([])(plain_text(str(exc)))
+    said = plain_text(str(exc))
     raised = f"the iterator raised {type(exc).__name__}" + (f": {said}" if said else "")
     for one in _causes(exc):
         names = [kind.__name__ for kind in type(one).__mro__]

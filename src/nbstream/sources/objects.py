@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
+import os
 import time
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -20,6 +21,7 @@ from nbstream.sources.contract import Arrival, Traits
 from nbstream.sources.digest import digest_of
 from nbstream.sources.items import ItemReader, error_of
 from nbstream.sources.pump import call_in_thread, pump_here, pump_loop, pump_thread
+from nbstream.sources.redaction import Redactor, secrets_of_environment
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Mapping
@@ -115,6 +117,8 @@ class ObjectSource:
                 async for arrival in arrivals:
                     yield arrival
         except SourceError as exc:
+            # Its keys are the user's code's business; most of them come from the environment.
+            exc.args = (Redactor(secrets_of_environment(os.environ))(str(exc)),)
             self._error = exc
             raise
         finally:

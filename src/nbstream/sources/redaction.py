@@ -6,19 +6,20 @@ import base64
 import json
 import re
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote_plus, urlsplit, urlunsplit
+from urllib.parse import quote, unquote_plus, urlsplit, urlunsplit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
 HIDDEN = "***"
 
-# Shorter ones would tear holes into ordinary words.
+# Shorter ones would tear holes into ordinary words; from MIN_SPELLED on they are looked for in every spelling.
 MIN_CHARS = 4
+MIN_SPELLED = 8
 
-# A quote is cut after at most 200 characters, and may so end inside a key.
+# A quote is cut after at most 200 characters, and may so end inside a key; the host of an address at its first slash.
 MIN_CUT, MAX_CUT = 6, 200
-_CUT_ENDS = ("...", "'", '"')
+_CUT_ENDS = ("...", "'", '"', ";")
 
 # By its end: `access_token` is a secret, `max_tokens` and `keywords` are not.
 _SECRET_NAME = re.compile(
@@ -83,6 +84,11 @@ def secrets_of_body(text: str, *, form: bool = False) -> list[str]:
         return _secrets_of_pairs(text.strip("\ufeff \r\n")) if form or _FORM.fullmatch(text) else []
 
 
+def secrets_of_environment(environment: Mapping[str, str]) -> list[str]:
+    """Return what stands under the names of keys in *environment*: where a call of the user's own takes them from."""
+    return [value for name, value in environment.items() if len(value) >= MIN_SPELLED and is_secret_name(name)]
+
+
 def holds_key(text: str) -> bool:
     """Whether something in *text* has the shape of a key, as it stands or behind the escapes of JSON or a form."""
     try:
@@ -98,18 +104,47 @@ class Redactor:
     """Replaces known secrets, and what looks like one, in texts that come from outside."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
+        known = {one for secret in secrets if len(secret) >= MIN_CHARS for one in _spellings(secret)}
         # Longest first: one may contain another.
-        self._secrets = sorted({secret for secret in secrets if len(secret) >= MIN_CHARS}, key=len, reverse=True)
+        self._known = sorted(known, key=len, reverse=True)
 
     def __call__(self, text: str) -> str:
         """Return *text* without them."""
-        for secret in self._secrets:
-            text = text.replace(secret, HIDDEN)
-        for secret in self._secrets:
-            for length in range(min(len(secret), MAX_CUT) - 1, MIN_CUT - 1, -1):
-                for end in _CUT_ENDS:
-                    text = text.replace(secret[:length] + end, HIDDEN + end)
+        for known in self._known:
+            # In any case: names of errors and of hosts come in lower case. The first look is much the fastest.
+            if known.lower() in text.lower():
+                text = re.sub(re.escape(known), HIDDEN, text, flags=re.IGNORECASE)
+        for known in self._known:
+            if known[:MIN_CUT].lower() in text.lower():
+                text = _without_cut(known, text)
         return _KEY_SHAPE.sub(_hidden, text)
+
+
+def _spellings(secret: str) -> Iterator[str]:
+    """Yield *secret* as it is, and as servers, libraries and we ourselves write what we quote: escaped, encoded."""
+    yield secret
+    if len(secret) < MIN_SPELLED:
+        return
+    in_json = json.dumps(secret)[1:-1]
+    for escaped in (secret, in_json, in_json.replace("/", "\\/")):  # PHP escapes slashes
+        yield from (escaped, escaped.replace("\\", "\\\\"))  # and repr() what is escaped already
+    yield from (quote(secret, safe=safe, errors="replace") for safe in ("", "/"))
+    for altchars in (b"+/", b"-_"):
+        yield base64.b64encode(secret.encode(errors="replace"), altchars).decode().rstrip("=")
+
+
+def _without_cut(known: str, text: str) -> str:
+    """Return *text* without the beginnings of *known* that stand where a quotation ends."""
+    for end in _CUT_ENDS:
+        at = text.find(end)
+        while at >= 0:
+            for length in range(min(len(known), MAX_CUT) - 1, MIN_CUT - 1, -1):
+                if text[max(at - length, 0) : at].lower() == known[:length].lower():
+                    text = text[: at - length] + HIDDEN + text[at:]
+                    at += len(HIDDEN) - length
+                    break
+            at = text.find(end, at + 1)
+    return text
 
 
 def _hidden(match: re.Match[str]) -> str:
