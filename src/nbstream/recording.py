@@ -51,6 +51,8 @@ class Birth:
     intent: Intent = "new"
     parent: str | None = None
     replaces: str | None = None
+    #: The id to give it; None: drawn by whoever records it.
+    stream: str | None = None
 
 
 class Recording(Protocol):
@@ -98,7 +100,7 @@ class Here:
 
     def begin(self, source: Source, birth: Birth) -> str | None:
         """See `Recording.begin`."""
-        first = self._open(new_id(), birth.key, birth.intent, source, birth.parent)
+        first = self._open(birth.stream or new_id(), birth.key, birth.intent, source, birth.parent)
         started = self._store.start(first, replaces=birth.replaces)
         if started.lock is None:
             return None

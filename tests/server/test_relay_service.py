@@ -185,5 +185,41 @@ def test_holders_forget():
     assert not holders.attended("s")
     now[0] = 11.0
     assert not holders.held("s")
+    now[0] = 50.0
     holders.hold("s", "again", 0)
     assert not holders._holds
+
+
+def test_a_connection_made_again_holds_as_before():
+    """A broken connection counts after a moment, unless the holder comes back: then all it held is held, as long."""
+    now = [0.0]
+    holders = Holders(lambda: now[0])
+    holders.hold("s", "kernel:1", 45)
+    holders.drop("kernel:1")
+    now[0] = 1.0
+    holders.back("kernel:1")
+    now[0] = 40.0
+    assert holders.held("s")
+    holders.drop("kernel:1")
+    now[0] = 42.5
+    assert not holders.held("s")
+    holders.begin("s", "kernel:1", 10)
+    assert holders.held("s")
+    now[0] = 44.0
+    holders.hold("s", "kernel:1", 45)
+    holders.begin("s", "kernel:1", 10)
+    now[0] = 80.0
+    assert holders.held("s"), "asking again never shortens a hold"
+
+
+def test_a_start_asked_again_is_one_call(service, server):
+    """The answer to a start was lost: the same id under the same key is the call that was begun, also with `fresh`."""
+    gate = Gate()
+    server.script([Answer.sse(delta("one"), gate)])
+    body = ask(server, replaces=None, id="0000-mine", fresh=True)
+    assert service.start(body)[0]
+    gate.wait()
+    started, again = service.start(body)
+    assert (started, again["id"]) == (True, "0000-mine")
+    service.stop("0000-mine")
+    assert len(server.requests) == 1

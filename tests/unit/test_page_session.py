@@ -376,3 +376,20 @@ async def _turn():
     """Let the loop take what was sent before, and what follows from it."""
     for _ in range(20):
         await asyncio.sleep(0)
+
+
+def test_an_ack_behind_the_goodbye_brings_nobody_back(store, complaints):
+    """A page that is closed may still acknowledge what it painted: it holds its stream no longer."""
+    stream = start(store, ["text", SILENCE])
+    page = Page(stream)
+    page.ask()
+    page.until(lambda page: page.text(stream.id) == "text")
+    page.send("bye")
+    page.send("ack", offset=1, ms=1)
+    runtime().submit(_turn()).result(PATIENCE_S)
+    assert not runtime().attended(stream.id)
+    page.session._expected_until = 0.0
+    assert not runtime().held(stream.id)
+    page.ask(after=1)
+    runtime().submit(_turn()).result(PATIENCE_S)
+    assert runtime().attended(stream.id)

@@ -44,6 +44,8 @@ class Following:
         self._presses: set[asyncio.Task[object]] = set()
         #: Nobody wants it any more; who does from now on makes another one.
         self.closed = False
+        #: Something happened: look again.
+        self.moved = asyncio.Event()
         runtime().submit(self._run())
 
     async def leave(self, *, end: bool) -> None:
@@ -52,9 +54,12 @@ class Following:
             await self._client.hold(self.stream, self._reach.holder, 0, end=end)
 
     async def _run(self) -> None:
-        moved = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        log = await asyncio.to_thread(self._reach.store.log, self.stream)
+        moved, loop = self.moved, asyncio.get_running_loop()
+        try:
+            log = await asyncio.to_thread(self._reach.store.log, self.stream)
+        except LogError:
+            self._reach.forget(self)
+            return  # deleted
 
         def look() -> None:
             loop.call_soon_threadsafe(moved.set)
@@ -79,7 +84,7 @@ class Following:
         except LogError:
             return  # deleted, or out of reach: whoever reads it is told by the store
         finally:
-            self.closed = True
+            self._reach.forget(self)
             end()
             runtime().appoint(self.stream, None)
 
@@ -126,6 +131,9 @@ class Following:
                     await client.hold(self.stream, self._reach.holder, HOLD_S if held else 0, attended=attended)
                     self._held, self._pinged_at = held, now
             await asyncio.sleep(LOOK_S)
+        if self._held:
+            with suppress(RelayError):
+                await client.hold(self.stream, self._reach.holder, 0)
 
     def _press(self, client: RelayClient, button: str) -> None:
         """Send a button to the relay; the row of a stop lies in the store already or will in a moment."""

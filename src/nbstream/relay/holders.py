@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 #: A connection that broke may be made again within this time before it counts.
 GRACE_S = 2.0
+#: The longest that a hold lasts without another word.
+LONGEST_S = 3600.0
 
 
 class _Hold(NamedTuple):
@@ -26,12 +28,15 @@ class Holders:
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
         self._holds: defaultdict[str, dict[str, _Hold]] = defaultdict(dict)
+        #: When the last connection of a holder broke, until it has another one.
+        self._broken: dict[str, float] = {}
         self._lock = threading.Lock()
 
     def hold(self, stream: str, holder: str, for_s: float, *, attended: bool = True) -> None:
         """Let *holder* hold *stream* for so long; 0 lets go."""
         now = self._now()
         with self._lock:
+            self._broken.pop(holder, None)
             # Names come and go with every reader: none stays longer than it holds.
             holds = {name: hold for name, hold in self._holds[stream].items() if hold.until > now and name != holder}
             if for_s > 0:
@@ -41,13 +46,24 @@ class Holders:
                 del self._holds[stream]
 
     def drop(self, holder: str) -> None:
-        """Note that the connection of *holder* broke: what it holds counts for a moment more."""
-        until = self._now() + GRACE_S
+        """Note that the last connection of *holder* broke: what it holds counts for a moment more, if it stays away."""
+        now = self._now()
         with self._lock:
-            for holds in self._holds.values():
-                hold = holds.get(holder)
-                if hold is not None:
-                    holds[holder] = hold._replace(until=min(hold.until, until))
+            # Whoever stays away longer than any hold lasts holds nothing.
+            self._broken = {name: at for name, at in self._broken.items() if at > now - LONGEST_S}
+            self._broken[holder] = now
+
+    def back(self, holder: str) -> None:
+        """Note that *holder* has a connection again: what it holds counts as before."""
+        with self._lock:
+            self._broken.pop(holder, None)
+
+    def begin(self, stream: str, holder: str, for_s: float) -> None:
+        """Let *holder* hold *stream* for at least so long: it has just asked for it, and will say more."""
+        with self._lock:
+            self._broken.pop(holder, None)
+            hold = self._holds[stream].get(holder, _Hold(0.0, attended=True))
+            self._holds[stream][holder] = hold._replace(until=max(hold.until, self._now() + for_s))
 
     def held(self, stream: str) -> bool:
         """Whether anybody holds *stream*."""
@@ -64,5 +80,6 @@ class Holders:
     def _current(self, stream: str) -> dict[str, _Hold]:
         now = self._now()
         with self._lock:
-            holds = self._holds.get(stream)
-            return {name: hold for name, hold in holds.items() if hold.until > now} if holds else {}
+            away = {name for name, at in self._broken.items() if at + GRACE_S <= now}
+            holds = self._holds.get(stream, {})
+            return {name: hold for name, hold in holds.items() if hold.until > now and name not in away}

@@ -30,6 +30,12 @@ T = TypeVar("T")
 ANSWER_S = 15.0
 #: How long the end of this process waits for a relay to hear of it.
 FAREWELL_S = 1.0
+#: Whose streams they are; others only read, or have just asked.
+OWNERS = ("kernel:", "process:")
+
+
+def _nothing() -> None:
+    """End nothing."""
 
 
 _reaches: dict[Path, Reach] = {}
@@ -80,7 +86,7 @@ class Reach:
         """Return the relay of our version, started if need be; raises `RelayError`."""
         from nbstream.relay.process import ensure
 
-        return self.client(self._do(ensure(self.directory)))
+        return self.client(self.do(ensure(self.directory)))
 
     def client(self, address: Address) -> RelayClient:
         """Return the client of the relay at *address*."""
@@ -116,7 +122,7 @@ class Reach:
             holders = self._do(client.describe(status.stream))["holders"]
         except (StreamError, LateError):
             return True
-        return any(holder != self.holder and not holder.startswith("request:") for holder in holders)
+        return any(holder != self.holder and holder.startswith(OWNERS) for holder in holders)
 
     def press(self, status: Status, button: str) -> None:
         """See `host.Reach`. The row in the store says stop too, so a relay out of reach is no error."""
@@ -127,6 +133,8 @@ class Reach:
 
     def follow(self, stream: str) -> Callable[[], None]:
         """See `host.Reach`."""
+        if runtime().recorder(stream) is not None:
+            return _nothing  # it is here
         with self._lock:
             following = self._followings.get(stream)
             if following is None or following.closed:
@@ -136,6 +144,7 @@ class Reach:
         def end() -> None:
             with self._lock:
                 following.readers -= 1
+            self._runtime.call(following.moved.set)
 
         return end
 
@@ -143,9 +152,14 @@ class Reach:
         """Ask whether *following* goes on; one that does not is closed before anybody else can want it."""
         with self._lock:
             following.closed = not following.wanted
-            if following.closed and self._followings.get(following.stream) is following:
-                del self._followings[following.stream]
             return not following.closed
+
+    def forget(self, following: Following) -> None:
+        """Forget one that has ended."""
+        with self._lock:
+            following.closed = True
+            if self._followings.get(following.stream) is following:
+                del self._followings[following.stream]
 
     def do(self, work: Coroutine[Any, Any, T]) -> T:
         """Do *work* on the loop and wait for it; raises `RelayError` when it takes too long."""

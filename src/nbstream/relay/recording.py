@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from nbstream.errors import RelayError
+from nbstream.recording import new_id
 from nbstream.sources.portable import pack
 
 if TYPE_CHECKING:
@@ -26,10 +27,11 @@ class InRelay:
 
     def begin(self, source: Source, birth: Birth) -> str | None:  # noqa: ARG002 - it is packed already
         """See `Recording.begin`."""
+        stream = new_id()  # ours: an answer that is lost must not become a second call
         started, answer = self._ask(
             lambda client: client.start({
                 **self._common, "key": birth.key, "parent": birth.parent,
-                "replaces": birth.replaces,
+                "replaces": birth.replaces, "id": stream,
             })
         )  # fmt: skip
         return answer["id"] if started else None
@@ -92,4 +94,30 @@ class Where:
             if self._choice == "relay":
                 raise
             return self._here(f"{FALLBACK} ({exc})")
-        return self._relay(reach, packed)
+        relay = self._relay(reach, packed)
+        return _OrHere(relay, self._here) if self._choice == "auto" else relay
+
+
+class _OrHere:
+    """In the relay, or here if it does not answer. The key says whether a call had begun there: then that is found."""
+
+    def __init__(self, relay: Recording, here: Callable[[str | None], Recording]) -> None:
+        self._relay, self._here = relay, here
+
+    def begin(self, source: Source, birth: Birth) -> str | None:
+        """See `Recording.begin`."""
+        try:
+            return self._relay.begin(source, birth)
+        except RelayError as exc:
+            if exc.status is not None:
+                raise
+            return self._here(f"{FALLBACK} ({exc})").begin(source, birth)
+
+    def resume(self, source: Source, stream: str, key: str) -> bool:
+        """See `Recording.resume`."""
+        try:
+            return self._relay.resume(source, stream, key)
+        except RelayError as exc:
+            if exc.status is not None:
+                raise
+            return self._here(f"{FALLBACK} ({exc})").resume(source, stream, key)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from nbstream.errors import LogError, RelayError, SourceRefused, StreamGone
 from nbstream.host import Host
 from nbstream.recording import Birth, Here, Limits, ended
-from nbstream.relay.holders import Holders
+from nbstream.relay.holders import LONGEST_S, Holders
 from nbstream.rerun import Ask
 from nbstream.runtime import runtime
 from nbstream.sources.portable import unpack
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 MAX_LIVE = 64
 #: How long whoever asked for a stream holds it before it has said so: a page is on its way.
 FIRST_HOLD_S = 10.0
-MAX_HOLD_S = 3600
 #: How often speed and counts are told.
 COUNTERS_S = 0.5
 
@@ -72,7 +71,12 @@ class Service:
         if "replaces" in ask:
             self._room()
             parent = _text(ask, "parent")
-            birth = Birth(key, "regenerate" if parent else "new", parent=parent, replaces=_text(ask, "replaces"))
+            birth = Birth(
+                key, "regenerate" if parent else "new", parent=parent, replaces=_text(ask, "replaces"),
+                stream=_text(ask, "id"),
+            )  # fmt: skip
+            if birth.stream is not None and self.store.find(key) == birth.stream:
+                return True, self._answer(birth.stream, ask)  # asked again: the first answer was lost
             started = here.begin(source, birth)
             stream = started or self._named(key)
             return started is not None, self._answer(stream, ask)
@@ -127,8 +131,8 @@ class Service:
         With *end* the lease is over at once, unless somebody else holds it: the holder's kernel was shut down.
         Does not block.
         """
-        if not 0 <= for_s <= MAX_HOLD_S:  # NaN is not, either
-            raise ValueError(f"for_s: a number of seconds from 0 to {MAX_HOLD_S}")
+        if not 0 <= for_s <= LONGEST_S:  # NaN is not, either
+            raise ValueError(f"for_s: a number of seconds from 0 to {LONGEST_S:g}")
         self.holders.hold(stream, holder, for_s, attended=attended)
         recorder = runtime().recorder(stream)
         if end and recorder is not None and not self.holders.held(stream):
@@ -138,6 +142,10 @@ class Service:
     def drop(self, holder: str) -> None:
         """Note that a holder's connection broke. Does not block."""
         self.holders.drop(holder)
+
+    def back(self, holder: str) -> None:
+        """Note that a holder has a connection again. Does not block."""
+        self.holders.back(holder)
 
     def describe(self, stream: str) -> dict[str, Any]:
         """Return everything there is to know about one stream."""
@@ -215,6 +223,8 @@ class Service:
 
     def _here(self, ask: Mapping[str, Any]) -> Here:
         given = ask.get("limits") or {}
+        if not isinstance(given, dict):
+            raise TypeError("limits: an object of seconds")
         limits = Limits(**{name: _seconds(name, value) for name, value in given.items()})
         return Here(
             self.store, _text(ask, "scope") or "relay", limits,
@@ -241,7 +251,7 @@ class Service:
     def _answer(self, stream: str, ask: Mapping[str, Any]) -> dict[str, Any]:
         self._served.add(stream)
         if ask:
-            self.holders.hold(stream, _text(ask, "holder") or f"request:{secrets.token_hex(4)}", FIRST_HOLD_S)
+            self.holders.begin(stream, _text(ask, "holder") or f"request:{secrets.token_hex(4)}", FIRST_HOLD_S)
         status = self.store.status(stream)
         return {"id": stream, "state": str(self._state(status)), "offset": status.tail}
 

@@ -73,7 +73,7 @@ class PageSession:
         self._complaint: str | None = None
         #: The page that ended at a damaged record.
         self._damaged: Page | None = None
-        self._switching = False
+        self._switching = self._closed = False
         self._news = asyncio.Event()
         #: Until then it holds its stream without any view.
         self._expected_until = time.monotonic() + FIRST_S
@@ -86,6 +86,7 @@ class PageSession:
 
     def close(self) -> None:
         """Say nothing more (any thread)."""
+        self._closed = True
         self._task.cancel()
 
     @property
@@ -129,6 +130,8 @@ class PageSession:
             if self._views.pop(name, None) is not None:
                 self._expected_until = time.monotonic() + MOVED_S
             return
+        if message.get("type") == "ack" and name not in self._views:
+            return  # sent on the way out, behind its `bye`
         self._expected_until = 0.0
         view = self._views.setdefault(name, _View())
         view.heard_at = time.monotonic()
@@ -200,6 +203,8 @@ class PageSession:
         if new.id != self.stream.id:
             self._upto, self._said, self._damaged = -1, {}, None
             self._unacked.clear()
+        if self._closed:
+            return  # nobody looks any more: the stream is there, and held by nobody here
         self.stream = new
         self._switched(new)
         self._task.cancel()

@@ -71,6 +71,8 @@ class EventStream:
             return
         news = News()
         with self._activity.reading(self._stream, self._holder, news.hang_up):
+            if self._holder is not None:
+                self._service.back(self._holder)
             subscribing = self._desk.ask(partial(self._service.subscribe, self._stream, news.look))
             try:
                 async with news.of(subscribing, receive):

@@ -93,6 +93,8 @@ class Poll:
         loop, news = asyncio.get_running_loop(), News()
         until = loop.time() + self._wait_s
         with self._activity.reading(self._stream, self._holder, news.hang_up):
+            if self._holder is not None:
+                self._service.back(self._holder)
             subscribing = self._desk.ask(partial(self._service.subscribe, self._stream, news.look))
             async with news.of(subscribing, receive):
                 page = await self._desk.ask(self._read)  # what came before the subscription
