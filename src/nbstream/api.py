@@ -15,7 +15,7 @@ from nbstream.monitor import Bounds, watch
 from nbstream.options import options
 from nbstream.place import Front, Place, here
 from nbstream.recording import Here, Limits
-from nbstream.relay.reach import reach_of
+from nbstream.relay.reach import Reach, reach_of
 from nbstream.relay.recording import InRelay, Where
 from nbstream.rerun import Ask
 from nbstream.runtime import runtime
@@ -171,7 +171,10 @@ def _host(place: Place, *, save: bool = True, host: str | None = None, limits: L
     store = open_store((options().store or None) if save else MEMORY)
     if place.kernel is not None:
         shutdown.watch(sys.modules["IPython"].get_ipython().kernel)
-    reach = reach_of(store, place.holder, shutdown.for_good)
+
+    def reach() -> Reach | None:
+        return reach_of(store, place.holder, shutdown.for_good)
+
     watch(runtime(), Bounds(resident_mb=options().memory_mb or None))
     where = Where(
         choice,

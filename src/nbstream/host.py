@@ -78,11 +78,11 @@ class Host:
         store: Store,
         scope: str,
         where: Callable[[Source], Recording],
-        reach: Reach | None = None,
+        reach: Callable[[], Reach | None] = lambda: None,
         *,
         remembers: bool = True,
     ) -> None:
-        self.store, self.scope, self.reach = store, scope, reach
+        self.store, self.scope, self._reach = store, scope, reach
         self._remembers = remembers
         self._where = where
 
@@ -90,6 +90,11 @@ class Host:
     def runtime(self) -> Runtime:
         """The runtime at work."""
         return runtime()
+
+    @property
+    def reach(self) -> Reach | None:
+        """How recorders elsewhere are reached, by the runtime at work."""
+        return self._reach()
 
     def launch(self, source: Source, key: str, ask: Ask) -> Stream:
         """Do what running the cell under *key* means: start, attach, resume, or show what is saved."""

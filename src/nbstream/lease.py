@@ -28,20 +28,19 @@ class Lease:
         self._held = held
         #: When nobody was seen to hold it for the first time.
         self._since: float | None = None
-        self._ended = False
         self._slept = False
 
     def over(self, now: float) -> bool:
         """Look whether somebody holds the stream; return True when nobody has for too long."""
         if self._held():
-            self._since, self._ended, self._slept = None, False, False
+            self._since, self._slept = None, False
             return False
         if self._since is None:
             self._since = now
         if self._slept:
             self._since = max(self._since, now + AWAKE_S - self.linger_s)
             self._slept = False
-        return self._ended or now - self._since >= self.linger_s
+        return now - self._since >= self.linger_s
 
     def skip(self, seconds: float) -> None:
         """Do not count the last *seconds*: this process was asleep."""
@@ -49,13 +48,9 @@ class Lease:
             self._since += seconds
         self._slept = True
 
-    def end_now(self) -> None:
-        """Let it be over at the next look, unless somebody holds the stream by then."""
-        self._ended = True
-
     @property
     def reason(self) -> str:
         """Why the call ends, for the state line."""
-        if self._ended or not self.linger_s:
+        if not self.linger_s:
             return "nobody watches it any more"
         return f"nobody watched it for {self.linger_s:g} s"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from nbstream import words
 from nbstream.errors import LogDamaged
@@ -23,6 +23,18 @@ def in_relay(status: Status) -> bool:
     return status.live and status.open.writer.startswith("relay ")
 
 
+class Place(Protocol):
+    """Where a stream is: what of its host is needed here."""
+
+    @property
+    def store(self) -> Store:
+        """The store it lies in."""
+
+    @property
+    def runtime(self) -> Runtime:
+        """The runtime at work."""
+
+
 class Standing:
     """
     Counts along with *log*, holding no text.
@@ -30,13 +42,13 @@ class Standing:
     *from_store*: the saved answer is shown instead of a call; *offered*: it was left behind elsewhere.
     """
 
-    def __init__(self, store: Store, log: Log, runtime: Runtime, *, from_store: bool, offered: bool) -> None:
+    def __init__(self, place: Place, log: Log, *, from_store: bool, offered: bool) -> None:
         #: Why the log cannot be read to its tail.
         self.damage: LogDamaged | None = None
-        self._store, self._log, self._runtime = store, log, runtime
+        self._place, self._store, self._log = place, place.store, log
         self._from_store, self._offered = from_store, offered
-        self._in_memory = isinstance(store, MemoryStore)
-        self._asked: str | None = store.status(log.stream).open.source.get("model")
+        self._in_memory = isinstance(place.store, MemoryStore)
+        self._asked: str | None = place.store.status(log.stream).open.source.get("model")
         self._progress = Progress()
         self._reading = threading.Lock()
 
@@ -64,6 +76,10 @@ class Standing:
         if recorder is None or (self._far and self._store.status(self._log.stream).close is not None):
             return self._at_rest()  # what is heard of a recorder elsewhere may come behind its last record
         return self._live(recorder)
+
+    @property
+    def _runtime(self) -> Runtime:
+        return self._place.runtime  # each time anew: the extension may have been unloaded and loaded
 
     @property
     def _far(self) -> bool:

@@ -60,7 +60,7 @@ class Stream:
         #: The key of the cell this stream was offered to: it is found there once it is resumed.
         self.offered_to = offered_to
         self._host, self._log = host, log
-        self._standing = Standing(host.store, log, host.runtime, from_store=from_store, offered=offered_to is not None)
+        self._standing = Standing(host, log, from_store=from_store, offered=offered_to is not None)
         self._transcript = Transcript()
         self._reading = threading.Lock()
 

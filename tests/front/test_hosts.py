@@ -8,6 +8,7 @@ from server_words import DONE, delta, until
 
 import nbstream
 from nbstream.options import NbStream
+from nbstream.runtime import runtime
 from nbstream.testing import Answer, Gate
 
 pytestmark = pytest.mark.host("relay")
@@ -132,3 +133,15 @@ def test_usage_and_what_is_above_its_bound(runtime_dir, store, server, monkeypat
     end()
     gate.open()
     assert stream.wait(10) == "complete"
+
+
+def test_a_stream_that_outlives_an_unload_goes_on(runtime_dir, store, server):
+    """After %unload_ext and %load_ext an old `Stream` is followed and asked anew as before."""
+    server.script([Answer.sse(delta("one"), Gate()), Answer.sse(delta("two"), DONE)])
+    stream = nbstream.start(nbstream.sse(server.url))
+    until(lambda: stream.text == "one", "the text")
+    runtime().close()  # what unloading does
+    until(lambda: stream.status()["host"] == "relay", "the stream to be seen again")
+    new = stream.regenerate()
+    assert new.wait(10) == "complete"
+    assert (new.text, stream.state) == ("two", "stopped")

@@ -1,4 +1,4 @@
-"""The chain under test, for every module of this folder."""
+"""The chain under test, and a home for relays, for every module of this folder."""
 
 import pytest
 import relays
@@ -15,6 +15,15 @@ def relay_home(tmp_path_factory):
     home = tmp_path_factory.mktemp("relay")
     yield home
     relays.end_all(home / "runtime")
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """Return a directory with a runtime directory of its own; its relays are ended when the test is."""
+    monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path / "runtime"))
+    monkeypatch.setenv("NBSTREAM_HOME", str(tmp_path))
+    yield tmp_path
+    relays.end_all(tmp_path / "runtime")
 
 
 @pytest.fixture(params=["kernel", "relay"])

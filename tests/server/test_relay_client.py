@@ -82,15 +82,6 @@ class Writer:
 
 
 @pytest.fixture
-def home(tmp_path, monkeypatch):
-    """Return a directory whose relays are ended when the test is."""
-    monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path / "runtime"))
-    monkeypatch.setenv("NBSTREAM_HOME", str(tmp_path))
-    yield tmp_path
-    relays.end_all(tmp_path / "runtime")
-
-
-@pytest.fixture
 def address(home):
     """Return the address of a relay of its own process."""
     return asyncio.run(ensure(home / "store"))

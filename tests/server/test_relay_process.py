@@ -52,15 +52,6 @@ sys.exit(serve(Path(sys.argv[1])))
 
 
 @pytest.fixture
-def home(tmp_path, monkeypatch):
-    """Return a directory with a runtime directory of its own; its relays are ended when the test is."""
-    monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path / "runtime"))
-    monkeypatch.setenv("NBSTREAM_HOME", str(tmp_path))
-    yield tmp_path
-    relays.end_all(tmp_path / "runtime")
-
-
-@pytest.fixture
 def spawn(home):
     """Return a function that starts a program; what still runs at the end is ended, by its id."""
     started = []
@@ -81,6 +72,14 @@ def spawn(home):
 def start(store):
     """Return the relay of *store*, started if need be."""
     return asyncio.run(ensure(store))
+
+
+def until(true, within_s):
+    """Wait until *true()*: what happens in another process gives no signal."""
+    end_at = time.monotonic() + within_s
+    while not true():
+        assert time.monotonic() < end_at
+        time.sleep(0.02)
 
 
 def health(address):
@@ -132,13 +131,42 @@ def test_ten_processes_at_once_start_one_relay(home, spawn):
     assert here == [int(pid)], "no other one was started and lost the race"
 
 
+def test_of_four_started_by_hand_at_once_one_serves(home, spawn):
+    """No two relays of one store and version: the others say so and end, and `--stop` ends all there are."""
+    command = sys.executable, "-m", "nbstream", "relay", "--store", str(home / "store")
+    relays_started = [spawn(*command) for _ in range(4)]
+    until(lambda: sum(one.poll() is None for one in relays_started) == 1, within_s=30)
+    said = [one.stderr.read() for one in relays_started if one.poll() is not None]
+    assert all("relay of this store" in line for line in said)
+    assert len(end(home / "store")) == 1
+    until(lambda: all(one.poll() is not None for one in relays_started), within_s=10)
+
+
+def test_a_relay_whose_file_was_removed_can_be_found_again(home):
+    """Somebody tidied the runtime directory: the relay writes its file anew."""
+    address = start(home / "store")
+    runtime_file(home / "store").unlink()
+    until(lambda: find(home / "store") == address, within_s=10)
+
+
+def test_a_relative_runtime_directory(home, monkeypatch):
+    """The relay starts in another directory, and is found all the same; nothing is left running."""
+    (home / "place").mkdir()
+    monkeypatch.chdir(home / "place")
+    monkeypatch.setenv("JUPYTER_RUNTIME_DIR", "run")
+    address = start(home / "store")
+    assert find(home / "store") == address
+    assert (home / "place" / "run").is_dir()
+    assert end(home / "store") == [address]
+
+
 def test_only_its_user_may_read_what_it_writes(home):
-    """Runtime file, log and lock are for the user alone, in a directory likewise; the token is in the first only."""
+    """Runtime file, log and locks are for the user alone, in a directory likewise; the token is in the first only."""
     address = start(home / "store")
     runtime = home / "runtime"
     assert stat.S_IMODE(runtime.stat().st_mode) == 0o700
     files = sorted(runtime.iterdir())
-    assert [file.suffix for file in files] == [".json", ".lock", ".log"]
+    assert [file.suffix for file in files] == [".json", ".lock", ".log", ".serves"]
     assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
     assert [file.suffix for file in files if address.token in file.read_text()] == [".json"]
     assert address.token not in repr(address)

@@ -53,26 +53,6 @@ def test_who_comes_back_starts_it_anew():
     assert lease.over(21.0)
 
 
-def test_an_end_now_is_the_end():
-    """The kernel was shut down: over at the next look."""
-    lease = Lease(600.0, Holder())
-    assert not lease.over(0.0)
-    lease.end_now()
-    assert lease.over(0.25)
-    assert lease.reason == "nobody watches it any more"
-
-
-def test_an_end_now_does_not_count_while_somebody_else_holds():
-    """Another kernel watches: nothing ends, now or when that one goes."""
-    holder = Holder(held=True)
-    lease = Lease(600.0, holder)
-    lease.end_now()
-    assert not lease.over(0.0)
-    holder.held = False
-    assert not lease.over(0.25)
-    assert lease.over(600.25)
-
-
 def test_sleep_does_not_count():
     """Hours in which this process did not run are no hours in which nobody watched."""
     lease = Lease(600.0, Holder())

@@ -65,12 +65,12 @@ def _find_or_start(directory: Path, timeout_s: float) -> Address:
     found = find(directory)
     if found is not None:
         return found
-    file = runtime_file(directory)
+    file, until = runtime_file(directory), time.monotonic() + timeout_s
     try:
         private(file.parent)
         with FileLock(file.with_suffix(".lock"), timeout_s, mode=0o600).acquire(poll_interval=0.02):
             # Somebody else may have started it while we waited.
-            return find(directory) or _start(directory, file.with_suffix(".log"), timeout_s)
+            return find(directory) or _start(directory, file.with_suffix(".log"), until - time.monotonic())
     except Timeout:
         raise RelayError(f"another process has been starting the relay for {timeout_s:g} s; try again") from None
     except OSError as exc:
@@ -86,8 +86,8 @@ def _start(directory: Path, log: Path, timeout_s: float) -> Address:
     try:
         # In a session of its own: a signal to the kernel's process group does not reach it. It keeps no directory busy.
         process = subprocess.Popen(  # noqa: S603 - our own command
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, cwd="/", env=_environment(),
-            start_new_session=True, umask=0o077,
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, cwd="/",
+            env=_environment(log.parent), start_new_session=True, umask=0o077,
         )  # fmt: skip
     finally:
         os.close(errors)
@@ -98,17 +98,17 @@ def _start(directory: Path, log: Path, timeout_s: float) -> Address:
         ear = select.poll()  # not `select`: a kernel may have more than 1024 files open
         ear.register(said, select.POLLIN)
         ready = bool(ear.poll(timeout_s * 1000))
-        serves = ready and said.readline()
+        if ready:
+            said.readline()
     found = find(directory)
     if found is not None:
         return found  # ours, or one that somebody started by hand just now
-    if not serves:
-        process.kill()
+    process.kill()  # what cannot be found must not be left running
     reason = _last_line(log) if ready else f"it does not answer after {timeout_s:g} s"
     raise RelayError(f"the relay did not start: {reason}")
 
 
-def _environment() -> dict[str, str]:
+def _environment(runtime: Path) -> dict[str, str]:
     """
     Return of our environment what a Python that makes connections needs.
 
@@ -120,6 +120,8 @@ def _environment() -> dict[str, str]:
     }  # fmt: skip
     # The child starts in another directory, and may not find the package where we did.
     ours = Path(__file__).parents[2]
+    # So may what we take for a directory of our own.
+    kept["JUPYTER_RUNTIME_DIR"] = str(runtime.absolute())
     paths = [str(Path(path).absolute()) for path in kept.get("PYTHONPATH", "").split(os.pathsep) if path]
     if ours.name not in ("site-packages", "dist-packages"):
         paths.append(str(ours))

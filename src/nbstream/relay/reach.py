@@ -171,6 +171,9 @@ class Reach:
             ) from None
 
     def _do(self, work: Coroutine[Any, Any, T]) -> T:
+        if self.stale:
+            work.close()
+            raise RelayError("nbstream was unloaded here: %load_ext nbstream")
         future = self._runtime.submit(work)
         try:
             return future.result(ANSWER_S)

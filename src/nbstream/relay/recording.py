@@ -69,7 +69,7 @@ class Where:
     def __init__(
         self,
         choice: str,
-        reach: Reach | None,
+        reach: Callable[[], Reach | None],
         *,
         here: Callable[[str | None], Recording],
         relay: Callable[[Reach, dict[str, Any]], Recording],
@@ -78,7 +78,7 @@ class Where:
 
     def __call__(self, source: Source) -> Recording:
         """Return where *source* is recorded; raises one clear line if it was to be the relay and cannot."""
-        reach, packed = self._reach, None
+        reach, packed = self._reach(), None
         if self._choice == "kernel":
             return self._here(None)
         if reach is not None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import math
 import secrets
+import threading
 import time
+from collections import OrderedDict
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,7 +21,7 @@ from nbstream.sources.portable import unpack
 from nbstream.sources.redaction import Redactor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from nbstream.log.contract import Status, Store
     from nbstream.runtime import Runtime
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 MAX_LIVE = 64
 #: How long whoever asked for a stream holds it before it has said so: a page is on its way.
 FIRST_HOLD_S = 10.0
+#: Every key and header value counts; what is older than so many belongs to calls long over.
+KEPT_SECRETS = 2000
 #: How often speed and counts are told.
 COUNTERS_S = 0.5
 
@@ -56,7 +60,10 @@ class Service:
         self._max_live = max_live
         #: Streams this process has served: when one is gone, it is gone, not unknown.
         self._served: set[str] = set()
-        self._secrets: dict[str, None] = {}
+        #: Of the calls this process was given, the newest last.
+        self._secrets: OrderedDict[str, None] = OrderedDict()
+        self._redact: Redactor | None = None
+        self._lock = threading.Lock()
         self._said: dict[str, _Said] = {}
 
     @property
@@ -200,11 +207,24 @@ class Service:
 
     def secrets(self, text: str) -> str:
         """Return *text* without any key this process was given. Does not block."""
-        return Redactor(self._secrets)(text)
+        with self._lock:
+            if self._redact is None:
+                self._redact = Redactor(tuple(self._secrets))
+            redact = self._redact
+        return redact(text)
+
+    def _remember(self, secrets: Iterable[str]) -> None:
+        with self._lock:
+            for secret in secrets:
+                self._secrets[secret] = None
+                self._secrets.move_to_end(secret)
+            while len(self._secrets) > KEPT_SECRETS:
+                self._secrets.popitem(last=False)
+            self._redact = None
 
     def _source(self, packed: Mapping[str, Any]) -> SSESource:
         source = unpack(packed)
-        self._secrets.update(dict.fromkeys(source.call.secrets))
+        self._remember(source.call.secrets)
         return source
 
     def _source_of(self, status: Status, ask: Mapping[str, Any]) -> Source:
@@ -218,7 +238,7 @@ class Service:
         if needed is not None and not key:
             raise SourceRefused(f"interrupted: needs {needed}; resume it from a notebook that has it, or send api_key")
         if key:
-            self._secrets[str(key)] = None
+            self._remember([str(key)])
         return SSESource(source.call.with_key(str(key or "")), source.format)
 
     def _here(self, ask: Mapping[str, Any]) -> Here:

@@ -11,10 +11,11 @@ import socket
 import sys
 import threading
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final, TextIO
 
 import uvicorn
+from filelock import FileLock, Timeout
 
 from nbstream.errors import RelayError
 from nbstream.log.disk import DiskStore
@@ -28,7 +29,7 @@ from nbstream.relay.service import Service
 from nbstream.runtime import runtime
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from nbstream.relay.http.activity import Activity
@@ -66,9 +67,10 @@ def serve(
             running = find(store.directory)
             if running is not None:
                 raise RelayError(f"a relay of this store runs already (process {running.pid})")
-            _allow_connections()
-            watch(runtime(), Bounds(resident_mb=RESIDENT_MB))
-            return _Relay(store, exit_after_s).run(listener, tuple(allow_hosts))
+            with _only_one(runtime_file(store.directory)):
+                _allow_connections()
+                watch(runtime(), Bounds(resident_mb=RESIDENT_MB))
+                return _Relay(store, exit_after_s).run(listener, tuple(allow_hosts))
         finally:
             runtime().close()
             store.close()
@@ -93,6 +95,27 @@ def listen(host: str, port: int) -> socket.socket:
             f"cannot listen on {host}, port {port} ({exc.strerror}); leave --port away for a free one"
         ) from exc
     return listener
+
+
+@contextmanager
+def _only_one(file: Path) -> Iterator[None]:
+    """Be the only relay of its store and version, as long as it lives; one that is just ending is waited for."""
+    lock = FileLock(file.with_suffix(".serves"), timeout=END_S + 1, mode=0o600)
+    try:
+        private(file.parent)
+        lock.acquire(poll_interval=0.02)
+    except Timeout:
+        raise RelayError("another relay of this store is starting, or does not end; `nbstream relay --stop`") from None
+    except OSError as exc:
+        raise _no_place(file, exc) from exc
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _no_place(file: Path, exc: OSError) -> RelayError:
+    return RelayError(f"{file} cannot be written ({exc}); set JUPYTER_RUNTIME_DIR to a writable place")
 
 
 def _allow_connections() -> None:
@@ -129,7 +152,7 @@ class _Relay:
         try:
             server.ready.wait()
             self._publish(address)
-            watching = runtime().submit(self._watch(app.activity))
+            watching = runtime().submit(self._watch(app.activity, address))
             watching.add_done_callback(lambda _: self._over.set())
             # The first call needs it; imported only then, it would hold up the loop.
             import nbstream.sources.http  # noqa: F401
@@ -155,10 +178,10 @@ class _Relay:
             private(file.parent)
             publish(address, self._directory)
         except OSError as exc:
-            raise RelayError(f"{file} cannot be written ({exc}); set JUPYTER_RUNTIME_DIR to a writable place") from exc
+            raise _no_place(file, exc) from exc
         _say(f"nbstream relay of {self._directory}: {address.url}, token in {file}")
 
-    async def _watch(self, activity: Activity) -> None:
+    async def _watch(self, activity: Activity, address: Address) -> None:
         """Return when nobody has needed this relay for long enough."""
         log = runtime_file(self._directory).with_suffix(".log")
         while time.monotonic() - activity.last_used < self._exit_after_s:
@@ -166,6 +189,8 @@ class _Relay:
             if self._service.busy or activity.readers:
                 activity.touch()
             _shorten(log)
+            if find(self._directory) is None:
+                await asyncio.to_thread(self._publish, address)  # somebody removed its file
         self._draining = True  # here, on the loop: nobody is let in between
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
     from nbstream.relay.service import Service
 
 T = TypeVar("T")
+#: Requests that are worked on at a time; others wait.
+THREADS = 8
 Endpoint: TypeAlias = "Callable[[Request], Awaitable[ASGIApp]]"
 
 _NONCE = re.compile(r"[0-9a-fA-F]{16,128}")
@@ -47,6 +51,8 @@ class Endpoints:
         self._service, self._activity, self._limits, self._watch = service, activity, limits, watch
         self._prove, self._draining = prove, draining
         self._desk = Desk()
+        # Not the loop's own threads: a request may wait for seconds, and recorders look at their stops in those.
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="nbstream-request")
 
     def routes(self) -> list[Route]:
         """Return the table."""
@@ -80,21 +86,21 @@ class Endpoints:
     async def _start(self, request: Request) -> ASGIApp:
         self._take_calls()
         ask = await json_body(request, self._limits)
-        started, answer = await _understood(self._service.start, ask)
+        started, answer = await self._understood(self._service.start, ask)
         return JSONResponse(answer, 201 if started else 200)
 
     async def _resume(self, request: Request) -> ASGIApp:
         self._take_calls()
         stream, ask = stream_of(request), await json_body(request, self._limits)
-        return JSONResponse(await _understood(self._service.resume, stream, ask))
+        return JSONResponse(await self._understood(self._service.resume, stream, ask))
 
     async def _stop(self, request: Request) -> ASGIApp:
         stream, ask = stream_of(request), await json_body(request, self._limits)
         agent = _optional(ask, "agent", str, None)
-        return JSONResponse(await _understood(self._service.stop, stream, agent))
+        return JSONResponse(await self._understood(self._service.stop, stream, agent))
 
     async def _keep(self, request: Request) -> ASGIApp:
-        return JSONResponse(await _understood(self._service.keep, stream_of(request)))
+        return JSONResponse(await self._understood(self._service.keep, stream_of(request)))
 
     async def _hold(self, request: Request) -> ASGIApp:
         stream, ask = stream_of(request), await json_body(request, self._limits)
@@ -106,7 +112,7 @@ class Endpoints:
         end, attended = _optional(ask, "end", bool, False), _optional(ask, "attended", bool, True)  # noqa: FBT003
         await self._desk.ask(lambda: self._service.store.log(stream))  # there must be something to hold
         return JSONResponse(
-            await _understood(lambda: self._service.hold(stream, holder, for_s, end=end, attended=attended))
+            await self._understood(lambda: self._service.hold(stream, holder, for_s, end=end, attended=attended))
         )
 
     async def _ticket(self, request: Request) -> ASGIApp:
@@ -119,13 +125,13 @@ class Endpoints:
         return self._watch.page() if ticket is None else self._watch.trade(ticket, stream)
 
     async def _list(self, request: Request) -> ASGIApp:  # noqa: ARG002 - an endpoint
-        return JSONResponse({"streams": await asyncio.to_thread(self._service.list)})
+        return JSONResponse({"streams": await self._in_thread(self._service.list)})
 
     async def _describe(self, request: Request) -> ASGIApp:
-        return JSONResponse(await asyncio.to_thread(self._service.describe, stream_of(request)))
+        return JSONResponse(await self._in_thread(self._service.describe, stream_of(request)))
 
     async def _delete(self, request: Request) -> ASGIApp:
-        await asyncio.to_thread(self._service.delete, stream_of(request))
+        await self._in_thread(self._service.delete, stream_of(request))
         return Response(status_code=204)
 
     async def _healthz(self, request: Request) -> ASGIApp:
@@ -136,12 +142,22 @@ class Endpoints:
                 raise Refusal(400, "nonce: 16 to 128 hexadecimal digits")
             answer["proof"] = self._prove(nonce)
         if request.scope["trusted"]:
-            answer |= await asyncio.to_thread(health, self._service, self._activity)
+            answer |= await self._in_thread(health, self._service, self._activity)
         return JSONResponse(answer)
 
     async def _metrics(self, request: Request) -> ASGIApp:  # noqa: ARG002 - an endpoint
-        found = await asyncio.to_thread(health, self._service, self._activity)
+        found = await self._in_thread(health, self._service, self._activity)
         return PlainTextResponse(prometheus(found), media_type=CONTENT_TYPE)
+
+    async def _in_thread(self, do: Callable[..., T], *given: Any) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, partial(do, *given))
+
+    async def _understood(self, do: Callable[..., T], *given: Any) -> T:
+        """Do it in a thread; what could not be understood is the client's fault."""
+        try:
+            return await self._in_thread(do, *given)
+        except (ValueError, TypeError) as exc:
+            raise Refusal(400, str(exc)) from exc
 
     def _take_calls(self) -> None:
         if self._draining() or self._activity.closing:
@@ -155,14 +171,6 @@ def _route(path: str, **by_method: Endpoint) -> Route:
         return await by_method["GET" if request.method == "HEAD" else request.method](request)
 
     return Route(path, endpoint, methods=list(by_method))
-
-
-async def _understood(do: Callable[..., T], *given: Any) -> T:
-    """Do it in a thread; what could not be understood is the client's fault."""
-    try:
-        return await asyncio.to_thread(do, *given)
-    except (ValueError, TypeError) as exc:
-        raise Refusal(400, str(exc)) from exc
 
 
 def _optional(ask: dict[str, Any], name: str, kind: type[T], default: Any) -> T:
