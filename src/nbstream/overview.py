@@ -50,21 +50,21 @@ def lines() -> list[str]:
     """Return `usage` in words, one line a part."""
     found = usage()
     kernel, relay, page = found["kernel"], found["relay"], found["page"] or {}
-    out = [f"kernel  {_process(kernel or {}, 'resident_bytes')}"]
+    out = [f"kernel  {_process(kernel or {})}"]
     if relay is None:
         out.append("relay   none runs")
     elif "error" in relay:
         out.append(f"relay   process {relay['pid']}: {relay['error']}")
     else:
         readers = f"{relay['readers']} readers, process {relay['pid']}"
-        out.append(f"relay   {_process(relay, 'rss_bytes')}, {readers}")
+        out.append(f"relay   {_process(relay)}, {readers}")
     heap = f", {_mb(page['heap_bytes'])} of scripts" if page.get("heap_bytes") else ""
     out.append(f"page    {page['streams']} streams shown, {page['views']} views{heap}")
     return [*out, f"store   {_mb((kernel or {})['log_bytes'])}"]
 
 
-def _process(used: dict[str, Any], memory: str) -> str:
-    words = f"{used['live']} live, {used['upstream']} upstream, {_mb(used[memory])}"
+def _process(used: dict[str, Any]) -> str:
+    words = f"{used['live']} live, {used['upstream']} upstream, {_mb(used['resident_bytes'])}"
     counted = (f"{used[name]} {name.replace('_', ' ')}" for name in ("retries", "stalls", "leaks_closed") if used[name])
     return ", ".join([words, *counted, *filter(None, [used.get("warning")])])
 

@@ -127,12 +127,13 @@ def test_usage_and_what_is_above_its_bound(runtime_dir, store, server, monkeypat
     gate = held(server, "so far")
     stream = nbstream.start(nbstream.sse(server.url), host="kernel")
     until(lambda: "MB of memory in use (limit 1)" in stream.status()["line"], "the warning", 15)
-    assert len(told) == 1
+    until(lambda: told, "the callback")
     assert nbstream.usage()["kernel"]["resident_bytes"] > 1e6
     assert nbstream.usage()["relay"] is None
     end()
     gate.open()
     assert stream.wait(10) == "complete"
+    assert len(told) == 1
 
 
 def test_a_stream_that_outlives_an_unload_goes_on(runtime_dir, store, server):

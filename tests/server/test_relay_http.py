@@ -281,7 +281,7 @@ def test_health_and_metrics_tell_the_same_numbers(relay, disk):
         assert health["ok"] is True
         assert (health["readers"], health["live"], health["protocol"]) == (1, 0, 1)
         assert health["connections"] == 2
-        assert health["rss_bytes"] > 1e6
+        assert health["resident_bytes"] > 1e6
         assert health["log_bytes"] > 1e3
         metrics = relay.ask("GET", "/metrics")
         assert metrics.getheader("content-type").startswith("text/plain; version=0.0.4")

@@ -72,7 +72,7 @@ class Following:
                 client = await asyncio.to_thread(self._reach.recorder_of, status)
                 if client is not None:
                     await self._follow(client, status)
-                elif not in_relay(status) and not self.readers:
+                elif not in_relay(status) and not self._reach.is_read(self):
                     if not status.live:
                         runtime().hand_over(self.stream)
                     return  # nobody would see a relay take it up

@@ -154,6 +154,12 @@ class Reach:
             following.closed = not following.wanted
             return not following.closed
 
+    def is_read(self, following: Following) -> bool:
+        """Ask whether *following* has readers; one without is closed before anybody else can read by it."""
+        with self._lock:
+            following.closed = not following.readers
+            return not following.closed
+
     def forget(self, following: Following) -> None:
         """Forget one that has ended."""
         with self._lock:

@@ -22,7 +22,7 @@ METRICS = (
     ("upstream", "gauge", "nbstream_upstream_connections", "Open connections to models and other sources."),
     ("readers", "gauge", "nbstream_readers", "Open event streams and waiting polls."),
     ("connections", "gauge", "nbstream_connections", "Open connections of clients."),
-    ("rss_bytes", "gauge", "nbstream_resident_bytes", "Memory of the process."),
+    ("resident_bytes", "gauge", "nbstream_resident_bytes", "Memory of the process."),
     ("log_bytes", "gauge", "nbstream_log_bytes", "What all streams of the store take."),
     ("retries", "counter", "nbstream_retries_total", "Calls that were made again after a loss."),
     ("stalls", "counter", "nbstream_stalls_total", "Silences of which the user was asked."),
@@ -37,7 +37,7 @@ def health(service: Service, activity: Activity) -> dict[str, Any]:
         "version": __version__, "protocol": PROTOCOL, "pid": os.getpid(),
         "store": str(getattr(service.store, "directory", "memory:")),
         "live": used.live, "upstream": used.upstream, "readers": activity.readers, "connections": activity.connections,
-        "rss_bytes": used.resident_bytes, "log_bytes": used.log_bytes,
+        "resident_bytes": used.resident_bytes, "log_bytes": used.log_bytes,
         "retries": used.retries, "stalls": used.stalls, "leaks_closed": used.leaks_closed,
     }  # fmt: skip
 
