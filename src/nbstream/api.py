@@ -131,6 +131,9 @@ def streams() -> list[Stream]:
 
 def clean(days: float = 30) -> list[str]:
     """Delete the streams that were not shown or written for *days*; live ones stay. Returns their ids."""
+    if type(days) not in (int, float) or not days >= 0:
+        msg = f"days={days!r}: give a number of days, 30 or 0.5"
+        raise ValueError(msg)
     return open_store(options().store or None).sweep(days=days, asked=True)
 
 
@@ -193,7 +196,7 @@ def _find(stream: str) -> Stream:
         found = [status.stream for status in store.list() if status.stream.startswith(stream)]
         if stream not in found and len(found) != 1:
             many = f"{len(found)} streams begin with it, give more of the id"
-            msg = f"stream {stream!r}: {many if found else 'not in the store'}; `%stream list` shows them all"
+            msg = f"stream {stream!r}: {many if found else 'not in the store'}; `list` shows them all"
             raise StreamGone(msg)
         exact = stream if stream in found else found[0]
     return Stream(host, store.log(exact), from_store=True)

@@ -274,7 +274,7 @@ def _sweep_daily(store: Store) -> None:
         if now < _swept.get(store, -SWEEP_EVERY_S) + SWEEP_EVERY_S:
             return
         _swept[store] = now
-    runtime().submit(asyncio.to_thread(store.sweep))
+    runtime().spawn(asyncio.to_thread(store.sweep))
 
 
 def _left_behind(store: Store, key: str, ask: Ask, seen: frozenset[str]) -> Status | None:

@@ -11,7 +11,6 @@ from IPython.core.error import UsageError
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_var_expand
 from IPython.core.magic_arguments import argument, magic_arguments, parse_argstring
 
-from nbstream import words
 from nbstream.errors import StreamGone
 from nbstream.options import NbStream, options
 from nbstream.question import source_of
@@ -41,7 +40,7 @@ class StreamMagics(Magics):
 
     last: Stream | None = None
 
-    @magic_arguments()
+    @magic_arguments("%stream")
     @argument("--model", "-m", help="demo:, openai:NAME, or a bare name together with --base-url")
     @argument("--base-url", help="address of an OpenAI-compatible server, e.g. http://127.0.0.1:8080/v1")
     @argument("--system", "-s", help="system prompt")
@@ -56,11 +55,15 @@ class StreamMagics(Magics):
     @no_var_expand
     @cell_magic("stream")
     def stream_cell(self, line: str, cell: str) -> None:
-        """Stream the answer to the prompt in this cell; every piece is saved before it is shown."""
+        """
+        Stream the answer to the prompt in this cell; every piece is saved before it is shown.
+
+        `%config NbStream` lists what holds for all cells (model, time-outs, where streams are recorded).
+        """
         try:
             args = parse_argstring(self.stream_cell, line)
         except (UsageError, ValueError) as exc:  # ValueError: a quote that is not closed
-            msg = f"%%stream: {exc} (the prompt goes into the lines below; %%stream? lists the options)"
+            msg = f"%%stream: {exc} ({_hint(str(exc))})"
             raise UsageError(msg) from None
         if args.to is not None and (not args.to.isidentifier() or keyword.iskeyword(args.to)):
             msg = f"--to {args.to}: not a variable name"
@@ -125,14 +128,14 @@ class StreamMagics(Magics):
         return last
 
     def _list(self, rest: list[str]) -> None:
-        from nbstream import api
+        from nbstream import api, overview
 
         _none(rest, "list")
         found = api.streams()
         if not found:
             print("no streams are saved")
         for stream in found:
-            print(describe(stream))
+            print(overview.listed(stream))
 
     def _show(self, rest: list[str]) -> None:
         self._display(self._one(rest, "show"), saved=True)
@@ -160,7 +163,7 @@ class StreamMagics(Magics):
             stream.stop()
         for stream in live:
             stream.wait(timeout=5)
-            print(describe(stream))
+            print(stream)
         if not live:
             print("nothing is live")
 
@@ -181,13 +184,14 @@ class StreamMagics(Magics):
 
         if rest:
             for name, value in self._one(rest, "status").status().items():
-                print(f"{name:17} {value}")
+                if value not in (None, [], ""):
+                    print(f"{name:17} {', '.join(value) if isinstance(value, list) else value}")
             return
         for line in overview.lines():
             print(line)
         live = [one for one in api.streams() if one.state.live]
         for stream in live:
-            print(describe(stream))
+            print(overview.listed(stream))
         if not live:
             print("nothing is live; `%stream list` shows what is saved")
 
@@ -209,10 +213,13 @@ class StreamMagics(Magics):
         api.display_stream(stream, saved=saved)
 
 
-def describe(stream: Stream) -> str:
-    """Return one line about a stream: id, title, state."""
-    title = words.plain(stream.title)
-    return f"{stream.id:24}  {title[:40]:40}  {words.line(stream.facts())}"
+def _hint(error: str) -> str:
+    """Return what helps a user whose options were not understood."""
+    for word in error.split():
+        name = word.lstrip("-").partition("=")[0].replace("-", "_")
+        if word.startswith("--") and name in NbStream.class_trait_names(config=True):
+            return f"for all cells: %config NbStream.{name} = ...; in Python, nbstream.show takes it too"
+    return "the prompt goes into the lines below; %%stream? lists the options"
 
 
 def load(shell: Any) -> None:

@@ -154,7 +154,7 @@ def watch(runtime: Runtime, bounds: Bounds | None = None) -> Monitor:
             runtime.warning = text
 
         monitor = _monitors[runtime] = Monitor(lambda: usage(runtime), bounds, warn=warn)
-        runtime.submit(monitor.run())
+        runtime.spawn(monitor.run())
     elif bounds is not None:
         monitor.bounds = bounds
     return monitor

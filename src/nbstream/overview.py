@@ -6,7 +6,7 @@ from concurrent.futures import TimeoutError as LateError
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from nbstream import monitor
+from nbstream import monitor, words
 from nbstream.errors import StreamError
 from nbstream.log.disk import DiskStore
 from nbstream.log.stores import open_store
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from nbstream.log.contract import Store
+    from nbstream.stream import Stream
+
+#: Of a question in a list: the line stays under 120 characters.
+TITLE_CHARS = 60
 
 
 def usage() -> dict[str, dict[str, Any] | None]:
@@ -61,6 +65,19 @@ def lines() -> list[str]:
     heap = f", {_mb(page['heap_bytes'])} of scripts" if page.get("heap_bytes") else ""
     out.append(f"page    {page['streams']} streams shown, {page['views']} views{heap}")
     return [*out, f"store   {_mb((kernel or {})['log_bytes'])}"]
+
+
+def listed(stream: Stream) -> str:
+    """
+    Return one line about a stream: id, state, last written or shown, question.
+
+    Without a question: what the source is. Not the state line: it counts characters, so a list would read every log.
+    """
+    status = stream.store.status(stream.id)
+    source = status.open.source
+    what = stream.title or source.get("url") or str(source.get("type", "")).rpartition(".")[2]
+    title = " ".join(words.plain(what).split())[:TITLE_CHARS]
+    return f"{stream.id:26}  {stream.state:11}  {words.moment(status.touched)}  {title}".rstrip()
 
 
 def _process(used: dict[str, Any]) -> str:

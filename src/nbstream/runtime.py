@@ -15,6 +15,7 @@ from concurrent.futures import TimeoutError as LateError
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
+from nbstream.errors import StreamError
 from nbstream.recorder import Recorder
 from nbstream.recorder.guarding import Guard
 from nbstream.recorder.totals import Totals
@@ -86,11 +87,28 @@ class Runtime:
         #: What this process uses too much of, for the state line.
         self.warning: str | None = None
         self._thread.start()
-        self.submit(Guard(lambda: self._recorders, self.totals).run())
+        self.spawn(Guard(lambda: self._recorders, self.totals).run())
 
     def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
         """Run *work* on the loop; the future is for other threads."""
         return asyncio.run_coroutine_threadsafe(work, self.loop)
+
+    def spawn(self, work: Coroutine[Any, Any, object]) -> Future[Any]:
+        """
+        Run *work*, for which nobody waits; the future is for cancelling it.
+
+        What it raises is a bug, and reported as the loop reports one. Not a `StreamError`: a store or a relay out of
+        reach is told by whoever reads it.
+        """
+        future = self.submit(work)
+        future.add_done_callback(self._report)
+        return future
+
+    def _report(self, future: Future[Any]) -> None:
+        error = None if future.cancelled() else future.exception()
+        if error is not None and not isinstance(error, StreamError):
+            said = {"message": "nbstream: a task has failed", "exception": error}
+            self.call(lambda: self.loop.call_exception_handler(said))
 
     def call(self, function: Callable[[], object]) -> None:
         """Call *function* soon on the loop; after `close` nobody listens any more, and that is no error."""

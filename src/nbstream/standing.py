@@ -113,7 +113,7 @@ class Standing:
             elsewhere=status.live and not in_relay(status), outlives_kernel=in_relay(status),
             resumable=self.resumable, from_store=self._from_store,
             repeatable=status.open.source.get("kind") != "object", resumed=progress.opens - 1, note=self._note(),
-            in_memory=self._in_memory,
+            in_memory=self._in_memory, unknown=dict(progress.unknown),
         )  # fmt: skip
 
     def _note(self) -> str | None:

@@ -66,7 +66,7 @@ class Stream:
 
     def __repr__(self) -> str:
         facts = self.facts()
-        return f"Stream {self.id}: {words.line(facts)}"
+        return f"Stream {self.id}: {words.line(facts, buttons=False)}"
 
     # -- what was said ------------------------------------------------------------------------------------------
 
@@ -266,7 +266,7 @@ class Stream:
         """Return the error that describes why the stream is not complete."""
         damaged = {"type": "LogDamaged"} if self.damage else None
         kind = getattr(errors, (damaged or self.error or {}).get("type", ""), StreamError)
-        msg = f"stream {self.id}: {words.line(self.facts())}"
+        msg = f"stream {self.id}: {words.line(self.facts(), buttons=False)}"
         return kind(msg) if issubclass(kind, StreamError) else StreamError(msg)
 
     async def __aiter__(self) -> AsyncIterator[Part]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from nbstream.state import State
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 #: Controls (C0, C1, DEL), line and paragraph separators, and what turns the direction of writing.
 _UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+
+
+#: Types of unknown pieces that the line names.
+UNKNOWN_NAMED = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,10 @@ class Facts:
     resumed: int = 0
     #: The stream lies in the memory of its process (`--no-save`).
     in_memory: bool = False
+    #: Type -> how many pieces of it came that nobody here can show.
+    unknown: Mapping[str, int] = field(default_factory=dict)
+    #: The buttons of `actions` stand beside the line.
+    buttons: bool = True
 
 
 def actions(facts: Facts) -> list[str]:
@@ -68,8 +76,9 @@ def actions(facts: Facts) -> list[str]:
     return [name for name, offered in (("resume", resumes), ("regenerate", facts.repeatable)) if offered]
 
 
-def line(facts: Facts) -> str:
-    """Return the whole state line."""
+def line(facts: Facts, *, buttons: bool = True) -> str:
+    """Return the whole state line. *buttons*: those of `actions` stand beside it; else nothing may name one."""
+    facts = replace(facts, buttons=buttons)
     said = [_HEADS[facts.state](facts), *_figures(facts)]
     if facts.note:
         said.append(facts.note)
@@ -79,7 +88,7 @@ def line(facts: Facts) -> str:
 def saved_line(facts: Facts) -> str:
     """Return the last line of the saved form: a file that was saved mid-message says so, and how to go on."""
     if not facts.state.live:
-        return line(facts)
+        return line(facts, buttons=False)
     return f"saved while it was {facts.state}: {size(facts.chars)}; {lost_line(facts)}"
 
 
@@ -121,6 +130,8 @@ def _figures(facts: Facts) -> list[str]:
         out.append(f"{facts.speed:,.0f} tokens/s")
     if facts.state in (State.COMPLETE, State.STOPPED) and facts.took_s is not None:
         out.append(f"{facts.took_s:,.1f} s")
+    if facts.unknown and not facts.state.live and facts.state is not State.FAILED:
+        out.append(_unknown(facts))
     if facts.resumed and not facts.state.live:
         out.append(f"resumed {_times(facts.resumed)}")
     if facts.in_memory:
@@ -132,6 +143,12 @@ def _figures(facts: Facts) -> list[str]:
 
 def _times(count: int) -> str:
     return {1: "once", 2: "twice"}.get(count, f"{count} times")
+
+
+def _unknown(facts: Facts) -> str:
+    count = sum(facts.unknown.values())
+    names = ", ".join(list(facts.unknown)[:UNKNOWN_NAMED]) + (", ..." if len(facts.unknown) > UNKNOWN_NAMED else "")
+    return f"{count:,} piece{'' if count == 1 else 's'} of unknown kind not shown ({names})"
 
 
 def _connecting(facts: Facts) -> str:
@@ -153,7 +170,7 @@ def _retrying(facts: Facts) -> str:
 
 def _stalled(facts: Facts) -> str:
     silent = f"nothing has come for {facts.silent_s:.0f} s" if facts.silent_s else "nothing comes"
-    return f"stalled: {silent}. Keep waiting, or Stop?"
+    return f"stalled: {silent}{'. Keep waiting, or Stop?' if facts.buttons else ''}"
 
 
 def _stopped(facts: Facts) -> str:
@@ -161,24 +178,23 @@ def _stopped(facts: Facts) -> str:
 
 
 def _interrupted(facts: Facts) -> str:
+    cause = _message(facts)
     if not facts.chars:
-        again = "Resume asks again" if facts.resumable else _anew(facts)
-        return f"interrupted before any text, {again}{_because(facts)}"
-    how = "Resume goes on behind it" if facts.resumable else f"the source cannot resume; {_anew(facts)}"
-    if (facts.error or {}).get("type") == "LeaseOver":
-        return f"interrupted: {(facts.error or {}).get('message')}; everything shown is saved, {how}"
-    return f"interrupted: everything shown is saved, {how}{_because(facts)}"
+        how = _resume(facts, "asks again") if facts.resumable else _anew(facts)
+        return _with("interrupted before any text", cause, how)
+    how = _resume(facts, "goes on behind it") if facts.resumable else f"the source cannot resume; {_anew(facts)}"
+    return _with("interrupted", cause, f"everything shown is saved, {how}")
 
 
 def _failed(facts: Facts) -> str:
     resumes = "resume" in actions(facts)
-    return f"failed, {'Resume tries again' if resumes else _anew(facts)}{_because(facts)}"
+    return _with("failed", _message(facts), _resume(facts, "tries again") if resumes else _anew(facts))
 
 
 def _complete(facts: Facts) -> str:
     if facts.from_store and facts.ended_at is not None:
         how = "Regenerate" if facts.repeatable else "run its cell"
-        return f"complete, saved at {moment(facts.ended_at)}, {how} for a new one"
+        return f"complete, saved at {moment(facts.ended_at)}" + (f", {how} for a new one" if facts.buttons else "")
     if facts.finish == "length":
         return "complete: cut off by the token limit"
     if facts.finish not in (None, "stop"):
@@ -186,13 +202,28 @@ def _complete(facts: Facts) -> str:
     return "complete"
 
 
+def _with(head: str, cause: str, how: str) -> str:
+    """Return how it ended, why, and what to do now, in this order: the cause is what a reader looks for."""
+    return f"{head}: {cause}; {how}" if cause else f"{head}: {how}"
+
+
+def _resume(facts: Facts, does: str) -> str:
+    return f"Resume {does}" if facts.buttons else "it can be resumed"
+
+
 def _anew(facts: Facts) -> str:
-    return "Regenerate asks anew" if facts.repeatable else "run its cell to ask anew"
+    if not facts.repeatable:
+        return "run its cell to ask anew"
+    return "Regenerate asks anew" if facts.buttons else "it can be asked anew"
 
 
 def _because(facts: Facts) -> str:
-    message = (facts.error or {}).get("message")
+    message = _message(facts)
     return f" ({message})" if message else ""
+
+
+def _message(facts: Facts) -> str:
+    return str((facts.error or {}).get("message") or "").rstrip(".")
 
 
 _HEADS = {

@@ -84,7 +84,7 @@ def test_a_stream_is_found_by_id_prefix_and_key(store):
         assert find(name).id == stream.id
         assert nbstream.resume(name).id == stream.id
     assert [one.id for one in nbstream.streams()] == [stream.id]
-    with pytest.raises(nbstream.StreamGone, match="'yours': not in the store; `%stream list`"):
+    with pytest.raises(nbstream.StreamGone, match="'yours': not in the store; `list`"):
         find("yours")
     assert nbstream.clean(days=0) == [stream.id]
     with pytest.raises(nbstream.StreamGone):

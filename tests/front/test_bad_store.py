@@ -250,7 +250,7 @@ def pieces(server, cells) -> nbstream.Stream:
 
 def test_what_is_before_a_damaged_record_is_shown(cells, store, server):
     """
-    A damaged record in the middle: terminal, saved form and list show what is before it and say which record of which
+    A damaged record in the middle: terminal, saved form and status show what is before it and say which record of which
     stream is damaged and what to do; `text` raises that line; nobody takes the message for complete.
     """
     stream = pieces(server, cells)
@@ -264,7 +264,7 @@ def test_what_is_before_a_damaged_record_is_shown(cells, store, server):
     form = saved_form(nbstream.streams()[0])
     assert form.startswith("piece 0 piece 1")
     assert "damaged or foreign" in form.splitlines()[-1]
-    assert advice in cells.line("%stream list")
+    assert stream.id in cells.line("%stream list")
     assert advice in cells("%stream status " + stream.id)
     assert cells.line("import nbstream; nbstream.streams()[0].text").startswith(f"LogDamaged: {advice}")
     again = cells(f"%stream --url {server.url}/x --replay --to answer")

@@ -45,7 +45,7 @@ def frames(*texts, done=True):
         ("%stream help me", "%stream help takes no arguments"),
         ("%stream show a b", "%stream show takes one ID"),
         ("%stream replay X --speed 3", "%stream replay takes one ID"),
-        ("%stream show nope", "%stream show: stream 'nope': not in the store; `%stream list` shows them all"),
+        ("%stream show nope", "%stream show: stream 'nope': not in the store; `list` shows them all"),
         ("%stream resume nope", "%stream resume: stream 'nope': not in the store"),
         ("%stream stop nope", "%stream stop: stream 'nope': not in the store"),
         ("%stream regenerate nope", "%stream regenerate: stream 'nope': not in the store"),
@@ -88,13 +88,16 @@ def last_line(said: str, kind: str) -> str:
 def test_a_missing_key_is_named(cells):
     """Without OPENAI_API_KEY nothing is sent: the line names the variable and says what to do."""
     last = last_line(cells("%%stream -m openai:gpt-5\nhi"), "SourceRefused")
-    assert "(OPENAI_API_KEY is not set: put your key into that environment variable and run again)" in last
+    assert (
+        "failed: OPENAI_API_KEY is not set: put your key into that environment variable (os.environ in a notebook); "
+        in last
+    )
 
 
 def test_a_server_that_is_not_there_is_named(cells):
     """An address where nobody listens: the line names it and asks whether the server runs."""
     last = last_line(cells("%%stream -m x --base-url http://127.0.0.1:9/v1\nhi"), "SourceLost")
-    assert "interrupted before any text, Resume asks again (cannot reach 127.0.0.1:9" in last
+    assert "interrupted before any text: cannot reach 127.0.0.1:9" in last
     assert "is the server running?" in last
 
 
@@ -169,7 +172,7 @@ def test_what_is_saved_is_shown_without_an_error(cells):
     last_line(said, "SourceLost")
     for verb in ("show", "replay"):
         said = cells(f"%stream {verb}")
-        assert "interrupted: everything shown is saved" in said
+        assert "; everything shown is saved, the source cannot resume; it can be asked anew" in said
         assert "SourceLost" not in said
 
 
@@ -256,7 +259,7 @@ def test_unload_in_a_kernel_ends_what_runs_and_its_views(home):
         unload = kernel.execute("%unload_ext nbstream").ok()
         assert unload.printed == ""
         listed = kernel.execute("%load_ext nbstream\n%stream list").ok()
-        assert "interrupted: everything shown is saved" in listed.printed
+        assert f"{page.stream}  interrupted  " in listed.printed
         again = kernel.execute("%%stream -p tokens_per_s=20\nhi", "cell").page
         again.wait_text(len(page.text) + 1)
         assert again.stream == page.stream
@@ -304,3 +307,27 @@ def test_a_bad_variable_is_named_in_one_line(ipython, monkeypatch, name, value, 
     assert said == f"UsageError: NBSTREAM_{name}='{value}' in the environment: {says}"
     monkeypatch.delenv(f"NBSTREAM_{name}")
     assert ipython("%load_ext nbstream") == ""
+
+
+def test_an_option_of_all_cells_is_pointed_to(cells):
+    """`--linger-s` is no option of one cell: the line says where it is set."""
+    said = cells.line("%%stream --linger-s 4\nhi")
+    assert said.startswith("UsageError: ")
+    assert "%config NbStream.linger_s = ..." in said
+
+
+def test_items_of_no_known_kind_are_no_empty_answer(cells):
+    """An iterator of objects that nobody knows fails and says so; beside text they are counted in the line."""
+    raised = last_line(cells("import nbstream\nnbstream.show([1, 2])"), "SourceMalformed")
+    assert "nothing to show: the iterator yields int" in raised
+    assert "1 piece of unknown kind not shown (int)" in cells('nbstream.show(["text", 2])')
+
+
+def test_the_list_names_every_stream(cells):
+    """One line a stream, under 120 characters, however long its question; without a question: what the source is."""
+    cells(f"%%stream -p tokens_per_s=0 -p max_tokens=2\n{'a long question ' * 20}")
+    cells('import nbstream\nnbstream.show(part for part in ["text"])')
+    by_object, by_question = cells("%stream list").splitlines()
+    assert by_object.endswith("generator")
+    assert "a long question a long" in by_question
+    assert len(by_question) < 120

@@ -9,7 +9,6 @@ from nbstream import cli, doctor
 @pytest.mark.parametrize(
     "words",
     [
-        [],
         ["sing"],
         ["show"],
         ["stop"],
@@ -32,6 +31,13 @@ def test_what_is_not_understood_exits_2(words, capsys):
     assert said.out == ""
     assert said.err.startswith("usage: nbstream")
     assert "error: " in said.err.splitlines()[-1]
+
+
+def test_without_a_command_the_commands_are_listed(capsys):
+    """`nbstream` alone says what there is; the exit code tells a script that nothing was done."""
+    assert cli.main([]) == 2
+    said = capsys.readouterr().out
+    assert all(f"    {name} " in said for name in ("demo", "list", "show", "stop", "clean", "relay", "doctor"))
 
 
 def test_version(capsys):

@@ -92,11 +92,16 @@ def test_a_cut_sdk_stream_is_not_complete():
 
 
 def test_unknown_items_are_named_and_bytes_refused():
-    """What is not text is recorded by its type's name; bytes are a mistake that is said at once."""
-    arrivals = run(lambda: [("agent", "text"), None, 5])
-    assert [part for arrival in arrivals for part in arrival.parts] == [
+    """
+    What is not text is recorded by its type's name. Where nothing else comes that is an error, no empty answer; bytes
+    are a mistake that is said at once.
+    """
+    arrivals = run(lambda: [("agent", "text"), None, "known", 5])
+    assert [part for arrival in arrivals for part in arrival.parts if part.kind == "raw"] == [
         Part("raw", fields={"type": name}) for name in ("tuple", "NoneType", "int")
     ]
+    with pytest.raises(SourceMalformed, match="yields tuple; let it yield str"):
+        run(lambda: [("agent", "text"), None, 5])
     with pytest.raises(SourceMalformed, match="decode"):
         run(lambda: [b"x"])
     with pytest.raises(SourceMalformed, match="no chunk"):

@@ -1,5 +1,6 @@
 """The state line: honest words, and nothing in them that a terminal would obey."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -73,7 +74,7 @@ def test_a_lease_that_is_over_comes_first():
     assert line(over).startswith(wanted)
     assert "Resume" not in line(replace(over, resumable=False))
     before = line(replace(over, chars=0))
-    assert before.startswith("interrupted before any text, Resume asks again (nobody watched it for 600 s)")
+    assert before.startswith("interrupted before any text: nobody watched it for 600 s; Resume asks again")
 
 
 def test_a_stop_that_the_server_does_not_know_of_says_so():
@@ -82,3 +83,23 @@ def test_a_stop_that_the_server_does_not_know_of_says_so():
     assert line(stopped).startswith("stopped by you · ")
     told = replace(stopped, error={"type": "NotCancelled", "message": "the server may go on"})
     assert line(told).startswith("stopped by you (the server may go on) · ")
+
+
+def test_without_buttons_none_is_named():
+    """In a terminal, a file or an exception no button stands beside the line: it says what can be done, not where."""
+    error = {"type": "SourceLost", "message": "the connection was cut"}
+    for state in State:
+        for facts in (replace(CUT, state=state, error=error), replace(CUT, state=state, error=error, resumable=False)):
+            said = line(facts, buttons=False)
+            assert not re.search("Resume|Regenerate|Stop|Keep", said), said
+    assert line(replace(CUT, error=error), buttons=False).startswith(
+        "interrupted: the connection was cut; everything shown is saved, it can be resumed"
+    )
+
+
+def test_what_could_not_be_shown_is_said():
+    """Pieces of unknown kind are counted by type once the message is at rest; many types do not fill the line."""
+    some = replace(CUT, state=State.COMPLETE, unknown={"image": 2, "audio": 1})
+    assert "3 pieces of unknown kind not shown (image, audio)" in line(some)
+    assert "not shown" not in line(replace(some, state=State.STREAMING))
+    assert line(replace(some, unknown=dict.fromkeys("abcdef", 1))).count(",") < 7

@@ -22,7 +22,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     0: done. 1: it could not be done, one line on stderr says why. 2: the command was not understood.
     """
-    args = _parser().parse_args(argv)
+    parser = _parser()
+    args = parser.parse_args(argv)
+    if args.command is None:
+        parser.print_help()
+        return 2
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A terminal that cannot show a character shows a question mark; it does not end the answer.
         sys.stdout.reconfigure(errors="replace")
@@ -50,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Streams are kept for 30 days after they were last written or shown. Start here: nbstream demo",
     )
     parser.add_argument("--version", action="version", version=f"nbstream {nbstream.__version__}")
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    commands = parser.add_subparsers(metavar="COMMAND", dest="command")
 
     def command(name: str, run: Callable[[argparse.Namespace], int], what: str) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=what, description=f"{what[0].upper()}{what[1:]}.")

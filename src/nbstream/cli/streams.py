@@ -5,14 +5,10 @@ from __future__ import annotations
 import asyncio
 import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
-from nbstream import api, words
+from nbstream import api, overview, words
 from nbstream.errors import StoreFull
 from nbstream.view.terminal import TerminalView, strip
-
-if TYPE_CHECKING:
-    from nbstream.stream import Stream
 
 #: Whoever records a stream looks for a stop every 250 ms; who does not answer in this time does not answer.
 STOP_S = 5.0
@@ -24,7 +20,7 @@ def show_all() -> int:
     if not found:
         print("no streams are saved", file=sys.stderr)
     for stream in found:
-        print(_line(stream))
+        print(overview.listed(stream))
     return 0
 
 
@@ -36,7 +32,7 @@ def show(name: str, *, follow: bool) -> int:
     if follow or not stream.state.live:
         asyncio.run(TerminalView(dim=sys.stdout.isatty()).run(stream, _write))
     else:
-        _write(f"{strip(stream.text)}\n[{strip(words.line(stream.facts()))}; --follow to watch it]\n")
+        _write(f"{strip(stream.text)}\n[{strip(words.line(stream.facts(), buttons=False))}; --follow to watch it]\n")
     return 0
 
 
@@ -49,7 +45,7 @@ def stop(name: str) -> int:
         stream.stop()
     for stream in chosen:
         stream.wait(STOP_S)
-        print(_line(stream))
+        print(overview.listed(stream))
     return 0 if all(stream.settled for stream in chosen) else 1
 
 
@@ -58,13 +54,6 @@ def clean(days: float) -> int:
     gone = api.clean(days)
     print(f"deleted {len(gone)} stream{'' if len(gone) == 1 else 's'} older than {days:g} days")
     return 0
-
-
-def _line(stream: Stream) -> str:
-    # Not the state line: it counts characters, so it would read every stream from its beginning.
-    title = " ".join(strip(stream.title).split())
-    moment = words.moment(stream.store.status(stream.id).touched)
-    return f"{stream.id:26}  {stream.state:11}  {moment}  {title}".rstrip()
 
 
 def _write(text: str) -> None:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 #: Whose output, and which kind of it: (agent, kind).
 Name: TypeAlias = tuple[str, str]
 
+#: A server may name as many types as it likes.
+UNKNOWN_TYPES = 16
+
 
 def measure(part: Part) -> int:
     """Return how far *part* moves its agent and kind: code points of text, one for anything else."""
@@ -42,6 +45,8 @@ class Progress:
     numbers: dict[str, int] = field(default_factory=dict)
     usage: Mapping[str, int] = field(default_factory=dict)
     model: str | None = None
+    #: Type -> how many pieces came of it that no reader here understands.
+    unknown: Counter[str] = field(default_factory=Counter)
     #: How often the call was opened: once, and once more for every resume.
     opens: int = 0
 
@@ -89,6 +94,9 @@ class Progress:
         self.sequences[part.agent] = part.sequence
         if part.kind in TEXT_KINDS:
             self.chars += length
+        elif part.kind == "raw":
+            kind = str((part.fields or {}).get("type"))
+            self.unknown[kind if kind in self.unknown or len(self.unknown) < UNKNOWN_TYPES else "others"] += 1
 
     def _follow(self, record: Delta) -> None:
         """Move the cursor, and keep of the trail what is behind it."""

@@ -46,7 +46,7 @@ class Following:
         self.closed = False
         #: Something happened: look again.
         self.moved = asyncio.Event()
-        runtime().submit(self._run())
+        runtime().spawn(self._run())
 
     async def leave(self, *, end: bool) -> None:
         """Say that this process lets go; *end*: for good, so what only it holds is over at once."""

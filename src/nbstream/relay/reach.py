@@ -96,7 +96,7 @@ class Reach:
             client = self._clients.get(address)
             if client is None:
                 for dead in [known for known in self._clients if not known.alive]:
-                    self._runtime.submit(self._clients.pop(dead).close())
+                    self._runtime.spawn(self._clients.pop(dead).close())
                 client = self._clients[address] = RelayClient(address)
             return client
 

@@ -98,7 +98,9 @@ class Call:
             return self
         key = self._key if self._brought else os.environ.get(self.key_env, "").strip()
         if not key:
-            raise SourceRefused(f"{self.key_env} is not set: put your key into that environment variable and run again")
+            raise SourceRefused(
+                f"{self.key_env} is not set: put your key into that environment variable (os.environ in a notebook)"
+            )
         if not _HEADER_VALUE.fullmatch(key):
             raise SourceRefused(f"{self.key_env} holds characters that no key has: set it again and run again")
         return replace(self, headers=(*self.headers, ("Authorization", f"Bearer {key}")), _key=key)

@@ -34,16 +34,26 @@ class ItemReader:
     Reads str, `Part`, chat-completion chunks (dicts or objects) and native frames as dicts.
 
     The iterator's own end is the end mark, except behind chunks: their SDKs report a cut connection as a normal end, so
-    there a finish_reason must have come.
+    there a finish_reason must have come. An iterator of nothing that we know is no empty answer: its end is an error.
     """
 
     def __init__(self) -> None:
         self._chat = OpenAIChat()
         self._native = Native()
         self._end: Arrival | None = None
+        self._unknown: str | None = None
+        self._understood = False
 
     def read(self, item: Any) -> Arrival:
         """Return what *item* says."""
+        arrival = self._read(item)
+        if arrival.parts and arrival.parts[0].kind == "raw":
+            self._unknown = self._unknown or type(item).__name__
+        elif item:
+            self._understood = True
+        return arrival
+
+    def _read(self, item: Any) -> Arrival:
         if isinstance(item, str):
             return Arrival((Part("text", item),) if item else ())
         if isinstance(item, Part):
@@ -61,7 +71,7 @@ class ItemReader:
             raise SourceMalformed(f"the iterator yields an item that is no chunk: {str(item)[:80]!r}") from exc
 
     def eof(self) -> Arrival:
-        """Return the end; raises `SourceLost` if chunks came without a finish_reason."""
+        """Return the end; raises `SourceLost` if chunks came without a finish_reason, or nothing that we know came."""
         if self._end is not None:
             return self._end
         end = self._chat.eof()
@@ -69,6 +79,10 @@ class ItemReader:
             return end
         if self._chat.begun:
             raise SourceLost("the iterator ended without a finish_reason: the connection under it was probably cut")
+        if self._unknown and not self._understood:
+            raise SourceMalformed(
+                f"nothing to show: the iterator yields {self._unknown}; let it yield str (say, `x.text for x in it`)"
+            )
         return Arrival(end=End())
 
     def _frame(self, frame: Mapping[str, Any]) -> Arrival:

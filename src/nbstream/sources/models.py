@@ -14,6 +14,9 @@ Prompt: TypeAlias = "str | Sequence[Mapping[str, Any]]"
 
 KNOWN = "demo:, openai:NAME, or any name together with base_url="
 
+#: Arguments of `nbstream.show`: as parameters of a model they would be sent, and do nothing.
+_OF_THE_STREAM = frozenset({"host", "first_s", "idle_s", "linger_s", "key", "fresh", "replay", "save"})
+
 _PATH = "/chat/completions"
 _OPENAI_URL = "https://api.openai.com/v1"
 _OPENAI = "openai:"
@@ -43,6 +46,8 @@ def chat(
         params: Sent with the request: `temperature`, `max_tokens`, `tools` ... (the demo model knows `seed`,
             `max_tokens`, `tokens_per_s`, `fault`). None removes one of ours, e.g. `stream_options=None`.
     """
+    if wrong := sorted(_OF_THE_STREAM & params.keys()):
+        raise TypeError(f"chat({wrong[0]}=...): it is about the stream, not the model: give it to show or start")
     url, name, key_env = _resolve(model, base_url)
     body = {
         "model": name,

@@ -199,7 +199,7 @@ def _usage(usage: Mapping[str, Any]) -> dict[str, int]:
 
 
 def _raw(name: Any) -> Arrival:
-    return Arrival((Part("raw", fields={"type": str(name)}),))
+    return Arrival((Part("raw", fields={"type": str(name or "no type")}),))
 
 
 def _text(value: Any) -> str:

@@ -77,7 +77,7 @@ class PageSession:
         self._news = asyncio.Event()
         #: Until then it holds its stream without any view.
         self._expected_until = time.monotonic() + FIRST_S
-        self._task = runtime.submit(self._run())
+        self._task = runtime.spawn(self._run())
         self._jobs: set[asyncio.Task[None]] = set()
 
     def request(self, message: Mapping[str, Any]) -> None:
@@ -208,7 +208,7 @@ class PageSession:
         self.stream = new
         self._switched(new)
         self._task.cancel()
-        self._task = self._runtime.submit(self._run())
+        self._task = self._runtime.spawn(self._run())
 
     async def _run(self) -> None:
         """Send what is new, as long as anybody looks, until cancelled."""

@@ -54,7 +54,7 @@ class _Shown:
             self._following.cancel()
         self._stream = stream
         runtime().hand_over(stream.id)
-        self._following = runtime().submit(self._saved.follow(stream))
+        self._following = runtime().spawn(self._saved.follow(stream))
 
     def keep(self) -> None:
         """Let the file keep what there is now: the widget goes."""
@@ -124,11 +124,9 @@ def _idle() -> None:
 def _as_document(stream: Stream) -> None:
     from IPython.display import display
 
-    from nbstream.view.static_output import saved_form
+    from nbstream.view.static_output import document
 
     try:
         stream.wait()
     finally:  # Interrupt: the output shows what came all the same
-        saved = saved_form(stream)
-        # jupyter console and qtconsole show text/plain only.
-        display({"text/markdown": saved, "text/plain": saved}, raw=True)  # type: ignore[no-untyped-call]
+        display(document(stream), raw=True)  # type: ignore[no-untyped-call]

@@ -15,6 +15,7 @@ from nbstream.clock import Clock
 from nbstream.log.readback import intact, records_of
 from nbstream.view.excerpt import excerpts, shortened
 from nbstream.view.harmless import code_block, harmless, plain
+from nbstream.view.terminal import strip
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,11 +51,26 @@ def markdown(transcript: Transcript, line: str, *, stream: str, limit: int = LIM
         limit: characters above which only both ends of each text are kept.
 
     """
-    if _length(transcript) > limit:
-        transcript = shortened(transcript, stream=stream, limit=limit)
+    transcript = _fitting(transcript, stream, limit)
     agents = transcript.agents.values()
     pieces = [piece for agent in agents for piece in _agent(agent, alone=len(agents) == 1)]
     return "\n\n".join([*pieces, f"*{plain(line)}*"]) + "\n"
+
+
+def plain_text(transcript: Transcript, line: str, *, stream: str, limit: int = LIMIT) -> str:
+    """Return the same as plain text, for consoles: as it was written, but for what a terminal would obey."""
+    transcript = _fitting(transcript, stream, limit)
+    agents = transcript.agents.values()
+    pieces = [f"── {' '.join(strip(agent.name).split())} ──" if len(agents) > 1 else "" for agent in agents]
+    for at, agent in enumerate(agents):
+        calls = (f"calls {call['name'] or 'a tool'}: {call['arguments']}" for call in agent.tool_calls)
+        said = (strip(text).strip("\n") for text in (agent.reasoning, agent.text, agent.refusal, *calls))
+        pieces[at] = "\n\n".join(filter(str.strip, (pieces[at], *said)))
+    return "\n\n".join([*filter(None, pieces), f"[{strip(line)}]"]) + "\n"
+
+
+def _fitting(transcript: Transcript, stream: str, limit: int) -> Transcript:
+    return transcript if _length(transcript) <= limit else shortened(transcript, stream=stream, limit=limit)
 
 
 def _length(transcript: Transcript) -> int:
@@ -85,10 +101,23 @@ def _details(summary: str, inside: str) -> str:
 def saved_form(stream: Stream) -> str:
     """Return the saved form of what *stream* has said so far; reads the log, so not for the loop's thread."""
     facts = stream.facts()
+    return markdown(_saved(stream, facts), words.saved_line(facts), stream=stream.id)
+
+
+def document(stream: Stream) -> dict[str, str]:
+    """Return the saved form by media type, for those who show no Markdown (consoles) too. Blocks as `saved_form`."""
+    facts = stream.facts()
+    said, line = _saved(stream, facts), words.saved_line(facts)
+    return {
+        "text/markdown": markdown(said, line, stream=stream.id),
+        "text/plain": plain_text(said, line, stream=stream.id),
+    }
+
+
+def _saved(stream: Stream, facts: words.Facts) -> Transcript:
     # What is too long is read past, so that 100 MB never lie in memory.
     long = facts.chars > LIMIT
-    transcript = excerpts(intact(records_of(stream.log)), stream=stream.id) if long else stream.transcript()
-    return markdown(transcript, words.saved_line(facts), stream=stream.id)
+    return excerpts(intact(records_of(stream.log)), stream=stream.id) if long else stream.transcript()
 
 
 class SavedOutput:

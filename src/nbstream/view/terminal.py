@@ -78,7 +78,7 @@ class TerminalView:
                 if out := self._part(part):
                     write(out)
         facts = await asyncio.to_thread(stream.facts)
-        write(self._ends() + self._faint(f"[{strip(words.line(facts))}]") + "\n")
+        write(self._ends() + self._faint(f"[{strip(words.line(facts, buttons=False))}]") + "\n")
 
     def _part(self, part: Part) -> str:
         fields = part.fields or {}
