@@ -182,8 +182,12 @@ def test_regenerate_pressed_twice_is_one_new_call(store, complaints):
     stream.wait(PATIENCE_S)
     page = Page(stream)
     page.ask()
-    for _ in range(2):
-        page.send("regenerate", agent=None)
+
+    def twice():
+        for _ in range(2):
+            page.send("regenerate", agent=None)
+
+    runtime().call(twice)  # on the loop: the first cannot be over before the second is there
     page.until(lambda page: page.session.stream is not stream and page.text(page.session.stream.id) == "new")
     assert len(source.connections) == 2
     assert len(store.list()) == 2
