@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 #: Controls (C0, C1, DEL), line and paragraph separators, and what turns the direction of writing.
 _UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
-
-
 #: Types of unknown pieces that the line names.
 UNKNOWN_NAMED = 3
 

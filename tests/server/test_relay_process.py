@@ -16,6 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 import relays
+from chain import until
 
 from nbstream.errors import RelayError
 from nbstream.log.disk import open_disk_store
@@ -74,14 +75,6 @@ def start(store):
     return asyncio.run(ensure(store))
 
 
-def until(true, within_s):
-    """Wait until *true()*: what happens in another process gives no signal."""
-    end_at = time.monotonic() + within_s
-    while not true():
-        assert time.monotonic() < end_at
-        time.sleep(0.02)
-
-
 def health(address):
     """Ask the relay how it is."""
 
@@ -135,18 +128,18 @@ def test_of_four_started_by_hand_at_once_one_serves(home, spawn):
     """No two relays of one store and version: the others say so and end, and `--stop` ends all there are."""
     command = sys.executable, "-m", "nbstream", "relay", "--store", str(home / "store")
     relays_started = [spawn(*command) for _ in range(4)]
-    until(lambda: sum(one.poll() is None for one in relays_started) == 1, within_s=30)
+    until(lambda: sum(one.poll() is None for one in relays_started) == 1, "one relay is left", 30)
     said = [one.stderr.read() for one in relays_started if one.poll() is not None]
     assert all("relay of this store" in line for line in said)
     assert len(end(home / "store")) == 1
-    until(lambda: all(one.poll() is not None for one in relays_started), within_s=10)
+    until(lambda: all(one.poll() is not None for one in relays_started), "its end", 10)
 
 
 def test_a_relay_whose_file_was_removed_can_be_found_again(home):
     """Somebody tidied the runtime directory: the relay writes its file anew."""
     address = start(home / "store")
     runtime_file(home / "store").unlink()
-    until(lambda: find(home / "store") == address, within_s=10)
+    until(lambda: find(home / "store") == address, "the file again", 10)
 
 
 def test_a_relative_runtime_directory(home, monkeypatch):
