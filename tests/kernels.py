@@ -95,6 +95,16 @@ class Page:
         )
         return self.shows
 
+    def wait_heard(self) -> None:
+        """Block until the kernel knows that all of the stream is painted here: it hears of it a moment later."""
+        code = f"""import time
+from nbstream.runtime import runtime
+until = time.monotonic() + {WAIT_S}
+while not runtime().was_painted({self.stream!r}):
+    assert time.monotonic() < until, "no page has said that it painted everything"
+    time.sleep(0.01)"""
+        self.kernel.execute(code, "heard").ok()
+
     def again(self) -> Page:
         """Return a further view of the same widget: a reload, a second page."""
         page = Page(self.kernel, self.comm)

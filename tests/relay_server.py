@@ -24,6 +24,7 @@ from nbstream.relay.http.app import make_app
 from nbstream.relay.http.connection import server_config
 from nbstream.relay.http.limits import HTTPLimits
 from nbstream.relay.service import Service
+from nbstream.wire.listening import stop_listening
 from nbstream.wire.sse import SSEParser
 
 TOKEN = "relay-token-of-these-tests-0123456789"
@@ -143,6 +144,8 @@ class Relay:
         return self
 
     def __exit__(self, *_):
+        listening = [one for server in self.server.servers for one in server.sockets]
+        asyncio.run_coroutine_threadsafe(stop_listening(listening), self.loop).result(PATIENCE_S)
         self.server.should_exit = True
         self._thread.join(PATIENCE_S)
         assert not self._thread.is_alive()
@@ -150,6 +153,8 @@ class Relay:
 
     def _run(self):
         self.loop.run_until_complete(self.server.serve(sockets=[self.socket]))
+        for connection in tuple(self.server.server_state.connections):  # that outlived its patience
+            connection.transport.abort()
         self.loop.run_until_complete(self.loop.shutdown_default_executor())
         self.loop.close()
 

@@ -97,6 +97,7 @@ def test_complete_shows_the_saved_answer_once_after_a_restart(kernels, demo):
     kernel = kernels.start().load()
     first = kernel.execute(question.cell, question.id).page
     first.wait_state("complete")
+    first.wait_heard()
     again = kernel.execute(question.cell, question.id).page  # the same kernel
     again.wait_state("complete")
     assert again.stream != first.stream

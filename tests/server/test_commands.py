@@ -2,6 +2,7 @@
 
 import json
 import os
+import queue
 import re
 import select
 import signal
@@ -250,9 +251,15 @@ def start_kernel(server, token, runtime):
     (connection,) = runtime.glob("kernel-*.json")
     client = BlockingKernelClient(connection_file=str(connection))
     client.load_connection_file()
-    client.start_channels()
+    client.start_channels(hb=False)  # its heartbeat takes a kernel for dead that is slow to start on a busy machine
     try:
-        client.wait_for_ready(WAIT_S)
+        until = time.monotonic() + WAIT_S
+        while True:
+            client.kernel_info()
+            with suppress(queue.Empty):
+                client.get_shell_msg(timeout=1)
+                return
+            assert time.monotonic() < until, "the kernel does not answer"
     finally:
         client.stop_channels()
 

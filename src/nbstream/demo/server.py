@@ -21,6 +21,7 @@ import threading
 from collections.abc import Callable
 
 from nbstream.demo.endpoints import Endpoints, Served
+from nbstream.wire.listening import stop_listening
 
 
 class DemoServer:
@@ -34,7 +35,7 @@ class DemoServer:
     def __init__(self) -> None:
         self.url = ""
         self._endpoints = Endpoints()
-        self._connections: set[asyncio.Task[None]] = set()
+        self._connections: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
         self._server: asyncio.Server | None = None
         self._thread: threading.Thread | None = None
         self._end_thread: Callable[[], object] = lambda: None
@@ -56,9 +57,11 @@ class DemoServer:
 
     async def __aexit__(self, *exc_info: object) -> None:
         if self._server is not None:
+            await stop_listening(self._server.sockets)
             self._server.close()
-            for task in self._connections:
+            for task, writer in self._connections.items():
                 task.cancel()
+                writer.transport.abort()  # a task that is cancelled before its first step closes nothing
             await asyncio.gather(*self._connections, return_exceptions=True)
             await self._server.wait_closed()
 
@@ -91,8 +94,8 @@ class DemoServer:
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         # A task of ours, not the one asyncio makes for a coroutine: closing the server has to end it.
         task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
-        self._connections.add(task)
-        task.add_done_callback(self._connections.discard)
+        self._connections[task] = writer
+        task.add_done_callback(self._connections.pop)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         # A client that left or never asked is no error: there is nobody to tell.

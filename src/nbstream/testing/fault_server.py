@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from nbstream.testing.answer import Answer, Pause, Reply, Request
 from nbstream.testing.gate import PATIENCE_S, Gate
+from nbstream.wire.listening import stop_listening
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -109,6 +110,7 @@ class FaultServer:
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def _end(self) -> None:
+        await stop_listening(self._server.sockets)
         self._server.close()
         tasks = [connection.task for connection in self._connections if connection.task]
         for connection in tuple(self._connections):
