@@ -17,6 +17,7 @@ from dataclasses import replace
 import psutil
 import pytest
 import relays
+from listening import listening
 
 from nbstream.errors import Fenced, LogDamaged, RelayError, SourceRefused, StreamGone
 from nbstream.log.disk import open_disk_store
@@ -411,12 +412,12 @@ class Cutter:
         self.port = 0
 
     async def __aenter__(self):
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.port = self._server.sockets[0].getsockname()[1]
+        self._listening = listening(self._serve)
+        self.port = await self._listening.__aenter__()
         return self
 
     async def __aexit__(self, *exc_info):
-        self._server.close()
+        await self._listening.__aexit__(*exc_info)
 
     async def _serve(self, reader, writer):
         far, out = await asyncio.open_connection("127.0.0.1", self.to)
@@ -601,7 +602,8 @@ class Stranger:
         began = time.monotonic()
         while True:
             try:
-                self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+                self._listening = listening(self._serve, self.port)
+                await self._listening.__aenter__()
             except OSError:  # a process that was killed closes its sockets with its last thread
                 assert time.monotonic() - began < WAIT_S
                 await asyncio.sleep(0.01)
@@ -609,7 +611,7 @@ class Stranger:
                 return self
 
     async def __aexit__(self, *exc_info):
-        self._server.close()
+        await self._listening.__aexit__(*exc_info)
 
     async def _serve(self, reader, writer):
         with suppress(ConnectionError):

@@ -20,6 +20,7 @@ from nbstream.sources.contract import Pulse
 from nbstream.sources.models import chat
 from nbstream.sources.objects import from_object
 from nbstream.sources.sse import sse
+from nbstream.wire.listening import stop_listening
 
 SSE = "text/event-stream"
 DELTA = b'id: 2\ndata: {"type": "delta", "offset": 0, "text": "Hi"}\n\n'
@@ -46,7 +47,7 @@ class Connection(asyncio.StreamReaderProtocol):
         super().__init__(asyncio.StreamReader(), upstream.talk)
 
     def connection_made(self, transport):
-        self.upstream.open += 1
+        self.upstream.standing.add(transport)
         self.upstream.closed.clear()
         super().connection_made(transport)
 
@@ -57,9 +58,9 @@ class Connection(asyncio.StreamReaderProtocol):
         super().data_received(data)
 
     def connection_lost(self, exc):
+        self.upstream.standing.discard(self._transport)
         super().connection_lost(exc)
-        self.upstream.open -= 1
-        if not self.upstream.open:
+        if not self.upstream.standing:
             self.upstream.closed.set()
 
     def eof_received(self):
@@ -72,7 +73,7 @@ class Upstream:
 
     def __init__(self, script):
         self.script = script
-        self.requests, self.open, self.closed, self.asked = [], 0, asyncio.Event(), asyncio.Event()
+        self.requests, self.standing, self.closed, self.asked = [], set(), asyncio.Event(), asyncio.Event()
         self.url = ""
 
     async def talk(self, reader, writer):
@@ -106,7 +107,11 @@ async def upstream(script):
     try:
         yield server
     finally:
+        await stop_listening(listening.sockets)
         listening.close()
+        for transport in server.standing:
+            transport.abort()
+        await asyncio.sleep(0)
 
 
 def head(status=200, content_type=SSE, **headers):

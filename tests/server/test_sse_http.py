@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import httpx
 import httpx_sse
 import pytest
+from listening import listening
 
 from nbstream.testing.sse_bytes import read_sse
 from nbstream.wire.sse import EventSource, EventTooLarge
@@ -40,14 +41,12 @@ async def connected(script: Script) -> AsyncIterator[httpx.Response]:
         finally:
             writer.close()
 
-    server = await asyncio.start_server(answer, "127.0.0.1", 0)
-    async with server:
-        port = server.sockets[0].getsockname()[1]
-        async with (
-            httpx.AsyncClient(trust_env=False, timeout=LIMIT_S) as client,
-            client.stream("GET", f"http://127.0.0.1:{port}/") as response,
-        ):
-            yield response
+    async with (
+        listening(answer) as port,
+        httpx.AsyncClient(trust_env=False, timeout=LIMIT_S) as client,
+        client.stream("GET", f"http://127.0.0.1:{port}/") as response,
+    ):
+        yield response
 
 
 def run(main: Callable[[], Awaitable[None]]) -> None:

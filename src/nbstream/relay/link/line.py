@@ -83,14 +83,16 @@ class Line:
         """
         headers, timeouts = self._headers("text/event-stream"), _timeouts(None)
         headers["Cache-Control"] = "no-store"
+        request = httpcore.Request("GET", self._url(path, query), headers=headers, extensions=timeouts)
         with self._our_errors():
-            async with self._pool.stream(
-                "GET", self._url(path, query), headers=headers, extensions=timeouts
-            ) as response:
+            response = await cancelled_once(self._pool.handle_async_request(request))
+            try:
                 if response.status not in (200, 204, 410):
                     raise _refusal(response.status, await response.aread())
                 async with aclosing(cast("AsyncGenerator[bytes, None]", response.aiter_stream())) as chunks:
                     yield response.status, chunks
+            finally:
+                await to_the_end(response.aclose())
 
     async def close(self) -> None:
         """Close all connections."""
