@@ -2,45 +2,9 @@
  * One agent's part of the answer: reasoning folded above, the text, a refusal, and a count of everything else.
  */
 
-import { Blocks } from "./blocks.js";
-import { createPaper } from "./dom.js";
+import { Body } from "./body.js";
 
 /** @typedef {import("./records.js").Write} Write */
-
-/** One kind of text: its source, its blocks, its place on the page. */
-class Body {
-  #blocks = new Blocks();
-  #paint;
-  /** @type {string[]} */
-  #source = [];
-  #changed = false;
-
-  /** @param {HTMLElement} el */
-  constructor(el) {
-    this.#paint = createPaper(el);
-  }
-
-  get source() {
-    return this.#source.join("");
-  }
-
-  /** @param {string} text */
-  write(text) {
-    this.#source.push(text);
-    this.#blocks.write(text);
-    this.#changed = true;
-  }
-
-  end() {
-    this.#blocks.end();
-    this.#changed = true;
-  }
-
-  paint() {
-    if (this.#changed) this.#paint(this.#blocks.root);
-    this.#changed = false;
-  }
-}
 
 export class Lane {
   el = document.createElement("div");
@@ -73,9 +37,10 @@ export class Lane {
     this.#heading.hidden = !named;
   }
 
-  /** The Markdown as it came. */
-  get source() {
-    return ["text", "refusal"].map((kind) => this.#bodies.get(kind)?.source ?? "").filter(Boolean).join("\n\n");
+  /** The Markdown as it came. @returns {Promise<string>} */
+  async source() {
+    const texts = await Promise.all(["text", "refusal"].map((kind) => this.#bodies.get(kind)?.source() ?? ""));
+    return texts.filter(Boolean).join("\n\n");
   }
 
   /** @param {Write} write */

@@ -43,10 +43,11 @@ export class Transport {
    * @param {Model} model
    * @param {object} options
    * @param {(page: import("./records.js").Page) => void} options.onPage
+   * @param {(message: {type: string, [field: string]: unknown}) => void} [options.onOther] any other message
    * @param {(link: "cut" | "gone" | "back") => void} options.onLink
    * @param {AbortSignal} options.signal
    */
-  constructor(model, { onPage, onLink, signal }) {
+  constructor(model, { onPage, onOther, onLink, signal }) {
     this.#model = model;
     this.#signal = signal;
     this.#onLink = onLink;
@@ -56,6 +57,7 @@ export class Transport {
     const receive = (/** @type {unknown} */ message) => {
       const page = /** @type {import("./records.js").Page} */ (message);
       if (page?.type === "page") onPage(page);
+      else if (page?.type) onOther?.(page);
     };
     model.on("msg:custom", receive);
     signal.addEventListener("abort", () => model.off("msg:custom", receive));

@@ -177,7 +177,7 @@ export class View {
   /** @param {import("./state.js").Action} action */
   async #act(action) {
     if (action === "copy") {
-      if (await copyText(this.viewport.source)) this.controls.done("copy");
+      if (await copyText(await this.viewport.source())) this.controls.done("copy");
       return;
     }
     if (action === "interrupt") return this.transport.interrupt();

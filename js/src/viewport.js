@@ -42,11 +42,12 @@ export class Viewport {
     signal.addEventListener("abort", () => sizes.disconnect());
   }
 
-  /** The whole answer as Markdown. */
-  get source() {
+  /** The whole answer as Markdown. @returns {Promise<string>} */
+  async source() {
     const lanes = [...this.#lanes.values()];
-    if (lanes.length === 1) return lanes[0]?.source ?? "";
-    return lanes.map((lane) => `## ${lane.agent}\n\n${lane.source}`).join("\n\n");
+    const texts = await Promise.all(lanes.map((lane) => lane.source()));
+    if (lanes.length === 1) return texts[0] ?? "";
+    return lanes.map((lane, i) => `## ${lane.agent}\n\n${texts[i]}`).join("\n\n");
   }
 
   /** @param {import("./records.js").Write} write */

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { Blocks } from "../src/blocks.js";
-import { parseInline, safeHref } from "../src/inline.js";
+import { Blocks } from "../src/markdown/blocks.js";
+import { parseInline, safeHref } from "../src/markdown/inline.js";
 
 /** A block tree as nested arrays, short enough to write down in a table of cases. */
 function plain(block) {

@@ -4,7 +4,7 @@
  */
 
 import { parseInline } from "./inline.js";
-import { cutWhole } from "./records.js";
+import { cutWhole } from "../records.js";
 
 /** @typedef {import("./blocks.js").Block} Block */
 /** @typedef {import("./inline.js").Inline} Inline */
