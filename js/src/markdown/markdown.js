@@ -1,10 +1,19 @@
 /**
- * Markdown that streams: what is finished becomes pieces, what is open stands in the tail and is painted again.
+ * Markdown that streams: what is finished becomes pieces, what is open stands in the tail and is painted again. Only the
+ * text behind the last piece is ever parsed, so a paint costs the same at the end of a long text as at its beginning.
  */
 
-import { Blocks } from "./blocks.js";
-import { createPaper } from "./dom.js";
+import { Colours } from "./colours.js";
+import { findCuts } from "./cuts.js";
+import { Formulas } from "./formulas.js";
+import { patch } from "./patch.js";
+import { render, renderPiece } from "./piece.js";
+import { References } from "./references.js";
 
+/** @typedef {import("./piece.js").Recipe} Recipe */
+/** @typedef {import("./open.js").Look} Look */
+/** @typedef {import("./parser.js").Beginning} Beginning */
+/** @typedef {{load: (name: "highlight" | "math") => Promise<any>}} Parts */
 /**
  * A finished piece of the document. Pieces come in the order of the source and cover it without a hole.
  * @typedef {object} Piece
@@ -13,24 +22,40 @@ import { createPaper } from "./dom.js";
  * @property {Recipe} recipe what `renderPiece` needs beside the source to make the same element again
  */
 /**
- * @typedef {object} Recipe
- * @property {boolean} starts whether the piece begins at a top-level block, so that parsing may begin anew there
- */
-/**
  * Where a document stands.
  * @typedef {object} Paper
  * @property {HTMLElement} tail takes the open end
  * @property {(piece: Piece) => void} append takes a piece that is finished
- * @property {(piece: Piece, el: HTMLElement) => void} replace a late link definition changed a piece
+ * @property {(piece: Piece, el: HTMLElement) => void} replace a piece looks otherwise: a link definition came late, a list became loose
  */
 
-export class Markdown {
-  #blocks = new Blocks();
-  #paint;
+/** A line this long counts before its end has come: a text without line ends must be cut too. */
+const GIANT_LINE = 4_096;
 
-  /** @param {Paper} paper */
-  constructor(paper) {
-    this.#paint = createPaper(paper.tail);
+export { renderPiece };
+
+export class Markdown {
+  #paper;
+  #references = new References();
+  #formulas;
+  #colours;
+  /** The text behind the last piece, as it came. */
+  #open = "";
+  /** @type {Beginning} */
+  #beginning = { prefix: "", joint: "", enters: [] };
+  /** How much of `#open` was looked through for cuts. */
+  #seen = 0;
+  /** @type {Map<Look, {loose: boolean, pieces: Piece[]}>} segments of the lists that are open */
+  #segments = new Map();
+
+  /**
+   * @param {Paper} paper
+   * @param {Parts} [parts] without them code stays plain and formulas show their source
+   */
+  constructor(paper, parts) {
+    this.#paper = paper;
+    this.#formulas = parts && new Formulas(parts);
+    this.#colours = parts && new Colours(parts);
   }
 
   /**
@@ -38,15 +63,144 @@ export class Markdown {
    * @param {string} text
    */
   write(text) {
-    this.#blocks.write(text);
+    this.#open += text;
   }
 
   paint() {
-    this.#paint(this.#blocks.root);
+    this.#commit();
+    // A CR at the end may be the first half of a CRLF.
+    this.#paintTail(this.#open.endsWith("\r") ? this.#open.slice(0, -1) : this.#open);
   }
 
   /** No more text comes: the last line is whole. More may still be written, after a resume. */
   end() {
-    this.#blocks.end();
+    this.#commit();
+    this.#references.end(this.#paintTail(this.#open));
+    this.#replaceChanged();
+    this.#colour(this.#paper.tail);
   }
+
+  /**
+   * The element of one of this document's pieces once more: it had been left out.
+   * @param {string} source
+   * @param {Recipe} recipe
+   * @returns {HTMLElement}
+   */
+  renderPiece(source, recipe) {
+    return renderPiece(source, recipe, {
+      references: this.#references.forPiece(),
+      formulas: this.#formulas,
+      onCode: (code, language) => this.#colours?.colour([code], language),
+    });
+  }
+
+  #commit() {
+    const whole = this.#wholeLines();
+    if (whole === this.#seen) return;
+    this.#seen = whole;
+    const { prefix } = this.#beginning;
+    const raw = this.#open.slice(0, whole);
+    const cuts = findCuts(prefix + raw.replace(/\r\n?/g, "\n"), this.#beginning);
+    this.#loosen();
+    const offset = offsets(raw);
+    let done = 0;
+    for (const { at, beginning } of cuts) {
+      const until = offset(at - prefix.length);
+      this.#append(raw.slice(done, until), beginning);
+      this.#beginning = beginning;
+      done = until;
+    }
+    this.#open = this.#open.slice(done);
+    this.#seen -= done;
+    for (const look of this.#segments.keys()) {
+      if (!this.#beginning.enters.some((open) => open.look === look)) this.#segments.delete(look);
+    }
+    this.#replaceChanged();
+  }
+
+  /** The length of the lines whose end has come. */
+  #wholeLines() {
+    const held = this.#open.endsWith("\r") ? this.#open.length - 1 : this.#open.length;
+    const whole = Math.max(this.#open.lastIndexOf("\n", held - 1), held > 0 ? this.#open.lastIndexOf("\r", held - 1) : -1) + 1;
+    return held - whole > GIANT_LINE ? held : whole;
+  }
+
+  /**
+   * @param {string} source
+   * @param {Beginning} next what begins behind it
+   */
+  #append(source, next) {
+    const starts = this.#beginning.enters.length === 0;
+    const recipe = { ...this.#beginning, starts, leaves: next.enters };
+    /** @type {Piece} */
+    const piece = { el: /** @type {any} */ (null), source, recipe };
+    /** @type {Set<string>} */
+    const missing = new Set();
+    piece.el = renderPiece(source, recipe, { references: this.#references.forPiece(missing), formulas: this.#formulas });
+    this.#references.wait(piece, missing);
+    for (const { look } of [...recipe.enters, ...recipe.leaves]) {
+      if (!look) continue;
+      const segments = this.#segments.get(look) ?? { loose: look.loose, pieces: [] };
+      if (segments.pieces.at(-1) !== piece) segments.pieces.push(piece);
+      this.#segments.set(look, segments);
+    }
+    this.#paper.append(piece);
+    this.#colour(piece.el);
+  }
+
+  /** @param {HTMLElement} el */
+  #colour(el) {
+    if (!this.#colours) return;
+    for (const code of el.querySelectorAll("pre > code")) {
+      const language = /^language-(.+)$/.exec(code.className)?.[1];
+      if (language) this.#colours.add(/** @type {HTMLElement} */ (code), language);
+    }
+  }
+
+  /**
+   * @param {string} text
+   * @returns {Map<string, import("./references.js").Definition>} what it defines, which is not final
+   */
+  #paintTail(text) {
+    const own = new Map();
+    const enters = this.#beginning.enters.map((open) => (open.look ? { ...open, look: { ...open.look } } : open));
+    const recipe = { ...this.#beginning, enters, starts: false, leaves: [] };
+    const fragment = render(text, recipe, { references: this.#references.forTail(own), formulas: this.#formulas });
+    patch(this.#paper.tail, fragment);
+    return own;
+  }
+
+  /** A list that becomes loose does so as a whole. */
+  #loosen() {
+    for (const [look, segments] of this.#segments) {
+      if (look.loose === segments.loose) continue;
+      segments.loose = look.loose;
+      for (const piece of segments.pieces) this.#replace(piece);
+    }
+  }
+
+  #replaceChanged() {
+    for (const piece of this.#references.takeChanged()) this.#replace(piece);
+  }
+
+  /** @param {Piece} piece */
+  #replace(piece) {
+    const el = this.renderPiece(piece.source, piece.recipe);
+    this.#paper.replace(piece, el);
+    piece.el = el;
+  }
+}
+
+/**
+ * Turns ascending offsets of a text with "\n" alone into those of the text as it came.
+ * @param {string} raw
+ * @returns {(at: number) => number}
+ */
+function offsets(raw) {
+  if (!raw.includes("\r\n")) return (at) => at;
+  let [from, to] = [0, 0];
+  return (at) => {
+    for (; from < at; from++) to += raw[to] === "\r" && raw[to + 1] === "\n" ? 2 : 1;
+    return to;
+  };
 }

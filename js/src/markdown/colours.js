@@ -1,0 +1,97 @@
+/** Code gets its colours once, when its fence has closed and the page is idle; while it streams it is plain. */
+
+/** @typedef {{text: string, classes: string}} Span */
+/** @typedef {{load: (name: "highlight") => Promise<any>}} Parts */
+
+/** Longer code stays plain. */
+const MOST_UNITS = 100_000;
+const IDLE_MS = 500;
+
+export class Colours {
+  /** @type {HTMLElement[]} the segments of a fence that goes on */
+  #open = [];
+  #parts;
+
+  /** @param {Parts} parts */
+  constructor(parts) {
+    this.#parts = parts;
+  }
+
+  /**
+   * A block of code is on the page, or a segment of one.
+   * @param {HTMLElement} code
+   * @param {string} language
+   */
+  add(code, language) {
+    const { classList } = /** @type {HTMLElement} */ (code.parentElement);
+    if (!classList.contains("nbstream-went-on")) this.#open = [];
+    this.#open.push(code);
+    if (classList.contains("nbstream-goes-on")) return;
+    this.colour(this.#open, language);
+    this.#open = [];
+  }
+
+  /**
+   * Colour one code that stands in one or more elements.
+   * @param {HTMLElement[]} codes
+   * @param {string} language
+   */
+  colour(codes, language) {
+    const texts = codes.map((code) => code.textContent ?? "");
+    const text = texts.join("");
+    if (text.length === 0 || text.length > MOST_UNITS) return;
+    whenIdle(async () => {
+      // Without the part, or when it fails, code is plain.
+      const part = await this.#parts.load("highlight").catch(() => null);
+      /** @type {Span[] | null} */
+      const spans = part?.highlight(text, language) ?? null;
+      if (spans) distribute(codes, texts, spans);
+    });
+  }
+}
+
+/**
+ * @param {HTMLElement[]} codes
+ * @param {string[]} texts
+ * @param {Span[]} spans
+ */
+function distribute(codes, texts, spans) {
+  let index = 0;
+  let used = 0;
+  for (const [i, code] of codes.entries()) {
+    const fragment = document.createDocumentFragment();
+    const text = /** @type {string} */ (texts[i]);
+    for (let length = text.length; length > 0; ) {
+      const span = spans[index];
+      if (!span) return;
+      const part = span.text.slice(used, used + length);
+      fragment.append(coloured(part, span.classes));
+      length -= part.length;
+      used += part.length;
+      if (used >= span.text.length) {
+        index++;
+        used = 0;
+      }
+    }
+    // Colours change no text, and not what has changed in the meantime.
+    if (code.textContent === text && fragment.textContent === text) code.replaceChildren(fragment);
+  }
+}
+
+/**
+ * @param {string} text
+ * @param {string} classes
+ */
+function coloured(text, classes) {
+  if (!classes) return document.createTextNode(text);
+  const span = document.createElement("span");
+  span.className = classes;
+  span.append(document.createTextNode(text));
+  return span;
+}
+
+/** @param {() => void} work */
+function whenIdle(work) {
+  if (typeof requestIdleCallback === "function") requestIdleCallback(work, { timeout: IDLE_MS });
+  else setTimeout(work, 0);
+}
