@@ -32,6 +32,8 @@ import { References } from "./references.js";
 /** A line this long counts before its end has come: a text without line ends must be cut too. */
 const GIANT_LINE = 4_096;
 
+const NOTHING = new Map();
+
 export { renderPiece };
 
 export class Markdown {
@@ -64,6 +66,7 @@ export class Markdown {
    */
   write(text) {
     this.#open += text;
+    this.#references.end(NOTHING); // what the open end defined may go on too
   }
 
   paint() {

@@ -144,7 +144,8 @@ function closerAt(src, from, most, { closer }) {
     const text = src.slice(from, at);
     if (!text.trim()) return -1;
     if (closer !== "$") return at;
-    if (/\s/.test(src[at - 1] ?? " ") || /[\p{L}\p{N}$]/u.test(src[at + 1] ?? " ")) continue;
+    // The next dollar closes or none does: "$5 to $10 or $x$".
+    if (/\s/.test(src[at - 1] ?? " ") || /[\p{L}\p{N}$]/u.test(src[at + 1] ?? " ")) return -1;
     return /^\d[\d.,]*\s+\p{L}{2,}/u.test(text) ? -1 : at; // "$5 and 3$"
   }
   return -1;

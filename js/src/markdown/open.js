@@ -39,7 +39,8 @@ export function openAgain(path, textOf) {
     if (open.type !== "item") continue;
     const marker = upToContent(textOf(open.line), path.slice(0, depth + 1));
     if (marker === null) return null;
-    lead = marker.replace(/[^>]/g, " ");
+    // A quote takes one space behind its sign, if there is one: without it the lead would be a column short.
+    lead = marker.replace(/>(?! )/g, "> ").replace(/[^>]/g, " ");
     const deeper = path.slice(depth + 1).find((inner) => inner.type === "item");
     if (deeper?.line !== open.line) prefix += `${marker}___\n`;
   }
