@@ -24,6 +24,7 @@ function page(write) {
 function wanted(html) {
   const el = document.createElement("div");
   el.innerHTML = html;
+  for (const quote of el.querySelectorAll("blockquote")) if (quote.childElementCount === 0) quote.textContent = "";
   for (const list of el.querySelectorAll("ul, ol")) {
     if ([...list.children].some((item) => [...item.children].some((child) => child.tagName === "P"))) list.classList.add("nbstream-loose");
   }

@@ -32,7 +32,8 @@ function mathBlock(state, startLine, endLine, silent) {
   const at = head.indexOf(closer);
   // `$$x$$ and so on` is a line with a formula in it.
   if (at >= 0 && at < head.length - 2) return false;
-  if (closer === "\\]" && at === 0) return false;
+  // `\[no link](...)` is an escaped bracket.
+  if (closer === "\\]" && (at === 0 || (at < 0 && /\][(:]/.test(head)))) return false;
   if (silent) return true;
 
   const body = [];
