@@ -6,7 +6,7 @@ const WORDS = ["word", "*em*", "**strong**", "`code`", "[link](https://x.test)",
 export function randomText(random) {
   const one = (list) => list[random(list.length)];
   const words = (most) => Array.from({ length: 1 + random(most) }, () => one(WORDS)).join(" ");
-  const lines = (most, lead = "") => Array.from({ length: 1 + random(most) }, () => lead + words(6)).join("\n");
+  const lines = (most, lead = "") => Array.from({ length: 1 + random(most) }, () => lead + words(4)).join("\n");
   const indent = (text, by, first = by) => text.split("\n").map((line, i) => (line ? (i ? by : first) + line : line)).join("\n");
   const block = (depth) => {
     switch (random(depth > 2 ? 9 : 15)) {
@@ -48,7 +48,7 @@ export function randomText(random) {
     }
   };
   const blocks = (depth, most) => Array.from({ length: 1 + random(most) }, () => block(depth)).join(one(["\n\n", "\n\n", "\n", "\n\n\n"]));
-  let text = blocks(0, 4);
+  let text = blocks(0, random(6) ? 3 : 6);
   const end = one(["\n", "\n", "\n", "\r\n", "\r"]);
   if (end !== "\n") text = text.replaceAll("\n", () => (random(8) ? end : one(["\n", "\r", "\r\n"])));
   return random(3) ? text : text + one(["\n", "\r\n", "\n\n", " ", "\r"]);
@@ -61,7 +61,7 @@ export function randomText(random) {
  * @param {(below: number) => number} random
  */
 export function writeInPieces(markdown, text, random) {
-  const most = 1 + Math.ceil((2 * text.length) / (1 + random(random(20) ? 24 : 200)));
+  const most = 1 + Math.ceil((2 * text.length) / (1 + random(random(25) ? 12 : 120)));
   for (let at = 0; at < text.length; ) {
     const next = at + 1 + random(random(4) ? most : 3);
     markdown.write(text.slice(at, next));

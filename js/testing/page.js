@@ -87,9 +87,10 @@ function children(nodes, { pre, tight }, unwrap = false) {
 function merged(nodes) {
   const list = [];
   for (const node of nodes) {
+    const { nodeType } = node;
     // A break in the line and the line's end behind it are one.
-    if (node.nodeType === 3) list.push({ type: "text", text: list.at(-1)?.tag === "br" ? node.data.replace(/^\n/, "") : node.data });
-    if (node.nodeType !== 1 || node.tagName === "COLGROUP") continue;
+    if (nodeType === 3) list.push({ type: "text", text: list.at(-1)?.tag === "br" ? node.data.replace(/^\n/, "") : node.data });
+    if (nodeType !== 1 || node.tagName === "COLGROUP") continue;
     const last = list.at(-1);
     const now = describe(node);
     if (!now.wentOn) list.push(now);
@@ -104,18 +105,19 @@ function describe(el) {
   if (el.dataset.href !== undefined) attributes.href = el.dataset.href;
   for (const name of KEPT) if (el.hasAttribute(name)) attributes[name] = el.getAttribute(name);
   if (attributes.class && !/^language-/.test(attributes.class)) delete attributes.class;
-  const align = el.style?.textAlign || el.getAttribute("align");
+  const align = /^text-align: ?(\w+)/.exec(el.getAttribute("style") ?? "")?.[1] ?? el.getAttribute("align");
   if (align) attributes.align = align;
   let tag = el.tagName.toLowerCase();
   if (tag === "div" && el.className.includes("nbstream-table")) tag = "frame";
   if (tag === "input") attributes.checked = el.hasAttribute("checked");
-  if (el.classList.contains("nbstream-image")) {
+  if (el.className === "nbstream-image") {
     tag = "img";
     const { title } = attributes;
     for (const name of Object.keys(attributes)) delete attributes[name];
     Object.assign(attributes, { src: el.dataset.src, alt: el.dataset.alt }, title && { title });
   }
-  const has = (name) => el.classList.contains(name);
+  const classes = el.className;
+  const has = (name) => classes.includes(name);
   return { type: "element", tag, attributes, nodes: [...el.childNodes], goesOn: has("nbstream-goes-on"), wentOn: has("nbstream-went-on"), loose: has("nbstream-loose") };
 }
 

@@ -2,16 +2,25 @@
 
 /**
  * @param {Node} parent
- * @param {Node} now holds the children that `parent` shall have; is emptied
+ * @param {Node} now holds the children that `parent` shall have; some are moved
  */
 export function patch(parent, now) {
-  const fresh = [...now.childNodes];
-  for (const [i, node] of fresh.entries()) {
-    const old = parent.childNodes[i];
+  let old = parent.firstChild;
+  for (let node = now.firstChild; node; ) {
+    const next = node.nextSibling;
     if (!old) parent.appendChild(node);
-    else if (!update(old, node)) parent.replaceChild(node, old);
+    else {
+      const behind = old.nextSibling;
+      if (!update(old, node)) parent.replaceChild(node, old);
+      old = behind;
+    }
+    node = next;
   }
-  while (parent.childNodes.length > fresh.length) parent.lastChild?.remove();
+  while (old) {
+    const behind = old.nextSibling;
+    parent.removeChild(old);
+    old = behind;
+  }
 }
 
 /**
@@ -22,9 +31,10 @@ export function patch(parent, now) {
 function update(old, now) {
   if (old.nodeName !== now.nodeName) return false;
   if (old instanceof Text && now instanceof Text) {
-    if (old.data === now.data) return true;
-    if (now.data.startsWith(old.data)) old.appendData(now.data.slice(old.length));
-    else old.data = now.data;
+    const [before, after] = [old.data, now.data];
+    if (before === after) return true;
+    if (after.startsWith(before)) old.appendData(after.slice(before.length));
+    else old.data = after;
     return true;
   }
   // Attributes of one kind of element differ rarely; a button has a listener of its own.
