@@ -4,8 +4,10 @@ import temml from "temml";
 
 /** Longer ones are no formulas, and setting them would take seconds. */
 const MOST_UNITS = 8_192;
+/** Temml shows a command it does not know in this colour, even where it shall throw. */
+const UNKNOWN = "#010203";
 /** `\href`, `\includegraphics`, `\class`, `\id`, `\style` and `\htmlData` are refused without trust. */
-const OPTIONS = { throwOnError: true, trust: false, maxSize: /** @type {[number, number]} */ ([20, 500]), maxExpand: 500 };
+const OPTIONS = { throwOnError: true, errorColor: UNKNOWN, trust: false, maxSize: /** @type {[number, number]} */ ([20, 500]), maxExpand: 500 };
 
 const NAMESPACE = "http://www.w3.org/1998/Math/MathML";
 const ELEMENTS = new Set(
@@ -27,8 +29,7 @@ const STYLES = new Set(
 export function render(tex, display) {
   if (tex.length > MOST_UNITS) return null;
   try {
-    const tree = /** @type {any} */ (temml.__renderToMathMLTree(tex, { ...OPTIONS, displayMode: display }));
-    const math = copy(tree.toNode());
+    const math = /** @type {Element} */ (made(temml.__renderToMathMLTree(tex, { ...OPTIONS, displayMode: display })));
     math.setAttribute("display", display ? "block" : "inline");
     return math;
   } catch {
@@ -36,34 +37,33 @@ export function render(tex, display) {
   }
 }
 
-/**
- * Only what is MathML and harmless, whatever the library thinks of it: elements and attributes by name, no addresses.
- * @param {Element} from
- * @returns {Element}
- */
-function copy(from) {
-  if (from.namespaceURI !== NAMESPACE || !ELEMENTS.has(from.localName)) throw new Error(`<${from.localName}> in a formula`);
-  const to = document.createElementNS(NAMESPACE, from.localName);
-  for (const { name, value } of from.attributes) {
-    if (ATTRIBUTES.has(name)) to.setAttribute(name, value);
-    if (name === "class" && /^tml-[\w -]+$/.test(value)) to.setAttribute(name, value);
-  }
-  copyStyle(/** @type {any} */ (from).style, /** @type {any} */ (to).style);
-  for (const child of from.childNodes) {
-    if (child.nodeType === Node.TEXT_NODE) to.append(document.createTextNode(child.nodeValue ?? ""));
-    else if (child.nodeType === Node.ELEMENT_NODE) to.append(copy(/** @type {Element} */ (child)));
-  }
-  return to;
-}
+/** @typedef {{type?: string, text?: string, attributes?: Record<string, unknown>, classes?: string[], style?: Record<string, string>, children?: TemmlNode[]}} TemmlNode */
 
 /**
- * @param {CSSStyleDeclaration | undefined} from
- * @param {CSSStyleDeclaration | undefined} to
+ * Temml's tree as elements: only what is MathML and harmless, by name, whatever the library thinks of it. Addresses have
+ * no name here.
+ * @param {TemmlNode} node
+ * @returns {Node}
  */
-function copyStyle(from, to) {
-  for (const name of from ?? []) {
-    const value = from?.getPropertyValue(name) ?? "";
+function made(node) {
+  if (typeof node.text === "string" && !node.children) return document.createTextNode(node.text);
+  const el = node.type === undefined && !node.attributes ? document.createDocumentFragment() : elementFor(node);
+  for (const child of node.children ?? []) el.appendChild(made(child));
+  return el;
+}
+
+/** @param {TemmlNode} node */
+function elementFor({ type, attributes = {}, classes = [], style = {} }) {
+  if (!type || !ELEMENTS.has(type)) throw new Error(`<${type}> in a formula`);
+  if (attributes.mathcolor === UNKNOWN || style.color === UNKNOWN) throw new Error("an unknown command");
+  const el = document.createElementNS(NAMESPACE, type);
+  for (const [name, value] of Object.entries(attributes)) if (ATTRIBUTES.has(name)) el.setAttribute(name, String(value));
+  const own = classes.filter((name) => /^tml-[\w-]+$/.test(name));
+  if (own.length > 0) el.setAttribute("class", own.join(" "));
+  for (const [camel, value] of Object.entries(style)) {
+    const name = camel.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
     // `position: relative` moves a sign by some tenths of an em; nothing may leave its place for good.
-    if (STYLES.has(name) && !/url|fixed|absolute|sticky|[<>\\]/i.test(value)) to?.setProperty(name, value);
+    if (STYLES.has(name) && !/url|fixed|absolute|sticky|[<>\\]/i.test(value)) /** @type {any} */ (el).style?.setProperty(name, value);
   }
+  return el;
 }
