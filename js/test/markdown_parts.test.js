@@ -112,7 +112,7 @@ test("formulas are set when the part has come, at once from then on, and keep th
   assert.ok(maths[1].querySelector("mfrac"));
   markdown.write("y$ and $\\oops$");
   markdown.paint();
-  assert.equal(sheet.tail.querySelectorAll("math").length, 1);
+  assert.equal(sheet.tail.lastElementChild.querySelectorAll("math").length, 1);
   assert.match(sheet.tail.textContent, /\$\\oops\$$/, "what is no formula shows its source");
 });
 
