@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import asyncio
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 import anywidget
 import traitlets
 
+from nbstream.view import code
 from nbstream.view.session import PageSession
 
 if TYPE_CHECKING:
@@ -17,18 +18,16 @@ if TYPE_CHECKING:
     from nbstream.runtime import Runtime
     from nbstream.stream import Stream
 
-_STATIC = Path(__file__).parent / "static"
-
 #: Type of our control message. The control channel is served while a cell blocks; a comm message waits for the cell
 #: (ipykernel 6.31 and 7.4).
 CONTROL_MESSAGE = "nbstream_request"
 
 
 class StreamWidget(anywidget.AnyWidget):
-    """Shows one stream in a page."""
+    """Shows one stream in a page. What it brings along is small; the page asks for the rest, see js/src/parts.js."""
 
-    _esm = _STATIC / "widget.js"
-    _css = _STATIC / "widget.css"
+    _esm = code.loader()
+    _css = code.loader_style()
     #: Synced, so that the page knows what it shows before the first message: never text.
     stream = traitlets.Unicode().tag(sync=True)
     comm_id = traitlets.Unicode().tag(sync=True)
@@ -36,6 +35,7 @@ class StreamWidget(anywidget.AnyWidget):
     def __init__(self, stream: Stream, runtime: Runtime, switched: Callable[[Stream], None] = lambda _: None) -> None:
         super().__init__(stream=stream.id)
         self.comm_id = self.model_id
+        self._runtime = runtime
         self._session = PageSession(stream, self.send, runtime, switched)
         self.on_msg(lambda _, content, __: self.request(content))
         _sessions[self.comm_id] = self
@@ -47,7 +47,16 @@ class StreamWidget(anywidget.AnyWidget):
 
     def request(self, message: Mapping[str, Any]) -> None:
         """Take one message of a page, from whatever channel it came."""
-        self._session.request(message)
+        if message.get("type") == "code":
+            self._runtime.spawn(self._send_code(message))
+        else:
+            self._session.request(message)
+
+    async def _send_code(self, message: Mapping[str, Any]) -> None:
+        # On the runtime's loop, as pages are: a cell that blocks the kernel does not hold it back.
+        name, version = str(message.get("name")), str(message.get("version"))
+        said, buffers = await asyncio.to_thread(code.answer, name, version, packed=bool(message.get("packed")))
+        self.send(said, buffers)
 
     def close(self) -> None:
         """Say nothing more and close the comm."""
