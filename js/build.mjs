@@ -78,7 +78,7 @@ async function licences() {
 await build({ entryPoints: PARTS.map((name) => `src/${name}.js`), plugins: [cssText] });
 const hashes = PARTS.map((name) => {
   const code = /** @type {string} */ (files.get(`${name}.js`));
-  return [name, createHash("sha256").update(code).digest("hex").slice(0, 16)];
+  return [name, createHash("sha256").update(code).digest("hex").slice(0, 12)];
 });
 const { version } = JSON.parse(await readFile(join(HERE, "package.json"), "utf8"));
 const known = JSON.stringify({ version, ...Object.fromEntries(hashes) });

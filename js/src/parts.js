@@ -80,7 +80,7 @@ export class Parts {
               if (answer.name !== name || answer.version !== version) return;
               if (answer.missing) reject(new Error("nbstream has changed on disk, restart the kernel"));
               else if (answer.text !== undefined) resolve(answer.text);
-              else if (buffers[0]) resolve(bytes(buffers[0]));
+              else if (buffers[0]) resolve(/** @type {BufferSource} */ (buffers[0]));
               else if (packed) {
                 packed = false; // a host that drops buffers
                 ask();
@@ -103,7 +103,7 @@ export class Parts {
   }
 }
 
-/** @typedef {string | Uint8Array} Code plain, or packed by gzip */
+/** @typedef {string | BufferSource} Code plain, or packed by gzip: a DataView, an array, a bare buffer, as the host has it */
 
 /** The widget that asked is closed or its kernel gone; others may well try. */
 const abandoned = () => new DOMException("the kernel is gone", "AbortError");
@@ -126,12 +126,6 @@ async function soon(loading) {
   }
 }
 
-/** @param {unknown} buffer hosts hand out a DataView, an array or the bare buffer */
-function bytes(buffer) {
-  if (!ArrayBuffer.isView(buffer)) return new Uint8Array(/** @type {ArrayBuffer} */ (buffer));
-  return new Uint8Array(/** @type {ArrayBuffer} */ (buffer.buffer), buffer.byteOffset, buffer.byteLength);
-}
-
 /**
  * @param {Code} code
  * @returns {Promise<any>}
@@ -146,8 +140,8 @@ async function runModule(code) {
   }
 }
 
-/** @param {Uint8Array} packed */
+/** @param {BufferSource} packed */
 function unpack(packed) {
-  const stream = new Blob([/** @type {BlobPart} */ (packed)]).stream().pipeThrough(new DecompressionStream("gzip"));
+  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
   return new Response(stream).arrayBuffer();
 }

@@ -47,4 +47,4 @@ def answer(name: str, version: str, *, packed: bool) -> tuple[dict[str, Any], li
 def _part(name: str) -> tuple[str, bytes]:
     """Return the version of a part (as js/build.mjs makes it) and its gzip; kept, a page may be reloaded often."""
     code = (_STATIC / f"{name}.js").read_bytes()
-    return hashlib.sha256(code).hexdigest()[:16], gzip.compress(code, mtime=0)
+    return hashlib.sha256(code).hexdigest()[:12], gzip.compress(code, mtime=0)
