@@ -52,7 +52,9 @@ export function showPlain(transport, el, signal) {
     root.remove();
     send("bye");
   });
-  ask(AGAIN_MS);
+  // What can be stopped is live.
+  timers.here = setInterval(() => state.actions?.includes("stop") && send("here"), HERE_MS);
+  ask();
   show();
 
   /** @param {Page} page */
@@ -68,7 +70,6 @@ export function showPlain(transport, el, signal) {
     // Live pages follow by themselves; behind an answer the rest is asked for.
     else if (have < (page.tail ?? state.offset)) after("ask", page.tail === undefined ? AGAIN_MS : 0, ask);
     timers.ack ??= after("ack", ACK_MS, () => send("ack", { offset: have, ms: 0 }));
-    sayHere();
     show();
   }
 
@@ -103,16 +104,6 @@ export function showPlain(transport, el, signal) {
   function ask(again = AGAIN_MS) {
     transport.ask({ type: "ask", view, after: have });
     after("ask", again, () => ask(2 * again));
-  }
-
-  function sayHere() {
-    // What can be stopped is live.
-    if (state.actions?.includes("stop")) {
-      timers.here ??= after("here", HERE_MS, () => {
-        send("here");
-        sayHere();
-      });
-    }
   }
 
   /** @param {string} type @param {object} [more] */

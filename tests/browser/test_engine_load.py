@@ -13,8 +13,8 @@ from nbstream.view import code
 pytestmark = pytest.mark.host("kernel")  # about the page
 
 WIDGETS = 10
-#: What one more widget may cost on the websocket: its script, its sheet, its layout.
-WIDGET_BYTES = 8_000
+#: What one more widget may cost on the websocket: its script, its sheet, all that opens it.
+WIDGET_BYTES = 8 * 1024
 CODE = b'"type": "code"', b'"type":"code"'
 
 
@@ -55,16 +55,19 @@ def test_ten_widgets_load_the_engine_once(notebook, demo):
             tab.wait_stream("the answer", whole(answer(f"part {nth}", tokens=40)), nth=nth)
         assert len(frames.sizes(*CODE)) == 1
         if cells:
-            opened = frames.sizes(b'"comm_open"')
-            print(f"the engine {frames.sizes(*CODE)} bytes")
-            print(f"{len(opened)} comms of {sum(opened)} bytes: {sum(opened) / WIDGETS:.0f} a widget")
-            assert sum(opened) < WIDGETS * WIDGET_BYTES
+            assert len(frames.sizes(b'"_esm"')) == WIDGETS
             tab.save()
             frames.all.clear()
             tab.reload()
+    print(f"the engine {frames.sizes(*CODE)} bytes")
+    frames.all.clear()
     tab.run(2)
     tab.wait_stream("one more", whole(answer(tokens=40)), nth=WIDGETS)
-    assert len(frames.sizes(*CODE)) == 1
+    opened = frames.sizes(b'"comm_open"')
+    print(f"a further widget {opened} bytes")
+    assert opened
+    assert sum(opened) < WIDGET_BYTES
+    assert not frames.sizes(*CODE)
     assert not tab.errors
 
 

@@ -94,7 +94,7 @@ def complete(page, tokens=TOKENS):
     ["", "buffers=none", "buffers=bare&manager=empty", "off=all&lossy=1", "off=missing", "shadow=1"],
 )
 def test_a_host_with_less(small, page, options):
-    """No control channel, buffers, manager or `off`, a lost message, a shadow root: the engine comes, with its looks."""
+    """No control channel, buffers, manager or `off`, a lost message, a shadow root: the engine comes, and its looks."""
     here = small()
     page.goto(f"{here.url}?{options}")
     wait_for("the engine", lambda: (view := root(page)) and not view["plain"])

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from functools import cache
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 import anywidget
+import ipywidgets
 import traitlets
 
 from nbstream.view import code
@@ -33,7 +35,7 @@ class StreamWidget(anywidget.AnyWidget):
     comm_id = traitlets.Unicode().tag(sync=True)
 
     def __init__(self, stream: Stream, runtime: Runtime, switched: Callable[[Stream], None] = lambda _: None) -> None:
-        super().__init__(stream=stream.id)
+        super().__init__(stream=stream.id, layout=_layout())
         self.comm_id = self.model_id
         self._runtime = runtime
         self._session = PageSession(stream, self.send, runtime, switched)
@@ -61,8 +63,11 @@ class StreamWidget(anywidget.AnyWidget):
     def close(self) -> None:
         """Say nothing more and close the comm."""
         self._session.close()
+        _sessions.pop(self.comm_id, None)
         super().close()
-        self.layout.close()  # a widget of its own, which ipywidgets leaves open
+        if not _sessions:
+            _layout().close()  # ipywidgets leaves it open
+            _layout.cache_clear()
 
     def _repr_mimebundle_(self, **kwargs: object) -> tuple[dict[str, Any], dict[str, Any]]:  # noqa: ARG002
         # Without a kernel a widget output falls back to its text/plain: empty, the answer is in the sibling output.
@@ -71,6 +76,12 @@ class StreamWidget(anywidget.AnyWidget):
 
 
 _sessions: WeakValueDictionary[str, StreamWidget] = WeakValueDictionary()
+
+
+@cache
+def _layout() -> ipywidgets.Layout:
+    """Return the layout of all our widgets: it is a widget too, and one for each would be a fifth of its bytes."""
+    return ipywidgets.Layout()
 
 
 def listen(kernel: Any) -> None:
