@@ -11,6 +11,8 @@ const AGAIN_MS = 5_000;
 /** So long another widget's question is waited for: its kernel may be another one, and busy. */
 const OTHER_MS = 3_000;
 
+const CAN_UNPACK = typeof DecompressionStream === "function";
+
 /** Every widget's loader is a module of its own; what they share stands here, and its form never changes. */
 const SHARED = Symbol.for("nbstream.code");
 
@@ -57,14 +59,16 @@ export class Parts {
    * @param {keyof Modules} name
    * @returns {Promise<Code>}
    */
-  #fetch(name) {
+  async #fetch(name) {
+    const brought = this.#transport.engine;
+    if (name === "engine" && brought && CAN_UNPACK) return brought;
     const version = NBSTREAM_BUILD[name];
     const over = new AbortController();
     /** @type {number | undefined} */
     let timer;
     return /** @type {Promise<Code>} */ (
       new Promise((resolve, reject) => {
-        let packed = typeof DecompressionStream === "function";
+        let packed = CAN_UNPACK;
         let wait = AGAIN_MS;
         const ask = () => {
           clearTimeout(timer);

@@ -85,6 +85,16 @@ export class Transport {
   }
 
   /**
+   * The packed engine, where the kernel has sent it unasked and the host has kept it.
+   * @returns {BufferSource | undefined}
+   */
+  get engine() {
+    const found = this.#model.get("engine");
+    // Some hosts make a text of it.
+    return ArrayBuffer.isView(found) ? /** @type {BufferSource} */ (found) : undefined;
+  }
+
+  /**
    * Hear of messages and of the link, from now on.
    * @param {Ears} ears
    * @param {AbortSignal} signal

@@ -43,6 +43,12 @@ def answer(name: str, version: str, *, packed: bool) -> tuple[dict[str, Any], li
     return {**message, "text": gzip.decompress(zipped).decode("utf-8")}, None
 
 
+def engine() -> bytes | None:
+    """Return the packed engine, unless it is not the one that `loader` knows: replaced on disk between both."""
+    version, zipped = _part("engine")
+    return zipped if version in loader() else None
+
+
 @cache
 def _part(name: str) -> tuple[str, bytes]:
     """Return the version of a part (as js/build.mjs makes it) and its gzip; kept, a page may be reloaded often."""

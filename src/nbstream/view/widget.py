@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import WeakValueDictionary
 
 import anywidget
@@ -33,9 +33,14 @@ class StreamWidget(anywidget.AnyWidget):
     #: Synced, so that the page knows what it shows before the first message: never text.
     stream = traitlets.Unicode().tag(sync=True)
     comm_id = traitlets.Unicode().tag(sync=True)
+    #: The packed engine, in the first widget of a kernel: its page most likely has none yet, and is spared a question.
+    engine = traitlets.Bytes(None, allow_none=True).tag(sync=True)
+    _engine_given: ClassVar[bool] = False
 
     def __init__(self, stream: Stream, runtime: Runtime, switched: Callable[[Stream], None] = lambda _: None) -> None:
-        super().__init__(stream=stream.id, layout=_layout())
+        engine = None if StreamWidget._engine_given else code.engine()
+        StreamWidget._engine_given = True
+        super().__init__(stream=stream.id, layout=_layout(), engine=engine)
         self.comm_id = self.model_id
         self._runtime = runtime
         self._session = PageSession(stream, self.send, runtime, switched)
