@@ -1,6 +1,6 @@
 /**
- * Bundles the page's side into src/nbstream/view/static: the loader, and the parts it asks for by the hash of their
- * content. The same sources give the same bytes; the folder holds nothing else.
+ * Bundles the page's side into src/nbstream/view/static: the loader, and the parts it asks for by version and hash of
+ * their content. The same sources give the same bytes; the folder holds nothing else.
  */
 
 import { createHash } from "node:crypto";
@@ -13,6 +13,7 @@ import esbuild from "esbuild";
 
 const HERE = dirname(fileURLToPath(import.meta.url));
 const OUT = join(HERE, "..", "src", "nbstream", "view", "static");
+const VERSION = join(HERE, "..", "src", "nbstream", "version.py");
 const PARTS = ["engine", "highlight", "math"];
 /** @type {import("esbuild").BuildOptions} */
 const OPTIONS = {
@@ -76,13 +77,12 @@ async function licences() {
 }
 
 await build({ entryPoints: PARTS.map((name) => `src/${name}.js`), plugins: [cssText] });
-const hashes = PARTS.map((name) => {
-  const code = /** @type {string} */ (files.get(`${name}.js`));
-  return [name, createHash("sha256").update(code).digest("hex").slice(0, 12)];
-});
-const { version } = JSON.parse(await readFile(join(HERE, "package.json"), "utf8"));
-const known = JSON.stringify({ version, ...Object.fromEntries(hashes) });
-await build({ entryPoints: ["src/widget.js"], define: { NBSTREAM_BUILD: known } });
+const hash = createHash("sha256");
+for (const name of PARTS) hash.update(/** @type {string} */ (files.get(`${name}.js`)));
+const [, version] = /** @type {string[]} */ (/__version__.*"(.+)"/.exec(await readFile(VERSION, "utf8")));
+// src/nbstream/view/code.py counts it in the same way.
+const known = `${version}-${hash.digest("hex").slice(0, 12)}`;
+await build({ entryPoints: ["src/widget.js"], define: { NBSTREAM_BUILD: JSON.stringify(known) } });
 await build({ entryPoints: [{ in: "src/plain.css", out: "widget" }] });
 files.set("licenses.txt", await licences());
 

@@ -1,5 +1,5 @@
-/** What the build knows: the version, and of each part that is loaded by name a hash of its content. */
-declare const NBSTREAM_BUILD: { version: string; engine: string; highlight: string; math: string };
+/** Which build this is: the version, and a hash of all parts that are loaded by name. */
+declare const NBSTREAM_BUILD: string;
 
 /** The build puts the minified style sheet here. */
 declare module "*.css" {

@@ -1,6 +1,6 @@
 /**
  * The code that does not travel with every widget: the engine and what it needs now and then. The kernel is asked for
- * it by the hash of its content; the page keeps it for every widget of that build, beside those of other builds.
+ * it by the build it belongs to; the page keeps it for every widget of that build, beside those of other builds.
  */
 
 /** @typedef {import("./transport.js").Transport} Transport */
@@ -16,7 +16,7 @@ const CAN_UNPACK = typeof DecompressionStream === "function";
 /** Every widget's loader is a module of its own; what they share stands here, and its form never changes. */
 const SHARED = Symbol.for("nbstream.code");
 
-/** @returns {Map<string, Promise<any>>} modules, or the loading of them, by name, version and hash */
+/** @returns {Map<string, Promise<any>>} modules, or the loading of them, by name and build */
 const loads = () => (/** @type {any} */ (globalThis)[SHARED] ??= new Map());
 
 export class Parts {
@@ -43,7 +43,7 @@ export class Parts {
    * @returns {Promise<Modules[Name]>}
    */
   async load(name) {
-    const key = `${name} ${NBSTREAM_BUILD.version} ${NBSTREAM_BUILD[name]}`;
+    const key = `${name} ${NBSTREAM_BUILD}`;
     let waited;
     for (let other; (other = loads().get(key)) && other !== waited; waited = other) {
       const module = await soon(other);
@@ -62,7 +62,6 @@ export class Parts {
   async #fetch(name) {
     const brought = this.#transport.engine;
     if (name === "engine" && brought && CAN_UNPACK) return brought;
-    const version = NBSTREAM_BUILD[name];
     const over = new AbortController();
     /** @type {number | undefined} */
     let timer;
@@ -74,14 +73,14 @@ export class Parts {
           clearTimeout(timer);
           timer = setTimeout(ask, wait);
           wait *= 2;
-          this.#transport.ask({ type: "code", name, version, packed });
+          this.#transport.ask({ type: "code", name, version: NBSTREAM_BUILD, packed });
         };
         const abandon = () => reject(abandoned());
         this.#signal.addEventListener("abort", abandon, { signal: over.signal });
         this.#transport.listen(
           {
             onCode: (answer, buffers) => {
-              if (answer.name !== name || answer.version !== version) return;
+              if (answer.name !== name || answer.version !== NBSTREAM_BUILD) return;
               if (answer.missing) reject(new Error("nbstream has changed on disk, restart the kernel"));
               else if (answer.text !== undefined) resolve(answer.text);
               else if (buffers[0]) resolve(/** @type {BufferSource} */ (buffers[0]));

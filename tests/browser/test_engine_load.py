@@ -2,12 +2,12 @@
 
 import hashlib
 import shutil
-from pathlib import Path
 
 import pytest
 from cells import TOKENS, answer, ask, at_least, block, lost, whole
 from lab import wait_for
 
+import nbstream
 from nbstream.view import code
 
 pytestmark = pytest.mark.host("kernel")  # about the page
@@ -130,10 +130,11 @@ def test_the_kernel_ends_while_the_engine_is_under_way(notebook, demo, tmp_path)
 def test_two_builds_side_by_side(notebook, demo, tmp_path):
     """A kernel restarted with another build brings its own engine; what the old one has shown stays as it is."""
     static = tmp_path / "static"
-    shutil.copytree(Path(code.__file__).parent / "static", static)
+    shutil.copytree(code._STATIC, static)
     engine, loader = static / "engine.js", static / "widget.js"
     engine.write_text(engine.read_text("utf-8") + "globalThis.otherBuild = true;", "utf-8")
-    old, new = (hashlib.sha256(path.read_bytes()).hexdigest()[:12] for path in (code._STATIC / "engine.js", engine))
+    parts = [(static / f"{name}.js").read_bytes() for name in code.PARTS]
+    old, new = code.build(), f"{nbstream.__version__}-{hashlib.sha256(b''.join(parts)).hexdigest()[:12]}"
     loader.write_text(loader.read_text("utf-8").replace(old, new), "utf-8")
     other = f"import pathlib\nfrom nbstream.view import code\ncode._STATIC = pathlib.Path({str(static)!r})"
 
@@ -147,6 +148,6 @@ def test_two_builds_side_by_side(notebook, demo, tmp_path):
     tab.wait_stream("the new one's end", whole(answer("new")), nth=1)
     assert tab.page.evaluate("() => globalThis.otherBuild")
     builds = tab.page.evaluate("() => [...globalThis[Symbol.for('nbstream.code')].keys()]")
-    assert [key.split()[2] for key in builds if key.startswith("engine")] == [old, new]
+    assert builds == [f"engine {old}", f"engine {new}"]
     assert [tab.copied(nth) for nth in (0, 1)] == [answer("old"), answer("new")]
     assert not tab.errors

@@ -153,8 +153,7 @@ def test_code_that_was_replaced_on_disk(small, page, monkeypatch):
     """After an upgrade under a running kernel the page says so, and shows the answer as plain text."""
     from nbstream.view import code
 
-    given = code._part
-    monkeypatch.setattr(code, "_part", lambda name: ("another", given(name)[1]))
+    monkeypatch.setattr(code, "build", lambda: "another")
     page.goto(small().url)
     view = complete(page)
     assert view["plain"]

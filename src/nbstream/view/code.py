@@ -8,10 +8,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from nbstream.version import __version__
+
 _STATIC = Path(__file__).parent / "static"
 
 #: What a page may ask for, and nothing else: a name from a page never becomes a path.
-PARTS = frozenset({"engine", "highlight", "math"})
+PARTS = ("engine", "highlight", "math")
 
 
 @cache
@@ -26,31 +28,41 @@ def loader_style() -> str:
     return (_STATIC / "widget.css").read_text("utf-8")
 
 
+@cache
+def build() -> str:
+    """Return which build the parts on disk are; js/build.mjs counts it in the same way, for the loader."""
+    found = hashlib.sha256()
+    for name in PARTS:
+        found.update(_read(name))
+    return f"{__version__}-{found.hexdigest()[:12]}"
+
+
+def engine() -> bytes | None:
+    """Return the packed engine, unless it is not of the loader's build: replaced on disk between both."""
+    return _packed("engine") if build() in loader() else None
+
+
 def answer(name: str, version: str, *, packed: bool) -> tuple[dict[str, Any], list[bytes] | None]:
     """
     Return the message and the buffers that answer a page asking for a part; the first time this takes milliseconds.
 
-    *version* is a hash of the code that belongs to the page's loader. When the package was replaced on disk meanwhile,
-    there is no such code any more, and the answer says `missing`.
+    *version* is the build of the page's loader. When the package was replaced on disk meanwhile there is no such code
+    any more, and the answer says `missing`.
     """
     message = {"type": "code", "name": name, "version": version}
-    found = _part(name) if name in PARTS else None
-    if found is None or found[0] != version:
+    if name not in PARTS or version != build():
         return {**message, "missing": True}, None
-    _, zipped = found
     if packed:
-        return message, [zipped]
-    return {**message, "text": gzip.decompress(zipped).decode("utf-8")}, None
-
-
-def engine() -> bytes | None:
-    """Return the packed engine, unless it is not the one that `loader` knows: replaced on disk between both."""
-    version, zipped = _part("engine")
-    return zipped if version in loader() else None
+        return message, [_packed(name)]
+    return {**message, "text": _read(name).decode("utf-8")}, None
 
 
 @cache
-def _part(name: str) -> tuple[str, bytes]:
-    """Return the version of a part (as js/build.mjs makes it) and its gzip; kept, a page may be reloaded often."""
-    code = (_STATIC / f"{name}.js").read_bytes()
-    return hashlib.sha256(code).hexdigest()[:12], gzip.compress(code, mtime=0)
+def _packed(name: str) -> bytes:
+    """Return the gzip of a part; kept, a page may be reloaded often."""
+    return gzip.compress(_read(name), mtime=0)
+
+
+@cache
+def _read(name: str) -> bytes:
+    return (_STATIC / f"{name}.js").read_bytes()
