@@ -3,9 +3,8 @@
 import css from "./widget.css";
 import { View as AnyView } from "./view.js";
 
-/** One sheet for all views: a `<style>` is forbidden by some hosts' policy, a sheet made by a script is not. */
-const sheet = new CSSStyleSheet();
-sheet.replaceSync(css);
+/** Documents and shadow roots that have our sheet. @type {WeakSet<Document | ShadowRoot>} */
+const dressed = new WeakSet();
 
 /** A view with its looks, in whatever document or shadow root the host has put it. */
 export class View extends AnyView {
@@ -22,9 +21,22 @@ export class View extends AnyView {
   }
 }
 
-/** @param {HTMLElement} el */
+/**
+ * One sheet for all views. Made by a script where that is possible: some hosts' policy forbids a `<style>`.
+ * @param {HTMLElement} el
+ */
 function dress(el) {
   const root = el.getRootNode();
   const place = root instanceof ShadowRoot ? root : document;
-  if (!place.adoptedStyleSheets.includes(sheet)) place.adoptedStyleSheets.push(sheet);
+  if (dressed.has(place)) return;
+  dressed.add(place);
+  try {
+    const sheet = new CSSStyleSheet();
+    sheet.replaceSync(css);
+    place.adoptedStyleSheets = [...place.adoptedStyleSheets, sheet];
+  } catch {
+    const style = document.createElement("style"); // Safari before 16.4
+    style.textContent = css;
+    (place === document ? document.head : place).append(style);
+  }
 }

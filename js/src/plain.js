@@ -102,8 +102,8 @@ export function showPlain(transport, el, signal) {
 
   /** @param {number} [again] */
   function ask(again = AGAIN_MS) {
-    transport.ask({ type: "ask", view, after: have });
     after("ask", again, () => ask(2 * again));
+    transport.ask({ type: "ask", view, after: have }); // which may learn that there is nobody to ask
   }
 
   /** @param {string} type @param {object} [more] */

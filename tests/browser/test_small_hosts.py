@@ -37,6 +37,7 @@ def small(stream, monkeypatch):
     from nbstream.view.widget import StreamWidget
 
     monkeypatch.setattr(comm, "create_comm", PageComm)
+    before = set(comm.get_comm_manager().comms)
     widget = StreamWidget(stream, runtime())
     hosts = []
 
@@ -48,6 +49,7 @@ def small(stream, monkeypatch):
     for one in hosts:
         one.stop()
     widget.close()
+    assert set(comm.get_comm_manager().comms) == before  # its layout's is closed too
 
 
 @pytest.fixture
