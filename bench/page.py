@@ -50,6 +50,8 @@ class Wire:
 
 _KINDS = [
     ("widget code", b'"_esm"'),
+    ("widget code", b'"type": "code"'),
+    ("widget code", b'"type":"code"'),
     ("page", b'"type":"page"'),
     ("page", b'"type": "page"'),
     ("saved form", b'"text/markdown"'),

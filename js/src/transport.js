@@ -23,50 +23,92 @@
  * @typedef {object} Model anywidget's proxy of the widget's model
  * @property {(name: string) => unknown} get
  * @property {(content: object) => void} send
- * @property {(name: string, callback: (message: unknown) => void) => void} on
- * @property {(name: string, callback: (message: unknown) => void) => void} off
+ * @property {(name: string, callback: (message: unknown, buffers: unknown[]) => void) => void} on
+ * @property {(name: string, callback: (message: unknown, buffers: unknown[]) => void) => void} [off]
  * @property {{kernel?: Kernel | null}} [widget_manager]
  */
-/** @typedef {{type: string, view: string, [field: string]: unknown}} Request */
+/** @typedef {{type: string, [field: string]: unknown}} Request */
+/** @typedef {"cut" | "gone" | "back"} Link */
+/** @typedef {{type: "code", name: string, version: string, text?: string, missing?: boolean}} CodeAnswer see parts.js */
+/**
+ * @typedef {object} Ears what a listener takes; each may be left out
+ * @property {(page: import("./records.js").Page) => void} [onPage]
+ * @property {(code: CodeAnswer, buffers: unknown[]) => void} [onCode]
+ * @property {(message: {type: string, [field: string]: unknown}, buffers: unknown[]) => void} [onOther] any other message
+ * @property {(link: Link) => void} [onLink]
+ */
 
 const GONE = new Set(["dead", "terminating", "restarting", "autorestarting"]);
 /** Nobody waits longer for the answer of a control message; its handler must not stay behind for ever. */
 const REPLY_MS = 5_000;
+/** A control message is confirmed at once, also while a cell runs; silence means a kernel that does not know ours. */
+const BY_COMM_MS = 1_000;
 
+/** One a rendered view, for its whole life: some hosts' `off` takes away every listener of the model. */
 export class Transport {
   #model;
   #kernel;
   #signal;
-  #onLink;
+  /** @type {Set<Ears>} */
+  #listeners = new Set();
+  /** @type {Link | null} what a listener that comes late has missed */
+  #link = null;
 
   /**
    * @param {Model} model
-   * @param {object} options
-   * @param {(page: import("./records.js").Page) => void} options.onPage
-   * @param {(message: {type: string, [field: string]: unknown}) => void} [options.onOther] any other message
-   * @param {(link: "cut" | "gone" | "back") => void} options.onLink
-   * @param {AbortSignal} options.signal
+   * @param {AbortSignal} signal
    */
-  constructor(model, { onPage, onOther, onLink, signal }) {
+  constructor(model, signal) {
     this.#model = model;
     this.#signal = signal;
-    this.#onLink = onLink;
     // After "Change kernel" the host hands out another one, but this view's records came from this one.
     this.#kernel = model.widget_manager?.kernel ?? null;
 
-    const receive = (/** @type {unknown} */ message) => {
-      const page = /** @type {import("./records.js").Page} */ (message);
-      if (page?.type === "page") onPage(page);
-      else if (page?.type) onOther?.(page);
+    const receive = (/** @type {any} */ message, /** @type {unknown[]} */ buffers = []) => {
+      if (signal.aborted || !message?.type) return;
+      const ear = message.type === "page" ? "onPage" : message.type === "code" ? "onCode" : "onOther";
+      for (const ears of [...this.#listeners]) ears[ear]?.(message, buffers);
     };
     model.on("msg:custom", receive);
-    signal.addEventListener("abort", () => model.off("msg:custom", receive));
+    signal.addEventListener("abort", () => model.off?.("msg:custom", receive));
 
     this.#watch(this.#kernel?.statusChanged, (_, status) => {
-      if (GONE.has(status)) onLink("gone");
+      if (GONE.has(status)) this.#say("gone");
     });
-    this.#watch(this.#kernel?.connectionStatusChanged, (_, status) => onLink(status === "connected" ? "back" : "cut"));
-    this.#watch(this.#kernel?.disposed, () => onLink("gone"));
+    this.#watch(this.#kernel?.connectionStatusChanged, (_, status) => this.#say(status === "connected" ? "back" : "cut"));
+    this.#watch(this.#kernel?.disposed, () => this.#say("gone"));
+  }
+
+  /** The stream this view was made for. */
+  get stream() {
+    return String(this.#model.get("stream") ?? "");
+  }
+
+  /**
+   * The packed engine, where the kernel has sent it unasked and the host has kept it.
+   * @returns {BufferSource | undefined}
+   */
+  get engine() {
+    const found = this.#model.get("engine");
+    // Some hosts make a text of it.
+    return ArrayBuffer.isView(found) ? /** @type {BufferSource} */ (found) : undefined;
+  }
+
+  /**
+   * Hear of messages and of the link, from now on.
+   * @param {Ears} ears
+   * @param {AbortSignal} signal
+   */
+  listen(ears, signal) {
+    this.#listeners.add(ears);
+    signal.addEventListener("abort", () => this.#listeners.delete(ears));
+    if (this.#link && this.#link !== "back") ears.onLink?.(this.#link);
+  }
+
+  /** @param {Link} link */
+  #say(link) {
+    if (this.#link !== "gone") this.#link = link;
+    for (const ears of [...this.#listeners]) ears.onLink?.(link);
   }
 
   /** Whether an interrupt can be offered. */
@@ -91,9 +133,19 @@ export class Transport {
       return "comm";
     } catch {
       // Both throw on a dead kernel, the comm also after a restart: that is the news, there is nothing else to report.
-      if (!this.#signal.aborted) this.#onLink("gone");
+      if (!this.#signal.aborted) this.#say("gone");
       return "lost";
     }
+  }
+
+  /**
+   * Send what the kernel answers with a message: on the comm too when the control channel stays silent.
+   * @param {Request} request
+   */
+  ask(request) {
+    const way = this.send(request, () => clearTimeout(timer));
+    const timer = setTimeout(() => way === "control" && !this.#signal.aborted && this.sendByComm(request), BY_COMM_MS);
+    this.#signal.addEventListener("abort", () => clearTimeout(timer), { once: true });
   }
 
   /**
@@ -104,7 +156,7 @@ export class Transport {
     try {
       this.#model.send(request);
     } catch {
-      this.#onLink("gone"); // a closed comm
+      this.#say("gone"); // a closed comm
     }
   }
 
@@ -122,7 +174,7 @@ export class Transport {
     future.done.catch(() => undefined).finally(() => clearTimeout(timer));
     future.onReply = (message) => {
       if (this.#signal.aborted) return;
-      if (message.content?.status === "unknown") this.#onLink("gone");
+      if (message.content?.status === "unknown") this.#say("gone");
       else answered?.();
     };
     return true;

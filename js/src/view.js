@@ -7,7 +7,7 @@ import { AckPace, PaintPace } from "./pace.js";
 import { cutWhole, codePoints, Records } from "./records.js";
 import { isLive, merge, present } from "./state.js";
 import { Timers } from "./timers.js";
-import { randomId, Transport } from "./transport.js";
+import { randomId } from "./transport.js";
 import { Viewport } from "./viewport.js";
 
 /** @typedef {import("./records.js").Page} Page */
@@ -48,11 +48,13 @@ export class View {
   #timers;
 
   /**
-   * @param {import("./transport.js").Model} model
+   * @param {object} host what the loader hands over
+   * @param {import("./transport.js").Transport} host.transport
+   * @param {import("./parts.js").Parts} host.parts
    * @param {HTMLElement} el
    * @param {AbortSignal} signal ends everything this view started
    */
-  constructor(model, el, signal) {
+  constructor({ transport }, el, signal) {
     this.#timers = new Timers(signal);
     this.root = document.createElement("div");
     this.root.className = "nbstream";
@@ -61,12 +63,9 @@ export class View {
     el.append(this.root);
     this.viewport = new Viewport(this.root, signal);
     this.controls = new Controls(this.root, { onAction: (action) => void this.#act(action), signal });
-    this.transport = new Transport(model, {
-      onPage: (page) => this.#receive(page),
-      onLink: (link) => this.#linked(link),
-      signal,
-    });
-    this.root.dataset.stream = String(model.get("stream") ?? "");
+    this.transport = transport;
+    this.transport.listen({ onPage: (page) => this.#receive(page), onLink: (link) => this.#linked(link) }, signal);
+    this.root.dataset.stream = transport.stream;
     this.#show();
 
     signal.addEventListener("abort", () => this.#bye());

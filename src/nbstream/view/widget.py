@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+import asyncio
+from functools import cache
+from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import WeakValueDictionary
 
 import anywidget
+import ipywidgets
 import traitlets
 
+from nbstream.view import code
 from nbstream.view.session import PageSession
 
 if TYPE_CHECKING:
@@ -17,25 +20,29 @@ if TYPE_CHECKING:
     from nbstream.runtime import Runtime
     from nbstream.stream import Stream
 
-_STATIC = Path(__file__).parent / "static"
-
 #: Type of our control message. The control channel is served while a cell blocks; a comm message waits for the cell
 #: (ipykernel 6.31 and 7.4).
 CONTROL_MESSAGE = "nbstream_request"
 
 
 class StreamWidget(anywidget.AnyWidget):
-    """Shows one stream in a page."""
+    """Shows one stream in a page. What it brings along is small; the page asks for the rest, see js/src/parts.js."""
 
-    _esm = _STATIC / "widget.js"
-    _css = _STATIC / "widget.css"
+    _esm = code.loader()
+    _css = code.loader_style()
     #: Synced, so that the page knows what it shows before the first message: never text.
     stream = traitlets.Unicode().tag(sync=True)
     comm_id = traitlets.Unicode().tag(sync=True)
+    #: The packed engine, in the first widget of a kernel: its page most likely has none yet, and is spared a question.
+    engine = traitlets.Bytes(None, allow_none=True).tag(sync=True)
+    _engine_given: ClassVar[bool] = False
 
     def __init__(self, stream: Stream, runtime: Runtime, switched: Callable[[Stream], None] = lambda _: None) -> None:
-        super().__init__(stream=stream.id)
+        engine = None if StreamWidget._engine_given else code.engine()
+        StreamWidget._engine_given = True
+        super().__init__(stream=stream.id, layout=_layout(), engine=engine)
         self.comm_id = self.model_id
+        self._runtime = runtime
         self._session = PageSession(stream, self.send, runtime, switched)
         self.on_msg(lambda _, content, __: self.request(content))
         _sessions[self.comm_id] = self
@@ -47,13 +54,25 @@ class StreamWidget(anywidget.AnyWidget):
 
     def request(self, message: Mapping[str, Any]) -> None:
         """Take one message of a page, from whatever channel it came."""
-        self._session.request(message)
+        if message.get("type") == "code":
+            self._runtime.spawn(self._send_code(message))
+        else:
+            self._session.request(message)
+
+    async def _send_code(self, message: Mapping[str, Any]) -> None:
+        # On the runtime's loop, as pages are: a cell that blocks the kernel does not hold it back.
+        name, version = str(message.get("name")), str(message.get("version"))
+        said, buffers = await asyncio.to_thread(code.answer, name, version, packed=bool(message.get("packed")))
+        self.send(said, buffers)
 
     def close(self) -> None:
         """Say nothing more and close the comm."""
         self._session.close()
+        _sessions.pop(self.comm_id, None)
         super().close()
-        self.layout.close()  # a widget of its own, which ipywidgets leaves open
+        if not _sessions:
+            _layout().close()  # ipywidgets leaves it open
+            _layout.cache_clear()
 
     def _repr_mimebundle_(self, **kwargs: object) -> tuple[dict[str, Any], dict[str, Any]]:  # noqa: ARG002
         # Without a kernel a widget output falls back to its text/plain: empty, the answer is in the sibling output.
@@ -62,6 +81,12 @@ class StreamWidget(anywidget.AnyWidget):
 
 
 _sessions: WeakValueDictionary[str, StreamWidget] = WeakValueDictionary()
+
+
+@cache
+def _layout() -> ipywidgets.Layout:
+    """Return the layout of all our widgets: it is a widget too, and one for each would be a fifth of its bytes."""
+    return ipywidgets.Layout()
 
 
 def listen(kernel: Any) -> None:
