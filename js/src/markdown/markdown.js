@@ -1,5 +1,7 @@
 /**
  * Markdown that streams: what is finished becomes pieces, what is open stands in the tail and is painted again.
+ *
+ * A stand-in for the block-commit engine: it commits at blank lines outside of fences.
  */
 
 import { Blocks } from "./blocks.js";
@@ -23,14 +25,23 @@ import { createPaper } from "./dom.js";
  * @property {(piece: Piece) => void} append takes a piece that is finished
  * @property {(piece: Piece, el: HTMLElement) => void} replace a late link definition changed a piece
  */
+/** @typedef {{load: (name: string) => Promise<unknown>}} Parts */
+
+/** @type {Recipe} */
+const STARTS = { starts: true };
 
 export class Markdown {
-  #blocks = new Blocks();
-  #paint;
+  #paper;
+  #open = "";
+  #searched = 0;
+  #fence = "";
 
-  /** @param {Paper} paper */
-  constructor(paper) {
-    this.#paint = createPaper(paper.tail);
+  /**
+   * @param {Paper} paper
+   * @param {Parts} [_parts]
+   */
+  constructor(paper, _parts) {
+    this.#paper = paper;
   }
 
   /**
@@ -38,15 +49,53 @@ export class Markdown {
    * @param {string} text
    */
   write(text) {
-    this.#blocks.write(text);
+    this.#open += text;
   }
 
   paint() {
-    this.#paint(this.#blocks.root);
+    for (let end = this.#commits(); end > 0; end = this.#commits()) {
+      const source = this.#open.slice(0, end);
+      this.#open = this.#open.slice(end);
+      this.#searched = 0;
+      this.#paper.append({ el: renderPiece(source, STARTS), source, recipe: STARTS });
+    }
+    this.#paper.tail.replaceChildren(...(this.#open ? renderPiece(this.#open, STARTS).childNodes : []));
   }
 
   /** No more text comes: the last line is whole. More may still be written, after a resume. */
-  end() {
-    this.#blocks.end();
+  end() {}
+
+  #commits() {
+    for (;;) {
+      const end = this.#open.indexOf("\n", this.#searched) + 1;
+      if (end === 0) return 0;
+      const line = this.#open.slice(this.#searched, end);
+      const fence = /^(`{3,}|~{3,})/.exec(line)?.[1] ?? "";
+      if (!this.#fence) this.#fence = fence;
+      else if (fence.startsWith(this.#fence)) this.#fence = "";
+      const blank = !line.trim() && this.#searched > 0 && !this.#fence;
+      if (blank && this.#open.length > end + 1) {
+        this.#searched = end;
+        return end;
+      }
+      if (blank) return 0;
+      this.#searched = end;
+    }
   }
+}
+
+/**
+ * The same element again.
+ * @param {string} source
+ * @param {Recipe} _recipe
+ * @param {Parts} [_parts]
+ * @returns {HTMLElement}
+ */
+export function renderPiece(source, _recipe, _parts) {
+  const el = document.createElement("div");
+  const blocks = new Blocks();
+  blocks.write(source);
+  blocks.end();
+  createPaper(el)(blocks.root);
+  return el;
 }
