@@ -21,6 +21,8 @@ export class Scroll {
   #sentinel = element("nbstream-sentinel");
   /** As far as we know; another value means that the reader scrolled. */
   #top = 0;
+  /** Nobody could see the box when it was last looked at. */
+  #away = true;
   /** @type {{el: Element, offset: number}[]} what stands at the top of the box, outer to inner */
   #anchor = [];
 
@@ -59,7 +61,8 @@ export class Scroll {
 
   /** Put the reader back where he was. */
   restore() {
-    if (this.hidden) return;
+    this.#away = this.hidden;
+    if (this.#away) return;
     this.#sentinel.scrollTop = 1;
     if (this.following) {
       this.#set(this.#box.scrollHeight);
@@ -69,7 +72,10 @@ export class Scroll {
     // Who is at the very beginning stays there.
     if (!kept || this.#top === 0) return this.#set(this.#top);
     const moved = this.#offset(kept.el) - kept.offset;
-    if (this.#box.scrollTop !== this.#top || Math.abs(moved) >= 0.5) this.#set(this.#box.scrollTop + moved);
+    if (this.#box.scrollTop !== this.#top || Math.abs(moved) >= 0.5) {
+      this.#set(this.#box.scrollTop + moved);
+      this.onMoved();
+    }
     const exact = kept === this.#anchor.at(-1) && kept.el.parentElement?.classList.contains("nbstream-group");
     if (!exact) this.#mark(); // a section became groups, a place became pieces
   }
@@ -113,7 +119,7 @@ export class Scroll {
   #sync() {
     if (this.hidden) return;
     // Taken out of the page and put back, a box stands at its beginning, and so does this smaller one beside it.
-    if (this.#sentinel.scrollTop === 0) return this.restore();
+    if (this.#away || this.#sentinel.scrollTop === 0) return this.restore();
     const { scrollTop, scrollHeight, clientHeight } = this.#box;
     if (Math.abs(scrollTop - this.#top) < 1) return;
     const left = scrollHeight - scrollTop - clientHeight;

@@ -151,7 +151,7 @@ export class Viewport {
   }
 
   #resized() {
-    if (this.#scroll.hidden) return;
+    if (this.#scroll.hidden) return this.#scroll.restore();
     // Only a box that scrolls is a stop for the keyboard and has something to resize.
     this.#box.classList.toggle("nbstream-scrolls", this.#scrolls || this.#box.style.height !== "");
     if (this.#scrolls) this.#box.tabIndex = 0;
@@ -166,10 +166,12 @@ export class Viewport {
 
   /** @param {KeyboardEvent} event */
   #key(event) {
-    const inside = event.target instanceof Node && this.#frame.contains(event.target);
-    const command = event.ctrlKey || event.metaKey || event.altKey;
-    const find = inside && (event.ctrlKey || event.metaKey) && !event.altKey && !event.shiftKey && event.key.toLowerCase() === "f";
-    this.#frame.toggleAttribute(SUPPRESS, inside && (!command || find));
+    const { target } = event;
+    if (!(target instanceof Element) || !this.#frame.contains(target)) return;
+    const command = event.ctrlKey || event.metaKey;
+    const find = command && !event.altKey && !event.shiftKey && event.key.toLowerCase() === "f";
+    // On the target itself: a parent's mark comes too late, the notebook's shortcuts are for whatever has the focus.
+    target.toggleAttribute(SUPPRESS, (!command && !event.altKey) || find);
     if (find) {
       event.preventDefault();
       this.#find.open();

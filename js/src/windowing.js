@@ -23,6 +23,8 @@ const READ_POINTS = 65_536;
 const AGAIN_MS = 2_000;
 /** Removing takes time too: 2 MB at once would be a long task. */
 const MOST_OUT = 24;
+/** Groups that stay while nobody can see the box; about 2 MB. */
+const MOST_UNSEEN = 200;
 
 export class Windowing {
   #box;
@@ -118,11 +120,11 @@ export class Windowing {
     const holding = body.paper.holding(at);
     if (!holding) return null;
     const { section, group } = holding;
-    if (section.folded) this.#keep(() => section.unfold());
-    if (!group.pieces) {
-      const text = await body.text.slice(group.from, group.from + group.points);
-      if (!group.pieces) this.#keep(() => this.#bringBack(body, group, text));
-    }
+    const text = group.pieces ? "" : await body.text.slice(group.from, group.from + group.points);
+    this.#keep(() => {
+      if (section.folded) section.unfold();
+      if (!group.pieces) this.#bringBack(body, group, text);
+    });
     return group;
   }
 
@@ -140,6 +142,8 @@ export class Windowing {
   #fold() {
     // All is measured before anything is changed: each change would lay the page out anew.
     const view = this.#view();
+    // Out of sight nothing can be measured, so the place would not be kept exactly: only growth drives text out.
+    if (!view && this.#present() < MOST_UNSEEN) return;
     const selection = getSelection();
     /** @type {{body: Body, group: Group, height: number}[]} */
     const out = [];
@@ -175,6 +179,13 @@ export class Windowing {
     for (const section of unfolding) section.unfold();
     this.#scale();
     if (out.length >= MOST_OUT || unfolding.length > 0) this.schedule();
+  }
+
+  /** Groups on the page. */
+  #present() {
+    let count = 0;
+    for (const { paper } of this.#bodies) for (const group of paper.groups()) if (group.pieces) count++;
+    return count;
   }
 
   /** What is folded is drawn smaller where the whole would be higher than a browser can scroll. */

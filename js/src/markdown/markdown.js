@@ -59,7 +59,7 @@ export class Markdown {
       this.#searched = 0;
       this.#paper.append({ el: renderPiece(source, STARTS), source, recipe: STARTS });
     }
-    this.#paper.tail.replaceChildren(...(this.#open ? renderPiece(this.#open, STARTS).childNodes : []));
+    this.#paper.tail.replaceChildren(...(this.#open ? renderPiece(this.#open, STARTS, undefined, true).childNodes : []));
   }
 
   /** No more text comes: the last line is whole. More may still be written, after a resume. */
@@ -89,13 +89,16 @@ export class Markdown {
  * @param {string} source
  * @param {Recipe} _recipe
  * @param {Parts} [_parts]
+ * @param {boolean} [keep] the element around
  * @returns {HTMLElement}
  */
-export function renderPiece(source, _recipe, _parts) {
+export function renderPiece(source, _recipe, _parts, keep = false) {
   const el = document.createElement("div");
   const blocks = new Blocks();
   blocks.write(source);
   blocks.end();
   createPaper(el)(blocks.root);
-  return el;
+  const flat = /** @type {HTMLElement[]} */ ([...el.querySelectorAll(":scope > .nbstream-groups > .nbstream-group > *")]);
+  el.replaceChildren(...flat);
+  return keep || flat.length !== 1 ? el : /** @type {HTMLElement} */ (flat[0]);
 }
