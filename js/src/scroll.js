@@ -59,6 +59,13 @@ export class Scroll {
     this.restore();
   }
 
+  /** Something has another size. */
+  settle() {
+    // The reader may have scrolled in this frame, which is told in the next one: that must not be undone.
+    this.#sync();
+    this.restore();
+  }
+
   /** Put the reader back where he was. */
   restore() {
     this.#away = this.hidden;

@@ -159,7 +159,7 @@ export class Viewport {
     const { clientWidth } = this.#box;
     if (this.#width > 0 && clientWidth !== this.#width) this.#shared.windowing.rescale(this.#width / clientWidth);
     this.#width = clientWidth;
-    this.#scroll.restore();
+    this.#scroll.settle();
     this.#showJump();
     this.#shared.windowing.schedule();
   }
