@@ -1,6 +1,6 @@
 /** One kind of text of one agent: its Markdown, its place on the page, its source. */
 
-import { Markdown, renderPiece } from "./markdown/markdown.js";
+import { Markdown } from "./markdown/markdown.js";
 import { Paper } from "./paper.js";
 import { Source } from "./source.js";
 
@@ -93,9 +93,13 @@ export class Body {
     void this.#readAgain(begin, length, epoch);
   }
 
-  /** @param {import("./group.js").Piece["source"]} source @param {import("./group.js").Recipe} recipe */
+  /**
+   * The element of a piece that was left out.
+   * @param {string} source
+   * @param {import("./group.js").Recipe} recipe
+   */
   render(source, recipe) {
-    return renderPiece(source, recipe, this.#shared.parts);
+    return this.#markdown.renderPiece(source, recipe);
   }
 
   /**

@@ -68,6 +68,8 @@ export class Windowing {
 
   /** In the order of the page. */
   get bodies() {
+    // A body that was taken back whole has left the page.
+    this.#bodies = this.#bodies.filter((body) => this.#box.contains(body.el) || body.length > 0);
     return this.#bodies.sort((a, b) => (a.el.compareDocumentPosition(b.el) & Node.DOCUMENT_POSITION_FOLLOWING ? -1 : 1));
   }
 

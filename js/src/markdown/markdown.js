@@ -65,6 +65,14 @@ export class Markdown {
   /** No more text comes: the last line is whole. More may still be written, after a resume. */
   end() {}
 
+  /**
+   * @param {string} source
+   * @param {Recipe} recipe
+   */
+  renderPiece(source, recipe) {
+    return renderPiece(source, recipe);
+  }
+
   #commits() {
     for (;;) {
       const end = this.#open.indexOf("\n", this.#searched) + 1;
