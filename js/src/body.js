@@ -1,38 +1,133 @@
 /** One kind of text of one agent: its Markdown, its place on the page, its source. */
 
 import { Markdown } from "./markdown/markdown.js";
+import { Paper } from "./paper.js";
+import { Source } from "./source.js";
+
+/**
+ * What all bodies of a view share; without it a body stands alone and keeps everything.
+ * @typedef {object} Shared
+ * @property {import("./windowing.js").Windowing} [windowing]
+ * @property {import("./reads.js").Reads} [reads]
+ * @property {import("./markdown/markdown.js").Parts} [parts] what the Markdown loads when it needs it
+ */
+/**
+ * @typedef {object} Place which text of the log this is
+ * @property {string} [agent]
+ * @property {string} [kind]
+ * @property {number} [from] code points of this agent and kind in other bodies before this one
+ */
 
 export class Body {
+  #shared;
   #markdown;
-  /** @type {string[]} */
-  #source = [];
   #changed = false;
+  #ended = false;
+  /** @type {(() => void)[] | null} what came while a part that was cut is read again */
+  #waiting = null;
+  #epoch = 0;
 
-  /** @param {HTMLElement} el */
-  constructor(el) {
-    this.#markdown = new Markdown({ tail: el, append: (piece) => el.before(piece.el), replace: (piece, by) => piece.el.replaceWith(by) });
+  /**
+   * @param {HTMLElement} el
+   * @param {Shared & Place} [options]
+   */
+  constructor(el, { agent = "assistant", kind = "text", from = 0, ...shared } = {}) {
+    this.el = el;
+    this.agent = agent;
+    this.kind = kind;
+    this.from = from;
+    this.#shared = shared;
+    this.paper = new Paper(el);
+    this.text = new Source((start, end, reading) => this.#read(start, end, reading));
+    this.#markdown = new Markdown(this.paper, shared.parts);
+    shared.windowing?.add(this);
   }
 
-  /** The Markdown as it came. @returns {Promise<string>} */
-  async source() {
-    return this.#source.join("");
+  /** Code points written, less those taken back. */
+  get length() {
+    return this.text.points;
+  }
+
+  /**
+   * The Markdown as it came. Rejects when it has to be read from the log and cannot.
+   * @param {import("./source.js").Reading} [reading]
+   * @returns {Promise<string>}
+   */
+  source(reading) {
+    return this.text.slice(0, this.length, reading);
   }
 
   /** @param {string} text */
   write(text) {
-    this.#source.push(text);
-    this.#markdown.write(text);
-    this.#changed = true;
+    this.text.add(text);
+    this.#inOrder(() => this.#markdown.write(text));
   }
 
   /** The text is over: its last line is whole. */
   end() {
-    this.#markdown.end();
-    this.#changed = true;
+    this.#ended = true;
+    this.#inOrder(() => this.#markdown.end());
   }
 
   paint() {
-    if (this.#changed) this.#markdown.paint();
-    this.#changed = false;
+    if (this.#changed && !this.#waiting) {
+      this.#markdown.paint();
+      this.#changed = false;
+    }
+  }
+
+  /**
+   * Take shown text back.
+   * @param {number} length code points that stay
+   */
+  truncate(length) {
+    if (length >= this.length) return;
+    this.text.cut(length);
+    const epoch = ++this.#epoch;
+    const begin = this.paper.cut(length);
+    this.#markdown = new Markdown(this.paper, this.#shared.parts);
+    this.#changed = true;
+    this.#waiting = null;
+    if (this.text.kept) return this.#markdown.write(this.text.now(begin, length));
+    this.#waiting = this.#ended ? [() => this.#markdown.end()] : [];
+    void this.#readAgain(begin, length, epoch);
+  }
+
+  /**
+   * The element of a piece that was left out.
+   * @param {string} source
+   * @param {import("./group.js").Recipe} recipe
+   */
+  render(source, recipe) {
+    return this.#markdown.renderPiece(source, recipe);
+  }
+
+  /**
+   * @param {number} begin
+   * @param {number} end
+   * @param {number} epoch of the text: cut again, it is another one
+   */
+  async #readAgain(begin, end, epoch) {
+    const text = await this.text.slice(begin, end).catch((why) => `(${why.message})`);
+    if (epoch !== this.#epoch) return;
+    this.#markdown.write(text);
+    for (const step of this.#waiting ?? []) step();
+    this.#waiting = null;
+    this.#changed = true;
+    this.paint();
+  }
+
+  /** @param {() => void} step */
+  #inOrder(step) {
+    this.#changed = true;
+    if (this.#waiting) this.#waiting.push(step);
+    else step();
+  }
+
+  /** @type {import("./source.js").Read} */
+  async #read(start, end, reading) {
+    const { reads } = this.#shared;
+    if (!reads) throw new Error("the text cannot be read");
+    return reads.text(this.agent, this.kind, this.from + start, this.from + end, reading);
   }
 }

@@ -56,6 +56,18 @@ export class Controls {
     }
   }
 
+  /**
+   * How far a long action is, on its button.
+   * @param {import("./state.js").Action} action
+   * @param {number | null} share 0 to 1; null when it is over
+   */
+  progress(action, share) {
+    const button = this.#buttons.get(action);
+    if (!button) return;
+    if (share === null) delete button.dataset.progress;
+    else button.dataset.progress = `${Math.floor(100 * share)} %`;
+  }
+
   /** @param {import("./state.js").Action} action */
   done(action) {
     const button = this.#buttons.get(action);

@@ -8,6 +8,7 @@ import { Body } from "./body.js";
 
 export class Lane {
   el = document.createElement("div");
+  #shared;
   #heading = document.createElement("div");
   #notes = document.createElement("div");
   /** @type {Map<string, Body>} */
@@ -15,9 +16,13 @@ export class Lane {
   /** @type {Map<string, number>} */
   #counts = new Map();
 
-  /** @param {string} agent */
-  constructor(agent) {
+  /**
+   * @param {string} agent
+   * @param {import("./body.js").Shared} [shared] what the bodies of all lanes share
+   */
+  constructor(agent, shared = {}) {
     this.agent = agent;
+    this.#shared = shared;
     this.el.className = "nbstream-lane";
     this.el.dataset.agent = agent;
     this.#heading.className = "nbstream-agent";
@@ -28,7 +33,7 @@ export class Lane {
     this.#notes.hidden = true;
     const text = document.createElement("div");
     text.className = "nbstream-text jp-RenderedHTMLCommon";
-    this.#bodies.set("text", new Body(text));
+    this.#bodies.set("text", new Body(text, { ...shared, agent, kind: "text" }));
     this.el.append(this.#heading, text, this.#notes);
   }
 
@@ -37,9 +42,13 @@ export class Lane {
     this.#heading.hidden = !named;
   }
 
-  /** The Markdown as it came. @returns {Promise<string>} */
-  async source() {
-    const texts = await Promise.all(["text", "refusal"].map((kind) => this.#bodies.get(kind)?.source() ?? ""));
+  /**
+   * The Markdown as it came.
+   * @param {import("./source.js").Reading} [reading]
+   * @returns {Promise<string>}
+   */
+  async source(reading) {
+    const texts = await Promise.all(["text", "refusal"].map((kind) => this.#bodies.get(kind)?.source(reading) ?? ""));
     return texts.filter(Boolean).join("\n\n");
   }
 
@@ -78,7 +87,7 @@ export class Lane {
       el.classList.add("nbstream-refusal");
       this.#notes.before(el);
     }
-    const body = new Body(el);
+    const body = new Body(el, { ...this.#shared, agent: this.agent, kind });
     this.#bodies.set(kind, body);
     return body;
   }

@@ -2,9 +2,11 @@
  * One rendered view: pages come in, text is painted at a pace the page can bear, what was painted is acknowledged.
  */
 
-import { Controls, copyText } from "./controls.js";
+import { Controls } from "./controls.js";
+import { copySource } from "./copying.js";
 import { AckPace, PaintPace } from "./pace.js";
-import { cutWhole, codePoints, Records } from "./records.js";
+import { Reads } from "./reads.js";
+import { cutWhole, Records } from "./records.js";
 import { isLive, merge, present } from "./state.js";
 import { Timers } from "./timers.js";
 import { randomId } from "./transport.js";
@@ -40,11 +42,12 @@ export class View {
   /** @type {Write[]} */
   #queue = [];
   #queued = 0;
-  #paintedChars = 0;
   #paintedOffset = -1;
   #ended = false;
   #painting = false;
   #holeAskedAt = -Infinity;
+  /** @type {AbortController | null} ends the copying of a long answer */
+  #copying = null;
   #timers;
 
   /**
@@ -54,23 +57,32 @@ export class View {
    * @param {HTMLElement} el
    * @param {AbortSignal} signal ends everything this view started
    */
-  constructor({ transport }, el, signal) {
+  constructor({ transport, parts }, el, signal) {
     this.#timers = new Timers(signal);
     this.root = document.createElement("div");
     this.root.className = "nbstream";
     this.root.setAttribute("role", "article");
     this.root.setAttribute("aria-label", "Streamed answer");
     el.append(this.root);
-    this.viewport = new Viewport(this.root, signal);
+    this.reads = new Reads((question) => this.transport.send({ ...question, view: this.#view }) !== "lost", signal);
+    this.viewport = new Viewport(this.root, signal, { reads: this.reads, parts });
     this.controls = new Controls(this.root, { onAction: (action) => void this.#act(action), signal });
     this.transport = transport;
-    this.transport.listen({ onPage: (page) => this.#receive(page), onLink: (link) => this.#linked(link) }, signal);
+    this.transport.listen(
+      {
+        onPage: (page) => this.#receive(page),
+        onOther: (message) => this.reads.receive(message),
+        onLink: (link) => this.#linked(link),
+      },
+      signal,
+    );
     this.root.dataset.stream = transport.stream;
     this.#show();
 
     signal.addEventListener("abort", () => this.#bye());
     addEventListener("pagehide", () => this.#bye(), { signal });
     addEventListener("pageshow", (event) => event.persisted && this.#ask(), { signal });
+    this.root.addEventListener("keydown", (event) => event.key === "Escape" && this.#copying?.abort(), { signal });
     document.addEventListener("visibilitychange", () => this.#schedulePaint(true), { signal });
     this.#firstAsk();
   }
@@ -81,6 +93,7 @@ export class View {
     if (outcome.fresh) this.#begin(page.stream);
     this.#link = "live";
     this.#last = merge(this.#last, page.state);
+    if (outcome.fresh) this.viewport.follow(isLive(this.#last.state));
     this.#slow = false;
     if (!isLive(this.#last.state)) this.#answered();
     for (const name of ["ask again", "ask by comm"]) this.#timers.clear(name);
@@ -105,10 +118,11 @@ export class View {
   #begin(stream) {
     this.root.dataset.stream = stream;
     this.#last = null;
+    this.#copying?.abort();
+    this.reads.begin(stream);
     this.viewport.clear();
     this.#queue = [];
     this.#queued = 0;
-    this.#paintedChars = 0;
     this.#paintedOffset = -1;
     this.#paintPace = new PaintPace();
     this.#ackPace = new AckPace();
@@ -175,10 +189,7 @@ export class View {
 
   /** @param {import("./state.js").Action} action */
   async #act(action) {
-    if (action === "copy") {
-      if (await copyText(await this.viewport.source())) this.controls.done("copy");
-      return;
-    }
+    if (action === "copy") return this.#copy();
     if (action === "interrupt") return this.transport.interrupt();
     if (action === "stop" && this.transport.canInterrupt) {
       this.#timers.after("stop", STOP_MS, () => {
@@ -187,6 +198,19 @@ export class View {
       });
     }
     this.transport.send({ type: action, view: this.#view, agent: null }, () => this.#answered());
+  }
+
+  /** Copy the whole source. Pressed again while a long one is read, or by Escape, it ends. */
+  async #copy() {
+    if (this.#copying) return this.#copying.abort();
+    const { signal } = (this.#copying = new AbortController());
+    const chars = Math.max(1, this.viewport.chars);
+    let read = 0;
+    const onRead = (/** @type {number} */ units) => this.controls.progress("copy", Math.min(1, (read += units) / chars));
+    const copied = await copySource(this.viewport.source({ signal, onRead }));
+    this.#copying = null;
+    this.controls.progress("copy", null);
+    if (copied) this.controls.done("copy");
   }
 
   #answered() {
@@ -224,11 +248,8 @@ export class View {
     else this.viewport.paint();
     this.#ended = ends;
     let written = 0;
-    for (const { text } of pieces) {
-      written += text.length;
-      this.#paintedChars += codePoints(text);
-    }
-    this.root.dataset.chars = String(this.#paintedChars);
+    for (const { text } of pieces) written += text.length;
+    this.root.dataset.chars = String(this.viewport.chars);
     const stream = this.root.dataset.stream;
     // A message to ourselves comes behind the frame, so the time holds style, layout and paint too.
     this.#timers.behindFrame(() => {
@@ -287,6 +308,7 @@ export class View {
     const shown = present({
       link: this.#link, last: this.#last, chars, have, slow: this.#slow, stopUnanswered: this.#stopUnanswered,
     });
+    this.viewport.linked = shown.link === "live" && this.#link === "live";
     const { dataset } = this.root;
     dataset.state = shown.state;
     dataset.link = shown.link;

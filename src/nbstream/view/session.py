@@ -17,6 +17,7 @@ from nbstream import pace
 from nbstream.errors import StreamError
 from nbstream.state import State
 from nbstream.view.pages import Page, page, state_of, state_unread
+from nbstream.view.ranges import RangeAnswers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -79,6 +80,7 @@ class PageSession:
         self._expected_until = time.monotonic() + FIRST_S
         self._task = runtime.spawn(self._run())
         self._jobs: set[asyncio.Task[None]] = set()
+        self._ranges = RangeAnswers(send)
 
     def request(self, message: Mapping[str, Any]) -> None:
         """Take one message of a page (any thread)."""
@@ -144,6 +146,8 @@ class PageSession:
             self._ack(view, int(message["offset"]), float(message.get("ms") or 0))
         elif kind in ("stop", "keep", "resume", "regenerate"):
             self._job(self._press(str(kind)))
+        elif kind in ("read", "find"):
+            self._job(self._ranges.answer(self.stream, message))
 
     def _ack(self, view: _View, offset: int, ms: float) -> None:
         view.acked = max(view.acked, offset)

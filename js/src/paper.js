@@ -1,0 +1,193 @@
+/** Where one text stands on the page: its pieces in groups of 64 in sections of 64 groups, and its open end behind them. */
+
+import { element, FAN, Group } from "./group.js";
+
+/** @typedef {import("./markdown/markdown.js").Piece} Piece */
+/** @typedef {import("./group.js").Render} Render */
+
+/** Before anything was measured: prose of 14 px in a cell of usual width. */
+const PX_A_POINT = 0.33;
+
+/** Sixty-four groups; far from the reader not even their places are kept apart. */
+export class Section {
+  el = element("nbstream-groups");
+  /** @type {Group[]} */
+  groups = [];
+  folded = false;
+  /** While folded, the height of its groups in px. */
+  height = 0;
+
+  /**
+   * One empty box stands for all groups, which must be left out.
+   * @param {number} height in px
+   */
+  fold(height) {
+    this.folded = true;
+    this.height = height;
+    this.el.replaceChildren();
+  }
+
+  unfold() {
+    this.folded = false;
+    this.el.style.height = "";
+    this.el.replaceChildren(...this.groups.map((group) => group.el));
+  }
+}
+
+export class Paper {
+  tail = element("nbstream-group nbstream-tail");
+  /** @type {Section[]} */
+  sections = [];
+  /** Code points of all pieces. */
+  points = 0;
+  /** @type {WeakMap<Piece, {group: Group, index: number}>} for pieces that may still be replaced */
+  #places = new WeakMap();
+  #pxAPoint = PX_A_POINT;
+
+  /** @param {HTMLElement} el */
+  constructor(el) {
+    this.el = el;
+    el.append(this.tail);
+  }
+
+  /** @param {Piece} piece */
+  append(piece) {
+    let section = this.sections.at(-1);
+    let group = section?.groups.at(-1);
+    if (!section || !group || group.full) {
+      if (!section || section.groups.length >= FAN) {
+        section = new Section();
+        this.sections.push(section);
+        this.tail.before(section.el);
+      }
+      group = new Group(this.points);
+      section.groups.push(group);
+      section.el.append(group.el);
+    }
+    group.append(piece);
+    this.#places.set(piece, { group, index: group.lengths.length - 1 });
+    this.points = group.from + group.points;
+    if (group.full) group.settle(this.estimate(group));
+  }
+
+  /**
+   * @param {Piece} piece
+   * @param {HTMLElement} el
+   */
+  replace(piece, el) {
+    const place = this.#places.get(piece);
+    if (!place) return;
+    place.group.recipes[place.index] = piece.recipe;
+    const shown = place.group.pieces?.[place.index];
+    // A piece that was left out since is made anew from its recipe.
+    if (shown && shown.el !== el) {
+      shown.el.replaceWith(el);
+      shown.el = el;
+      shown.recipe = piece.recipe;
+    }
+    piece.el = el;
+  }
+
+  /** @returns {IterableIterator<Group>} */
+  *groups() {
+    for (const section of this.sections) yield* section.groups;
+  }
+
+  /** The group that still grows. */
+  get last() {
+    return this.sections.at(-1)?.groups.at(-1);
+  }
+
+  /** @param {Group} group */
+  estimate(group) {
+    return group.points * this.#pxAPoint;
+  }
+
+  /**
+   * @param {Group} group
+   * @param {number} height in px; 0 tells nothing (a folded parent)
+   */
+  leaveOut(group, height) {
+    if (height > 0 && group.points > 0) this.#pxAPoint += (height / group.points - this.#pxAPoint) / 8;
+    group.leaveOut(height || this.estimate(group));
+  }
+
+  /**
+   * The text is wider or narrower: places change their height.
+   * @param {number} factor
+   */
+  rescale(factor) {
+    this.#pxAPoint *= factor;
+    for (const section of this.sections) {
+      section.height *= factor;
+      for (const group of section.groups) if (!group.pieces) group.stand(group.height * factor);
+    }
+  }
+
+  /**
+   * The section and group that hold a code point, if a piece does.
+   * @param {number} at
+   * @returns {{section: Section, group: Group} | null}
+   */
+  holding(at) {
+    if (at >= this.points) return null;
+    const section = lastFrom(this.sections, (one) => one.groups[0]?.from ?? 0, at);
+    const group = section && lastFrom(section.groups, (one) => one.from, at);
+    return section && group ? { section, group } : null;
+  }
+
+  /**
+   * Take back what is behind `points`, and all of the block that reaches over it. Returns where parsing begins anew.
+   * @param {number} points
+   * @returns {number}
+   */
+  cut(points) {
+    this.tail.replaceChildren();
+    for (;;) {
+      const section = this.sections.at(-1);
+      const group = section?.groups.at(-1);
+      if (!section || !group) break;
+      if (section.folded) section.unfold();
+      let index = group.lengths.length;
+      let start = group.from + group.points;
+      // The piece before the cut may go on behind it, so parsing begins at the block that it is of.
+      while (index > 0) {
+        index--;
+        start -= /** @type {number} */ (group.lengths[index]);
+        if (start < points && group.recipes[index]?.starts) break;
+        if (index === 0 && start === 0) break;
+      }
+      const begins = start < points && (group.recipes[index]?.starts || start === 0);
+      if (index > 0) group.cut(index);
+      else {
+        section.groups.pop();
+        group.el.remove();
+        if (section.groups.length === 0) {
+          this.sections.pop();
+          section.el.remove();
+        }
+      }
+      this.points = start;
+      if (begins) break;
+    }
+    return this.points;
+  }
+}
+
+/**
+ * The last of a sorted list that begins at or before `at`.
+ * @template T
+ * @param {T[]} list
+ * @param {(one: T) => number} from
+ * @param {number} at
+ * @returns {T | undefined}
+ */
+function lastFrom(list, from, at) {
+  let low = 0;
+  for (let high = list.length; high - low > 1; ) {
+    const middle = (low + high) >> 1;
+    if (from(/** @type {T} */ (list[middle])) <= at) low = middle;
+    else high = middle;
+  }
+  return list[low];
+}
