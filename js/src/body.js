@@ -1,6 +1,7 @@
 /** One kind of text of one agent: its Markdown, its place on the page, its source. */
 
 import { Markdown } from "./markdown/markdown.js";
+import { indexBehind } from "./records.js";
 
 export class Body {
   #markdown;
@@ -8,9 +9,30 @@ export class Body {
   #source = [];
   #changed = false;
 
-  /** @param {HTMLElement} el */
-  constructor(el) {
-    this.#markdown = new Markdown({ tail: el, append: (piece) => el.before(piece.el), replace: (piece, by) => piece.el.replaceWith(by) });
+  #el;
+
+  /**
+   * @param {HTMLElement} el
+   * @param {object} [_options] whose text it is, and of which kind, from which code point on
+   */
+  constructor(el, _options) {
+    this.#el = el;
+    this.#markdown = this.#begin();
+  }
+
+  #begin() {
+    const el = this.#el;
+    return new Markdown({ tail: el, append: (piece) => el.before(piece.el), replace: (piece, by) => piece.el.replaceWith(by) });
+  }
+
+  /** @param {number} length code points that stay */
+  truncate(length) {
+    const text = this.#source.join("");
+    const kept = text.slice(0, indexBehind(text, length));
+    this.#el.replaceChildren();
+    this.#source = [];
+    this.#markdown = this.#begin();
+    this.write(kept);
   }
 
   /** The Markdown as it came. @returns {Promise<string>} */

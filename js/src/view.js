@@ -2,7 +2,8 @@
  * One rendered view: pages come in, text is painted at a pace the page can bear, what was painted is acknowledged.
  */
 
-import { Controls, copyText } from "./controls.js";
+import { copyText } from "./clipboard.js";
+import { Controls } from "./controls.js";
 import { AckPace, PaintPace } from "./pace.js";
 import { cutWhole, codePoints, Records } from "./records.js";
 import { isLive, merge, present } from "./state.js";
@@ -177,10 +178,16 @@ export class View {
   /** @param {import("./state.js").Action} action */
   async #act(action) {
     if (action === "copy") {
-      if (await copyText(await this.viewport.source())) this.controls.done("copy");
+      const text = await this.viewport.source();
+      if (!text) this.controls.failed("copy", "There is no text to copy yet.");
+      else if (await copyText(text)) this.controls.done("copy", "Copied.");
+      else this.controls.failed("copy", "The browser did not let it be copied.");
       return;
     }
-    if (action === "interrupt") return this.transport.interrupt();
+    if (action === "interrupt") {
+      await this.transport.interrupt().catch(() => this.controls.failed("interrupt", "The kernel could not be interrupted."));
+      return;
+    }
     if (action === "stop" && this.transport.canInterrupt) {
       this.#timers.after("stop", STOP_MS, () => {
         this.#stopUnanswered = true;
@@ -225,9 +232,9 @@ export class View {
     else this.viewport.paint();
     this.#ended = ends;
     let written = 0;
-    for (const { text } of pieces) {
+    for (const { text, taken = 0 } of pieces) {
       written += text.length;
-      this.#paintedChars += codePoints(text);
+      this.#paintedChars += codePoints(text) - taken;
     }
     this.root.dataset.chars = String(this.#paintedChars);
     const stream = this.root.dataset.stream;

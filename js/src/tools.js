@@ -1,0 +1,93 @@
+/** A tool call: its name and how it stands in one line; arguments and result folded below. */
+
+import { Folded } from "./folded.js";
+import { isLive } from "./state.js";
+import { Verbatim } from "./verbatim.js";
+
+/** @typedef {import("./records.js").Part} Part */
+
+export class ToolCall {
+  #folded = new Folded("nbstream-tool", "Tool call");
+  #args = new Verbatim();
+  /** @type {Verbatim | null} */
+  #result = null;
+  #called = false;
+  #failed = false;
+  /** Of the agent that calls. */
+  state = "";
+
+  constructor() {
+    /** What stands in the answer. */
+    this.el = this.#folded.el;
+    /** The provider's id of it; not shown. */
+    this.id = "";
+  }
+
+  /** Whether a result has come. */
+  get answered() {
+    return this.#result !== null;
+  }
+
+  /**
+   * A piece of the call: its arguments come bit by bit.
+   * @param {Part} part
+   */
+  call(part) {
+    if (!this.#called) this.el.append(label("Arguments"), this.#args.el);
+    this.#called = true;
+    this.#name(part);
+    if (typeof part.args_delta === "string" && part.args_delta) this.#args.write(part.args_delta);
+    if (part.final) this.#args.end();
+  }
+
+  /** @param {Part} part */
+  result(part) {
+    this.#name(part);
+    if (!this.#called) this.#folded.title = "Tool result";
+    if (!this.#result) {
+      this.#result = new Verbatim();
+      this.el.append(label("Result"), this.#result.el);
+    }
+    this.#failed ||= part.failed === true;
+    const { content } = part;
+    if (content !== undefined) this.#result.write(typeof content === "string" ? content : JSON.stringify(content));
+    this.end();
+  }
+
+  /** What came is whole, as far as anybody knows: something else follows, or nothing. */
+  end() {
+    this.#args.end();
+    this.#result?.end();
+  }
+
+  paint() {
+    this.#args.paint();
+    this.#result?.paint();
+    const [status, words] = this.#status();
+    this.el.dataset.status = status;
+    this.#folded.facts = words;
+  }
+
+  /** @returns {[string, string]} for CSS, and in words */
+  #status() {
+    if (this.#failed) return ["failed", "failed"];
+    if (this.answered) return ["done", "done"];
+    if (isLive(this.state)) return ["running", "running ..."];
+    // An answer that ends with a call leaves it to the program: it is not ours to say what became of it.
+    return this.state === "complete" ? ["called", "called, no result here"] : ["cut", "no result came"];
+  }
+
+  /** @param {Part} part */
+  #name({ id, name }) {
+    if (typeof id === "string" && id) this.id = id;
+    if (typeof name === "string" && name) this.#folded.name = name;
+  }
+}
+
+/** @param {string} text */
+function label(text) {
+  const el = document.createElement("div");
+  el.className = "nbstream-label";
+  el.textContent = text;
+  return el;
+}
