@@ -54,6 +54,7 @@ export class Lane {
     this.#heading.textContent = agent;
     this.#heading.setAttribute("role", "heading");
     this.#heading.setAttribute("aria-level", "4");
+    this.#flow.className = "nbstream-flow";
     this.el.append(this.#heading, this.#flow, this.#notes.el);
   }
 
