@@ -12,8 +12,8 @@ import { BUTTONS } from "./state.js";
 
 /** How long a button says what became of its work. */
 const TOLD_MS = 1_500;
-/** Nobody sees a button change and decides to click on it in less time. */
-const SURPRISE_MS = 500;
+/** Nobody sees a button appear under a mouse at rest and decides to click on it in less time. */
+const SURPRISE_MS = 1_000;
 
 export class Controls {
   #bar = document.createElement("div");
@@ -38,7 +38,7 @@ export class Controls {
    */
   constructor(parent, { onAction, signal }) {
     this.#bar.className = "nbstream-bar";
-    this.#bar.tabIndex = -1; // takes the focus when the button that had it is gone and none may take its place
+    this.#bar.addEventListener("focusout", () => this.#bar.removeAttribute("tabindex"), { signal });
     this.#line.className = "nbstream-state";
     this.#line.setAttribute("role", "status");
     this.#line.setAttribute("aria-live", "off");
@@ -57,7 +57,10 @@ export class Controls {
       this.#buttons.set(action, button);
       this.#actions.append(button);
     }
-    this.#actions.addEventListener("pointermove", () => (this.#surpriseUntil = 0), { signal, passive: true });
+    const moved = (/** @type {PointerEvent} */ event) => {
+      if (event.movementX || event.movementY) this.#surpriseUntil = 0;
+    };
+    this.#actions.addEventListener("pointermove", moved, { signal, passive: true });
     this.#bar.append(this.#actions, this.#line, this.#why, this.#said);
     parent.prepend(this.#bar);
     keepKeys(parent, signal);
@@ -102,8 +105,15 @@ export class Controls {
     const offered = actions.join(" ");
     if (offered !== this.#offered && this.#actions.matches(":hover")) this.#surpriseUntil = performance.now() + SURPRISE_MS;
     this.#offered = offered;
-    // Focus must not fall back to the notebook, nor to a button that does something else than the one pressed.
-    if (had && (had.hidden || had.disabled)) (copy && !copy.hidden && !copy.disabled ? copy : this.#bar).focus({ preventScroll: true });
+    if (had && (had.hidden || had.disabled)) this.#keepFocus();
+  }
+
+  /** Focus must not fall back to the notebook, nor to a button that does something else than the one that had it. */
+  #keepFocus() {
+    const copy = this.#buttons.get("copy");
+    if (copy && !copy.hidden && !copy.disabled) return copy.focus({ preventScroll: true });
+    this.#bar.tabIndex = -1;
+    this.#bar.focus({ preventScroll: true });
   }
 
   /** @param {MouseEvent} event */
