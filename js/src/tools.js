@@ -8,7 +8,7 @@ import { Verbatim } from "./verbatim.js";
 
 export class ToolCall {
   #folded = new Folded("nbstream-tool", "Tool call");
-  #args = new Verbatim();
+  #args = new Verbatim("Arguments");
   /** @type {Verbatim | null} */
   #result = null;
   #called = false;
@@ -33,7 +33,7 @@ export class ToolCall {
    * @param {Part} part
    */
   call(part) {
-    if (!this.#called) this.el.append(label("Arguments"), this.#args.el);
+    if (!this.#called) this.el.append(this.#args.el);
     this.#called = true;
     this.#name(part);
     if (typeof part.args_delta === "string" && part.args_delta) this.#args.write(part.args_delta);
@@ -45,8 +45,8 @@ export class ToolCall {
     this.#name(part);
     if (!this.#called) this.#folded.title = "Tool result";
     if (!this.#result) {
-      this.#result = new Verbatim();
-      this.el.append(label("Result"), this.#result.el);
+      this.#result = new Verbatim("Result");
+      this.el.append(this.#result.el);
     }
     this.#failed ||= part.failed === true;
     const { content } = part;
@@ -82,12 +82,4 @@ export class ToolCall {
     if (typeof id === "string" && id) this.id = id;
     if (typeof name === "string" && name) this.#folded.name = name;
   }
-}
-
-/** @param {string} text */
-function label(text) {
-  const el = document.createElement("div");
-  el.className = "nbstream-label";
-  el.textContent = text;
-  return el;
 }

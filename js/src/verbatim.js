@@ -11,9 +11,16 @@ const MORE_UNITS = 1_048_576;
 /** A text box that grows is laid out whole each time: full at the first line end behind this, cut at twice as much. */
 const BOX_UNITS = 4_096;
 
+/** What is higher than its box can be scrolled by the keyboard too; less is no stop for it. */
+const LOW_LINES = 18;
+const LOW_UNITS = 1_500;
+
 export class Verbatim {
   el = document.createElement("div");
+  #box = document.createElement("div");
   #pre = document.createElement("pre");
+  #lines = 0;
+  #units = 0;
   #more = document.createElement("button");
   /** All of it while it is short enough to be indented. @type {string | null} */
   #short = "";
@@ -26,13 +33,21 @@ export class Verbatim {
   #restUnits = 0;
   #room = SHOWN_UNITS;
 
-  constructor() {
+  /** @param {string} title what it is */
+  constructor(title) {
+    const label = document.createElement("div");
+    label.className = "nbstream-label";
+    label.textContent = title;
     this.el.className = "nbstream-verbatim";
+    this.#box.className = "nbstream-verbatim-box";
+    this.#box.setAttribute("role", "group");
+    this.#box.setAttribute("aria-label", title);
+    this.#box.append(this.#pre);
     this.#more.type = "button";
     this.#more.className = "nbstream-more";
     this.#more.hidden = true;
     this.#more.addEventListener("click", () => this.#showMore()); // goes with its element, which nothing else holds
-    this.el.append(this.#pre, this.#more);
+    this.el.append(label, this.#box, this.#more);
   }
 
   /** @param {string} text */
@@ -63,6 +78,9 @@ export class Verbatim {
       const text = this.#waiting.join("");
       this.#waiting = [];
       for (let at = 0; at < text.length; ) at += grow(this.#pre, text, at);
+      this.#units += text.length;
+      if (this.#lines <= LOW_LINES) this.#lines += text.split("\n", LOW_LINES + 2).length - 1;
+      if (this.#lines > LOW_LINES || this.#units > LOW_UNITS) this.#box.tabIndex = 0;
     }
     this.#more.hidden = this.#restUnits === 0;
     if (this.#restUnits > 0) {
@@ -84,6 +102,8 @@ export class Verbatim {
   /** @param {string} text */
   #replace(text) {
     this.#pre.replaceChildren();
+    this.#lines = this.#units = 0;
+    this.#box.removeAttribute("tabindex");
     this.#waiting = [];
     this.#rest = [];
     this.#restUnits = 0;
@@ -102,7 +122,7 @@ export class Verbatim {
     this.#pre = pre;
     this.#add(text);
     this.paint();
-    if (this.#more.hidden) this.el.closest("details")?.querySelector("summary")?.focus({ preventScroll: true });
+    if (this.#more.hidden) this.#box.focus({ preventScroll: true });
   }
 }
 
