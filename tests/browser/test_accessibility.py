@@ -1,4 +1,4 @@
-"""Everybody can use it: by the keyboard alone, by listening, in light and dark; and a key pressed there harms nothing."""
+"""Everybody can use it: by the keyboard alone, by listening, in light and dark; a key pressed there harms nothing."""
 
 import os
 import shutil
@@ -27,7 +27,10 @@ def axe():
     def findings(tab, selector):
         if not tab.page.evaluate("() => 'axe' in window"):
             tab.page.evaluate(AXE.read_text(encoding="utf-8"))
-        found = tab.page.evaluate("(selector) => axe.run(selector, {resultTypes: ['violations']})", selector)
+            # JupyterLab's page has no height of its own and clips what is over: axe takes all text for unseen then.
+            tab.page.add_style_tag(content="body { min-height: 100vh; }")
+        found = tab.page.evaluate("(selector) => axe.run(selector)", selector)
+        assert "color-contrast" in {one["id"] for one in found["passes"] + found["violations"]}, found["incomplete"]
         return [
             f"{one['impact']} {one['id']}: {node['target']} {node['failureSummary']}"
             for one in found["violations"]
@@ -53,11 +56,13 @@ def announced(tab):
 
 
 def test_axe_finds_nothing_serious(rich, axe):
-    """A failed answer with something of every kind, all of it unfolded, in light and dark, wide and narrow."""
+    """A failed answer with something of every kind, unfolded, in light and dark, wide and narrow."""
     tab = rich("fails='the model is overloaded'")
     tab.run(1)
     tab.wait_stream("the end", state("failed"))
-    tab.page.evaluate("() => document.querySelectorAll('.nbstream details').forEach((one) => (one.open = true))")
+    # But for the long result: axe gives up on text that is far outside of its box, and with it on all contrasts.
+    folded = ".nbstream details:not([data-status=failed])"
+    tab.page.evaluate("(folded) => document.querySelectorAll(folded).forEach((one) => (one.open = true))", folded)
     for theme in THEMES:
         tab.command("apputils:change-theme", {"theme": theme})
         dark = str(theme == THEMES[1]).lower()
@@ -71,10 +76,12 @@ def test_axe_finds_nothing_serious(rich, axe):
     assert axe(tab, ".nbstream") == [], "narrow"
     inner = tab.page.locator(".nbstream").evaluate("(el) => [el.scrollWidth, el.clientWidth]")
     assert inner[0] <= inner[1]
+    link = tab.page.locator(".nbstream-text a").first
+    assert "underline" in link.evaluate("(el) => getComputedStyle(el).textDecoration")
 
 
 def test_stop_by_the_keyboard_alone(notebook, demo):
-    """Tab reaches Stop, Enter stops, the focus stays in the answer, and keys pressed there do nothing to the notebook."""
+    """Tab reaches Stop, Enter stops, the focus stays in the answer, and keys pressed there leave the notebook alone."""
     tab = notebook(ask(demo, tokens=1500))
     tab.run(1)
     tab.wait_stream("text", at_least(200))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import rich_answer
-from cells import at_least, state
+from cells import at_least, whole
 from lab import wait_for
 
 from nbstream.log.disk import open_disk_store
@@ -14,6 +14,8 @@ from nbstream.records import Close, Delta, Open, Part
 
 pytestmark = pytest.mark.host("kernel")  # about the page
 
+#: All of the rich answer is painted.
+everything = whole("x" * rich_answer.CHARS)
 #: What stands in a lane, in order.
 FLOW = """\
 (root) => {
@@ -63,18 +65,13 @@ def flow(tab, nth=0):
     return view_of(tab, nth).evaluate(FLOW)
 
 
-def whole(view):
-    """All of the rich answer is painted."""
-    return state("complete")(view) and int(view["chars"]) == rich_answer.CHARS
-
-
 def facts(tab, kind, nth=0):
     """Return what the line of a folded part says."""
     return tab.page.locator(f".nbstream-{kind} .nbstream-facts").nth(nth).text_content()
 
 
 def test_every_part_is_shown_live_and_after_a_reload(rich, tmp_path):
-    """Reasoning, tools, gap, seam, refusal and unknown parts stand folded or named where they came; Copy has the text."""
+    """Reasoning, tools, gap, seam, refusal, unknown parts stand folded or named where they came; Copy has the text."""
     free = {"reasoning": tmp_path / "reasoning", "call": tmp_path / "call"}
     holds = {3: str(free["reasoning"]), rich_answer.number_of("tool_call", 4): str(free["call"])}
     tab = rich(f"holds={holds}")
@@ -84,13 +81,14 @@ def test_every_part_is_shown_live_and_after_a_reload(rich, tmp_path):
     free["reasoning"].touch()
     wait_for("the call", lambda: ["tool", "get_weather", "running"] in flow(tab))
     call = tab.page.locator(".nbstream-tool").first
-    wait_for("its arguments as they come", lambda: call.locator("pre").first.text_content() == rich_answer.ARGUMENTS[:21])
+    arguments = call.locator("pre").first
+    wait_for("its arguments as they come", lambda: arguments.text_content() == rich_answer.ARGUMENTS[:21])
     free["call"].touch()
 
-    tab.wait_stream("the end", whole)
+    tab.wait_stream("the end", everything)
     assert flow(tab) == EVERYTHING
     assert facts(tab, "reasoning") == f"{len(rich_answer.REASONING)} characters"
-    assert call.locator("pre").first.text_content() == rich_answer.indented()
+    assert arguments.text_content() == rich_answer.indented()
     assert "unheard_of (2)" in tab.page.locator(".nbstream-notes").text_content()
     assert "call-1" not in view_of(tab).text_content()
     assert tab.copied() == rich_answer.COPIED
@@ -106,7 +104,7 @@ def test_every_part_is_shown_live_and_after_a_reload(rich, tmp_path):
 
     tab.save()
     tab.reload()
-    tab.wait_stream("the view to come back", whole)
+    tab.wait_stream("the view to come back", everything)
     assert flow(tab) == EVERYTHING
     assert tab.copied() == rich_answer.COPIED
     assert not tab.errors
@@ -121,11 +119,11 @@ def test_two_views_and_a_moved_cell_show_all(rich):
     tab.wait_stream("the other view", at_least(1), nth=1)
     tab.command("notebook:move-cell-up")
     for nth in range(2):
-        tab.wait_stream(f"all in view {nth}", whole, nth=nth)
+        tab.wait_stream(f"all in view {nth}", everything, nth=nth)
         assert flow(tab, nth) == EVERYTHING
     assert tab.page.locator(".nbstream").count() == 2
     tab.command("notebook:move-cell-down")
-    tab.wait_stream("all in the moved cell", whole)
+    tab.wait_stream("all in the moved cell", everything)
     assert flow(tab) == EVERYTHING
     assert not tab.errors
 
@@ -141,11 +139,11 @@ def test_text_that_was_taken_back(notebook, lab):
     ]
     parts = [part._replace(sequence=number) for number, part in enumerate(parts, 1)]
     store = open_disk_store(lab.store / "store")
-    opened = Open("taken-back", '["", "taken", 0]', "new", {"kind": "test"}, "fp", "writer", "host", "boot", time.time())
-    started = store.start(opened)
-    started.log.append(1, Delta(tuple(parts[:2]), at=time.time()))
-    started.log.append(2, Delta(tuple(parts[2:]), at=time.time()))
-    started.log.append(3, Close("complete", at=time.time(), chars=22))
+    key, now = '["", "taken back", 0]', time.time()
+    started = store.start(Open("taken-back", key, "new", {"kind": "test"}, "fp", "writer", "host", "boot", now))
+    started.log.append(1, Delta(tuple(parts[:2]), at=now))
+    started.log.append(2, Delta(tuple(parts[2:]), at=now))
+    started.log.append(3, Close("complete", at=now, chars=22))
     started.lock.release()
     store.close()
 
@@ -164,7 +162,8 @@ def test_a_short_answer_is_still(notebook):
     tab = notebook("import nbstream\nfor lines in range(12, 24):\n    nbstream.show(iter(['a line\\n\\n'] * lines))")
     tab.run(1)
     for nth in range(12):
-        tab.wait_stream("the end", lambda view, nth=nth: state("complete")(view) and view["chars"] == f"{8 * (nth + 12)}", nth=nth)
+        chars = len("a line\n\n") * (nth + 12)
+        tab.wait_stream("the end", lambda view, chars=chars: whole("x" * chars)(view), nth=nth)
     changes = tab.page.evaluate(
         """async () => {
           const all = [...document.querySelectorAll('.nbstream, .nbstream *')];
