@@ -35,8 +35,12 @@ export class Body {
     this.write(kept);
   }
 
-  /** The Markdown as it came. @returns {Promise<string>} */
-  async source() {
+  /**
+   * The Markdown as it came.
+   * @param {object} [_reading]
+   * @returns {Promise<string>}
+   */
+  async source(_reading) {
     return this.#source.join("");
   }
 

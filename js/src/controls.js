@@ -78,20 +78,32 @@ export class Controls {
   }
 
   /**
+   * How far a long action is, on its button.
+   * @param {Action} action
+   * @param {number | null} share 0 to 1; null when it is over
+   */
+  progress(action, share) {
+    const button = this.#buttons.get(action);
+    if (!button) return;
+    if (share === null) delete button.dataset.progress;
+    else button.dataset.progress = `${Math.floor(100 * share)} %`;
+  }
+
+  /**
    * A button has done its work.
    * @param {Action} action
-   * @param {string} says
+   * @param {string} [says]
    */
-  done(action, says) {
+  done(action, says = `${BUTTONS.get(action)}: done.`) {
     this.#tell(action, "done", says);
   }
 
   /**
    * A button could not do its work.
    * @param {Action} action
-   * @param {string} why
+   * @param {string} [why]
    */
-  failed(action, why) {
+  failed(action, why = `${BUTTONS.get(action)}: failed.`) {
     this.#tell(action, "failed", why);
   }
 

@@ -63,10 +63,14 @@ export class Lane {
     this.#heading.hidden = !named;
   }
 
-  /** The Markdown as it came, without reasoning and tools. @returns {Promise<string>} */
-  async source() {
+  /**
+   * The Markdown as it came, without reasoning and tools.
+   * @param {object} [reading] of text that has to be read again, see its body
+   * @returns {Promise<string>}
+   */
+  async source(reading) {
     const said = this.#passages.filter(({ kind }) => kind !== "reasoning");
-    const texts = await Promise.all(said.map((passage) => passage.source()));
+    const texts = await Promise.all(said.map((passage) => passage.source(reading)));
     return texts.reduce((before, text, i) => {
       // Behind a call, and as another kind, it begins anew: a paragraph of its own.
       const between = !before || !text || said[i]?.goesOn ? "" : before.endsWith("\n") ? "\n" : "\n\n";
@@ -204,17 +208,16 @@ export class Lane {
       if (passage.from + passage.length <= stays) return;
       this.#changed.add(passage);
       passage.truncate(Math.max(0, stays - passage.from));
-      if (passage.length === 0) this.#drop(passage);
+      const begun = this.#open[passage.kind] === passage && passage.from === stays;
+      if (passage.length === 0 && !begun) this.#drop(passage);
     }
   }
 
   /** @param {Passage} passage empty; text that is written anew gets another one, which begins where it does */
   #drop(passage) {
-    passage.el.remove();
+    passage.el.hidden = true; // it stays where it is: its body is known to those who order them by the page
     this.#passages.splice(this.#passages.indexOf(passage), 1);
-    this.#changed.delete(passage);
     if (this.#open[passage.kind] === passage) delete this.#open[passage.kind];
-    if (this.#first === passage.el) this.#first = null;
     if (this.#thinking === passage) this.#thinking = null;
   }
 

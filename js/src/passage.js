@@ -30,9 +30,13 @@ export class Passage {
     this.#body = new Body(text, { ...options, agent, kind, from });
   }
 
-  /** The Markdown as it came. @returns {Promise<string>} */
-  source() {
-    return this.#body.source();
+  /**
+   * The Markdown as it came.
+   * @param {object} [reading] of text that has to be read again, see its body
+   * @returns {Promise<string>}
+   */
+  source(reading) {
+    return this.#body.source(reading);
   }
 
   /** @param {string} text */
