@@ -32,7 +32,7 @@ const settle = (state) => {
 function flow() {
   lane.paint();
   const words = (el) => el.textContent.trim().replace(/\s+/g, " ");
-  return [...lane.el.querySelector(".nbstream-flow").children].map((el) => {
+  return [...lane.el.querySelectorAll(".nbstream-flow > :not([hidden])")].map((el) => {
     if (el.matches(".nbstream-reasoning")) return ["reasoning", words(el.lastElementChild)];
     if (el.matches(".nbstream-tool")) return ["tool", words(el.querySelector("summary"))];
     if (el.matches(".nbstream-mark")) return ["mark", words(el)];
