@@ -71,7 +71,7 @@ export class Controls {
   show(shown) {
     if (this.#line.textContent !== shown.line) this.#line.textContent = shown.line;
     this.#explain(shown.why ?? "");
-    const state = `${shown.link} ${shown.state}`;
+    const state = `${shown.link} ${shown.state} ${shown.actions.includes("interrupt") ? "no answer" : ""}`;
     if (state !== this.#state && this.#state) this.#say(shown.line);
     this.#state = state;
     this.#offer(shown);

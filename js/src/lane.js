@@ -3,11 +3,11 @@
  * it, and between them what breaks the text: tool calls, seams, gaps.
  */
 
+import { Calls } from "./calls.js";
 import { gap, Notes, seam } from "./marks.js";
 import { Passage, Refusal } from "./passage.js";
 import { Reasoning } from "./reasoning.js";
 import { isLive } from "./state.js";
-import { ToolCall } from "./tools.js";
 
 /** @typedef {import("./records.js").Write} Write */
 /** @typedef {import("./records.js").Part} Part */
@@ -29,17 +29,11 @@ export class Lane {
   #held = false;
   /** The text of the stretch goes on where the one before it ended, in the middle of a word perhaps. */
   #goesOn = false;
-  /** Calls that may change yet. @type {Set<ToolCall>} */
-  #calls = new Set();
-  /** @type {Map<unknown, ToolCall>} the newest call of each index */
-  #byIndex = new Map();
-  /** @type {Map<string, ToolCall>} */
-  #byId = new Map();
-  /** @type {Set<Passage | ToolCall>} */
+  #calls = new Calls();
+  /** @type {Set<Passage>} */
   #changed = new Set();
   /** @type {Reasoning | null} that is being written */
   #thinking = null;
-  #state = "";
 
   /**
    * @param {string} agent
@@ -87,9 +81,8 @@ export class Lane {
       case "refusal":
         return this.#write(kind, text);
       case "tool_call":
-        return this.#call(part);
       case "tool_result":
-        return this.#result(part);
+        return this.#call(part);
       case "seam":
         return this.#mark(seam(part));
       case "gap":
@@ -114,21 +107,18 @@ export class Lane {
       passage.end();
       this.#changed.add(passage);
     }
-    this.#endCalls();
+    this.#calls.end();
   }
 
   paint() {
     const state = this.el.dataset.state ?? "";
-    if (state !== this.#state) {
-      this.#state = state;
-      for (const call of this.#calls) this.#changed.add(call);
-      if (this.#thinking) this.#changed.add(this.#thinking);
+    if (this.#thinking && this.#thinking.going !== isLive(state)) {
+      this.#thinking.going = isLive(state);
+      this.#changed.add(this.#thinking);
     }
-    if (this.#thinking) this.#thinking.going = isLive(state);
-    for (const call of this.#calls) call.state = state;
-    for (const one of this.#changed) one.paint();
+    for (const passage of this.#changed) passage.paint();
     this.#changed.clear();
-    for (const call of this.#calls) if (call.answered) this.#calls.delete(call);
+    this.#calls.paint(state);
     this.#notes.paint();
   }
 
@@ -157,10 +147,8 @@ export class Lane {
 
   /** @param {TextKind} kind */
   #begin(kind) {
-    if (!this.#first) this.#endCalls();
-    const last = this.#passages.filter((passage) => passage.kind === kind).at(-1);
-    const from = last ? last.from + last.length : 0;
-    const passage = create(kind, this.agent, from, this.#options);
+    if (!this.#first) this.#calls.end();
+    const passage = create(kind, this.agent, this.#length(kind), this.#options);
     passage.goesOn = kind === "text" && this.#goesOn;
     if (kind === "reasoning") this.#flow.insertBefore(passage.el, this.#first);
     else this.#flow.append(passage.el);
@@ -168,6 +156,18 @@ export class Lane {
     this.#open[kind] = passage;
     this.#passages.push(passage);
     return passage;
+  }
+
+  /**
+   * Code points of a kind.
+   * @param {TextKind} kind
+   */
+  #length(kind) {
+    for (let i = this.#passages.length - 1; i >= 0; i--) {
+      const passage = /** @type {Passage} */ (this.#passages[i]);
+      if (passage.kind === kind) return passage.from + passage.length;
+    }
+    return 0;
   }
 
   #stopThinking() {
@@ -192,10 +192,10 @@ export class Lane {
 
   /** @param {HTMLElement} el */
   #mark(el) {
-    const safe = this.#open.text?.breaks.safe ?? true;
+    const { text } = this.#open;
     this.#flow.append(el);
-    if (safe) this.#break(true);
-    else this.#held = true;
+    if (text && !text.breaks.safe) this.#held = true;
+    else this.#break(text ? true : this.#goesOn);
   }
 
   /** @param {Part} part */
@@ -225,43 +225,13 @@ export class Lane {
 
   /** @param {Part} part */
   #call(part) {
-    let call = this.#byIndex.get(part.index);
-    // The next turn of an agent counts its calls from 0 again.
-    const another = call && (call.answered || (part.id && call.id && part.id !== call.id));
-    if (!call || another) {
-      call = this.#add();
-      this.#byIndex.set(part.index, call);
+    let call = part.kind === "tool_call" ? this.#calls.goneOnBy(part) : this.#calls.answeredBy(part);
+    if (!call) {
+      this.#break(false);
+      call = this.#calls.add(part);
+      this.#flow.append(call.el);
     }
-    if (typeof part.id === "string") this.#byId.set(part.id, call);
-    call.call(part);
-    this.#changed.add(call);
-  }
-
-  /** @param {Part} part */
-  #result(part) {
-    const { id } = part;
-    // Without an id it is of the last call that has none yet.
-    const known = typeof id === "string" ? this.#byId.get(id) : [...this.#calls].filter((one) => !one.answered).at(-1);
-    const call = known ?? this.#add();
-    if (typeof id === "string") this.#byId.set(id, call);
-    call.result(part);
-    this.#calls.add(call);
-    this.#changed.add(call);
-  }
-
-  #add() {
-    this.#break(false);
-    const call = new ToolCall();
-    this.#flow.append(call.el);
-    this.#calls.add(call);
-    return call;
-  }
-
-  #endCalls() {
-    for (const call of this.#calls) {
-      call.end();
-      this.#changed.add(call);
-    }
+    this.#calls.take(call, part);
   }
 }
 

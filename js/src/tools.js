@@ -13,8 +13,6 @@ export class ToolCall {
   #result = null;
   #called = false;
   #failed = false;
-  /** Of the agent that calls. */
-  state = "";
 
   constructor() {
     /** What stands in the answer. */
@@ -60,21 +58,25 @@ export class ToolCall {
     this.#result?.end();
   }
 
-  paint() {
+  /** @param {string} state of the agent */
+  paint(state) {
     this.#args.paint();
     this.#result?.paint();
-    const [status, words] = this.#status();
+    const [status, words] = this.#status(state);
     this.el.dataset.status = status;
     this.#folded.facts = words;
   }
 
-  /** @returns {[string, string]} for CSS, and in words */
-  #status() {
+  /**
+   * @param {string} state of the agent
+   * @returns {[string, string]} for CSS, and in words
+   */
+  #status(state) {
     if (this.#failed) return ["failed", "failed"];
     if (this.answered) return ["done", "done"];
-    if (isLive(this.state)) return ["running", "running ..."];
+    if (isLive(state)) return ["running", "running ..."];
     // An answer that ends with a call leaves it to the program: it is not ours to say what became of it.
-    return this.state === "complete" ? ["called", "called, no result here"] : ["cut", "no result came"];
+    return state === "complete" ? ["called", "called, no result here"] : ["cut", "no result came"];
   }
 
   /** @param {Part} part */

@@ -30,6 +30,8 @@ test("a new state is spoken, a new number in it is not", () => {
   assert.equal(spoken(), "");
   controls.show({ ...LIVE, line: "streaming · 13 characters" });
   assert.equal(spoken(), "");
+  controls.show({ ...LIVE, line: "Stop was sent, the kernel has not answered yet", actions: ["stop", "interrupt", "copy"] });
+  assert.equal(spoken(), "Stop was sent, the kernel has not answered yet");
   controls.show(STOPPED);
   assert.equal(spoken(), "stopped by you");
   assert.equal(root.querySelectorAll("[role=status]").length, 1);

@@ -167,6 +167,16 @@ test("seams and gaps are lines in the text, which goes on as it came", async () 
   assert.equal(await lane.source(), "one words");
 });
 
+test("a seam between a call and the text leaves the text a paragraph of its own", async () => {
+  say("text", "one");
+  part("tool_call", { index: 0, name: "look", args_delta: "{}" });
+  part("seam");
+  say("text", "two");
+  part("seam");
+  say("text", "three");
+  assert.equal(await lane.source(), "one\n\ntwothree");
+});
+
 for (const [what, before, behind, rest] of [
   ["a fence", "a\n\n```py\nx = 1\n", "y = 2\n```\n", "b"],
   ["a fence that has only just begun", "a\n\n```p", "y\nx\n```\n", "b"],
