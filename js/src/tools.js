@@ -63,7 +63,7 @@ export class ToolCall {
     this.#args.paint();
     this.#result?.paint();
     const [status, words] = this.#status(state);
-    this.el.dataset.status = status;
+    if (this.el.dataset.status !== status) this.el.dataset.status = status;
     this.#folded.facts = words;
   }
 
