@@ -35,8 +35,8 @@ const cssText = {
   name: "css-text",
   setup(build) {
     build.onLoad({ filter: /\.css$/ }, async ({ path }) => {
-      const { code } = await esbuild.transform(await readFile(path), { loader: "css", minify: true, target: "es2022" });
-      return { contents: code.trim(), loader: "text" };
+      const { outputFiles } = await esbuild.build({ bundle: true, entryPoints: [path], minify: true, target: "es2022", write: false });
+      return { contents: /** @type {any} */ (outputFiles[0]).text.trim(), loader: "text" };
     });
   },
 };

@@ -1,64 +1,85 @@
 /**
- * The line below the answer: its state in words, and the buttons that state offers.
+ * The line above the answer: its buttons, and its state in words.
+ *
+ * Above, and the buttons first, because nothing there moves while text grows: Stop stays under the mouse. Behind Stop
+ * stands at once what comes next, so a click that was meant for Stop must not hit it.
  */
 
+import { keepKeys } from "./keys.js";
 import { BUTTONS } from "./state.js";
 
-/** How long a button says that it has done its work. */
-const DONE_MS = 1_500;
+/** @typedef {import("./state.js").Action} Action */
+
+/** How long a button says what became of its work. */
+const TOLD_MS = 1_500;
+/** Nobody sees a button appear under a mouse at rest and decides to click on it in less time. */
+const SURPRISE_MS = 1_000;
 
 export class Controls {
+  #bar = document.createElement("div");
   #line = document.createElement("span");
+  #why = document.createElement("span");
+  #said = document.createElement("span");
   #actions = document.createElement("span");
-  /** @type {Map<import("./state.js").Action, HTMLButtonElement>} */
+  /** @type {Map<Action, HTMLButtonElement>} */
   #buttons = new Map();
+  /** @type {Map<Action, ReturnType<typeof setTimeout>>} */
+  #telling = new Map();
   #state = "";
-  #signal;
+  #offered = "";
+  /** Until then, or until the mouse moves, clicks of the mouse are meant for buttons that are gone. */
+  #surpriseUntil = 0;
 
   /**
    * @param {HTMLElement} parent
    * @param {object} options
-   * @param {(action: import("./state.js").Action) => void} options.onAction
+   * @param {(action: Action) => void} options.onAction
    * @param {AbortSignal} options.signal
    */
   constructor(parent, { onAction, signal }) {
-    this.#signal = signal;
-    const foot = document.createElement("div");
-    foot.className = "nbstream-foot";
+    this.#bar.className = "nbstream-bar";
+    this.#bar.addEventListener("focusout", () => this.#bar.removeAttribute("tabindex"), { signal });
     this.#line.className = "nbstream-state";
     this.#line.setAttribute("role", "status");
+    this.#line.setAttribute("aria-live", "off");
+    this.#why.className = "nbstream-unseen";
+    this.#why.id = `nbstream-why-${Math.random().toString(36).slice(2)}`;
+    // Numbers change all the time in the line; spoken is what is put here: new states, and what became of a click.
+    this.#said.className = "nbstream-unseen";
+    this.#said.setAttribute("aria-live", "polite");
     this.#actions.className = "nbstream-actions";
     for (const [action, name] of BUTTONS) {
       const button = document.createElement("button");
       button.type = "button";
       button.textContent = name;
       button.hidden = true;
-      button.addEventListener("click", () => onAction(action), { signal });
+      button.addEventListener("click", (event) => this.#meant(event) && onAction(action), { signal });
       this.#buttons.set(action, button);
       this.#actions.append(button);
     }
-    foot.append(this.#line, this.#actions);
-    parent.append(foot);
+    const moved = (/** @type {PointerEvent} */ event) => {
+      if (event.movementX || event.movementY) this.#surpriseUntil = 0;
+    };
+    this.#actions.addEventListener("pointermove", moved, { signal, passive: true });
+    this.#bar.append(this.#actions, this.#line, this.#why, this.#said);
+    parent.prepend(this.#bar);
+    keepKeys(parent, signal);
+    signal.addEventListener("abort", () => this.#telling.forEach((timer) => clearTimeout(timer)));
   }
 
   /** @param {import("./state.js").Shown} shown */
   show(shown) {
-    // A new state is worth a word to a screen reader, every new number in it is not.
-    const state = `${shown.link} ${shown.state}`;
-    this.#line.setAttribute("aria-live", state === this.#state ? "off" : "polite");
-    this.#state = state;
     if (this.#line.textContent !== shown.line) this.#line.textContent = shown.line;
-    for (const [action, button] of this.#buttons) {
-      const hidden = !shown.actions.includes(action);
-      // Focus must not fall back to the notebook, where a key would run or delete a cell.
-      if (hidden && document.activeElement === button) this.#buttons.get("copy")?.focus({ preventScroll: true });
-      button.hidden = hidden;
-    }
+    this.#explain(shown.why ?? "");
+    const state = `${shown.link} ${shown.state} ${shown.actions.includes("interrupt") ? "no answer" : ""}`;
+    if (state !== this.#state && this.#state) this.#say(shown.line);
+    this.#state = state;
+    this.#offer(shown);
   }
 
   /**
    * How far a long action is, on its button.
-   * @param {import("./state.js").Action} action
+   * @param {Action} action
    * @param {number | null} share 0 to 1; null when it is over
    */
   progress(action, share) {
@@ -68,39 +89,81 @@ export class Controls {
     else button.dataset.progress = `${Math.floor(100 * share)} %`;
   }
 
-  /** @param {import("./state.js").Action} action */
-  done(action) {
+  /**
+   * A button has done its work.
+   * @param {Action} action
+   * @param {string} [says]
+   */
+  done(action, says = `${BUTTONS.get(action)}: done.`) {
+    this.#tell(action, "done", says);
+  }
+
+  /**
+   * A button could not do its work.
+   * @param {Action} action
+   * @param {string} [why]
+   */
+  failed(action, why = `${BUTTONS.get(action)}: failed.`) {
+    this.#tell(action, "failed", why);
+  }
+
+  /** @param {import("./state.js").Shown} shown */
+  #offer({ actions, empty }) {
+    const focused = document.activeElement;
+    const had = [...this.#buttons.values()].find((button) => button === focused);
+    const copy = this.#buttons.get("copy");
+    for (const [action, button] of this.#buttons) button.hidden = !actions.includes(action);
+    if (copy) copy.disabled = empty;
+    const offered = actions.join(" ");
+    if (offered !== this.#offered && this.#actions.matches(":hover")) this.#surpriseUntil = performance.now() + SURPRISE_MS;
+    this.#offered = offered;
+    if (had && (had.hidden || had.disabled)) this.#keepFocus();
+  }
+
+  /** Focus must not fall back to the notebook, nor to a button that does something else than the one that had it. */
+  #keepFocus() {
+    const copy = this.#buttons.get("copy");
+    if (copy && !copy.hidden && !copy.disabled) return copy.focus({ preventScroll: true });
+    this.#bar.tabIndex = -1;
+    this.#bar.focus({ preventScroll: true });
+  }
+
+  /** @param {MouseEvent} event */
+  #meant(event) {
+    const byMouse = event.detail > 0;
+    return !byMouse || performance.now() >= this.#surpriseUntil;
+  }
+
+  /** @param {string} why */
+  #explain(why) {
+    if (this.#why.textContent === why) return;
+    this.#why.textContent = why;
+    this.#line.title = why;
+    if (why) this.#line.setAttribute("aria-describedby", this.#why.id);
+    else this.#line.removeAttribute("aria-describedby");
+  }
+
+  /**
+   * @param {Action} action
+   * @param {"done" | "failed"} outcome
+   * @param {string} says
+   */
+  #tell(action, outcome, says) {
     const button = this.#buttons.get(action);
     if (!button) return;
-    button.dataset.done = "";
-    const timer = setTimeout(() => delete button.dataset.done, DONE_MS);
-    this.#signal.addEventListener("abort", () => clearTimeout(timer), { once: true });
+    this.#say(says);
+    delete button.dataset.done;
+    delete button.dataset.failed;
+    button.dataset[outcome] = "";
+    if (outcome === "failed") button.title = says;
+    else button.removeAttribute("title");
+    clearTimeout(this.#telling.get(action));
+    this.#telling.set(action, setTimeout(() => delete button.dataset[outcome], TOLD_MS));
   }
-}
 
-/**
- * @param {string} text
- * @returns {Promise<boolean>} whether it is on the clipboard
- */
-export async function copyText(text) {
-  try {
-    await navigator.clipboard.writeText(text);
-    return true;
-  } catch {
-    return copyBySelection(text); // no clipboard in a page without TLS, or not allowed
+  /** @param {string} text */
+  #say(text) {
+    // The same words once more are no change, and would not be spoken.
+    this.#said.textContent = this.#said.textContent === text ? `${text}\u00a0` : text;
   }
-}
-
-/** @param {string} text */
-function copyBySelection(text) {
-  const field = document.createElement("textarea");
-  field.value = text;
-  field.style.cssText = "position:fixed;opacity:0";
-  const focused = /** @type {HTMLElement | null} */ (document.activeElement);
-  document.body.append(field);
-  field.select();
-  const copied = document.execCommand("copy");
-  field.remove();
-  focused?.focus({ preventScroll: true });
-  return copied;
 }

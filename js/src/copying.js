@@ -1,6 +1,6 @@
 /** Copying an answer whose text may have to be read first. */
 
-import { copyText } from "./controls.js";
+import { copyText } from "./clipboard.js";
 
 /**
  * @param {Promise<string>} source

@@ -1,40 +1,55 @@
 /**
- * One agent's part of the answer: reasoning folded above, the text, a refusal, and a count of everything else.
+ * One agent's part of the answer, in the order in which it came: stretches of text, each with its reasoning folded above
+ * it, and between them what breaks the text: tool calls, seams, gaps.
  */
 
-import { Body } from "./body.js";
+import { Calls } from "./calls.js";
+import { gap, Notes, seam } from "./marks.js";
+import { Passage, Refusal } from "./passage.js";
+import { Reasoning } from "./reasoning.js";
+import { isLive } from "./state.js";
 
 /** @typedef {import("./records.js").Write} Write */
+/** @typedef {import("./records.js").Part} Part */
+/** @typedef {"text" | "reasoning" | "refusal"} TextKind */
 
 export class Lane {
   el = document.createElement("div");
-  #shared;
   #heading = document.createElement("div");
-  #notes = document.createElement("div");
-  /** @type {Map<string, Body>} */
-  #bodies = new Map();
-  /** @type {Map<string, number>} */
-  #counts = new Map();
+  #flow = document.createElement("div");
+  #notes = new Notes();
+  #options;
+  /** In the order of the text. @type {Passage[]} */
+  #passages = [];
+  /** Passages of the stretch that is being written. @type {Partial<Record<TextKind, Passage>>} */
+  #open = {};
+  /** The first of a stretch stands where it began: reasoning that comes late belongs above its text. @type {Element | null} */
+  #first = null;
+  /** Marks stand below the text already, which goes on above them to the next place where it can be broken. */
+  #held = false;
+  /** The text of the stretch goes on where the one before it ended, in the middle of a word perhaps. */
+  #goesOn = false;
+  #calls = new Calls();
+  /** @type {Set<Passage>} */
+  #changed = new Set();
+  /** @type {Reasoning | null} that is being written */
+  #thinking = null;
 
   /**
    * @param {string} agent
-   * @param {import("./body.js").Shared} [shared] what the bodies of all lanes share
+   * @param {object} [options] for the bodies of its text
    */
-  constructor(agent, shared = {}) {
+  constructor(agent, options) {
     this.agent = agent;
-    this.#shared = shared;
+    this.#options = options;
     this.el.className = "nbstream-lane";
     this.el.dataset.agent = agent;
     this.#heading.className = "nbstream-agent";
     this.#heading.textContent = agent;
     this.#heading.setAttribute("role", "heading");
     this.#heading.setAttribute("aria-level", "4");
-    this.#notes.className = "nbstream-notes";
-    this.#notes.hidden = true;
-    const text = document.createElement("div");
-    text.className = "nbstream-text jp-RenderedHTMLCommon";
-    this.#bodies.set("text", new Body(text, { ...shared, agent, kind: "text" }));
-    this.el.append(this.#heading, text, this.#notes);
+    this.#flow.className = "nbstream-flow";
+    this.el.append(this.#heading, this.#flow, this.#notes.el);
   }
 
   /** @param {boolean} named show whose words these are */
@@ -43,52 +58,191 @@ export class Lane {
   }
 
   /**
-   * The Markdown as it came.
-   * @param {import("./source.js").Reading} [reading]
+   * The Markdown as it came, without reasoning and tools.
+   * @param {object} [reading] of text that has to be read again, see its body
    * @returns {Promise<string>}
    */
   async source(reading) {
-    const texts = await Promise.all(["text", "refusal"].map((kind) => this.#bodies.get(kind)?.source(reading) ?? ""));
-    return texts.filter(Boolean).join("\n\n");
+    const said = this.#passages.filter(({ kind }) => kind !== "reasoning");
+    const texts = await Promise.all(said.map((passage) => passage.source(reading)));
+    return texts.reduce((before, text, i) => {
+      // Behind a call, and as another kind, it begins anew: a paragraph of its own.
+      const between = !before || !text || said[i]?.goesOn ? "" : before.endsWith("\n") ? "\n" : "\n\n";
+      return before + between + text;
+    }, "");
   }
 
   /** @param {Write} write */
-  write({ kind, text }) {
-    if (kind === "text" || kind === "reasoning" || kind === "refusal") this.#body(kind).write(text);
-    else this.#counts.set(kind, (this.#counts.get(kind) ?? 0) + 1);
+  write({ kind, text, part, taken = 0 }) {
+    switch (kind) {
+      case "text":
+        return this.#writeText(text);
+      case "reasoning":
+      case "refusal":
+        return this.#write(kind, text);
+      case "tool_call":
+      case "tool_result":
+        return this.#call(part);
+      case "seam":
+        return this.#mark(seam(part));
+      case "gap":
+        return this.#mark(gap(part));
+      case "truncate":
+        return taken > 0 ? this.#takeBack(part) : undefined;
+      case "agent_start":
+        if (typeof part.name === "string") this.#heading.textContent = part.name;
+        return;
+      case "agent_end":
+      case "waiting":
+      case "usage":
+        return; // the state says so, of the agent or of the stream
+      default:
+        this.#notes.countUnknown(typeof part.type === "string" ? part.type : kind);
+    }
   }
 
   /** The answer is over: its last line is whole. */
   end() {
-    for (const body of this.#bodies.values()) body.end();
+    for (const passage of Object.values(this.#open)) {
+      passage.end();
+      this.#changed.add(passage);
+    }
+    this.#calls.end();
   }
 
   paint() {
-    for (const body of this.#bodies.values()) body.paint();
-    if (this.#counts.size === 0) return;
-    this.#notes.hidden = false;
-    this.#notes.textContent = [...this.#counts].map(([kind, n]) => (n > 1 ? `${kind} (${n})` : kind)).join(", ");
+    const state = this.el.dataset.state ?? "";
+    if (this.#thinking && this.#thinking.going !== isLive(state)) {
+      this.#thinking.going = isLive(state);
+      this.#changed.add(this.#thinking);
+    }
+    for (const passage of this.#changed) passage.paint();
+    this.#changed.clear();
+    this.#calls.paint(state);
+    this.#notes.paint();
   }
 
-  /** @param {"text" | "reasoning" | "refusal"} kind */
-  #body(kind) {
-    const known = this.#bodies.get(kind);
-    if (known) return known;
-    const el = document.createElement("div");
-    el.className = "jp-RenderedHTMLCommon";
-    if (kind === "reasoning") {
-      const details = document.createElement("details");
-      details.className = "nbstream-reasoning";
-      const summary = document.createElement("summary");
-      summary.textContent = "Reasoning";
-      details.append(summary, el);
-      this.#heading.after(details);
-    } else {
-      el.classList.add("nbstream-refusal");
-      this.#notes.before(el);
-    }
-    const body = new Body(el, { ...this.#shared, agent: this.agent, kind });
-    this.#bodies.set(kind, body);
-    return body;
+  // --- text -----------------------------------------------------------------------------------------------------------
+
+  /** @param {string} text */
+  #writeText(text) {
+    const { breaks } = this.#open.text ?? this.#begin("text");
+    const at = breaks.read(text, this.#held);
+    this.#write("text", text.slice(0, at));
+    if (this.#held && breaks.safe) this.#break(true);
+    if (at < text.length) this.#writeText(text.slice(at));
   }
+
+  /**
+   * @param {TextKind} kind
+   * @param {string} text
+   */
+  #write(kind, text) {
+    if (kind !== "reasoning") this.#stopThinking();
+    const passage = this.#open[kind] ?? this.#begin(kind);
+    if (kind === "reasoning") this.#thinking = /** @type {Reasoning} */ (passage);
+    passage.write(text);
+    this.#changed.add(passage);
+  }
+
+  /** @param {TextKind} kind */
+  #begin(kind) {
+    if (!this.#first) this.#calls.end();
+    const passage = create(kind, this.agent, this.#length(kind), this.#options);
+    passage.goesOn = kind === "text" && this.#goesOn;
+    if (kind === "reasoning") this.#flow.insertBefore(passage.el, this.#first);
+    else this.#flow.append(passage.el);
+    this.#first ??= passage.el;
+    this.#open[kind] = passage;
+    this.#passages.push(passage);
+    return passage;
+  }
+
+  /**
+   * Code points of a kind.
+   * @param {TextKind} kind
+   */
+  #length(kind) {
+    for (let i = this.#passages.length - 1; i >= 0; i--) {
+      const passage = /** @type {Passage} */ (this.#passages[i]);
+      if (passage.kind === kind) return passage.from + passage.length;
+    }
+    return 0;
+  }
+
+  #stopThinking() {
+    if (!this.#thinking) return;
+    this.#thinking.going = false;
+    this.#changed.add(this.#thinking);
+    this.#thinking = null;
+  }
+
+  /**
+   * What comes now stands below everything there is.
+   * @param {boolean} goesOn the text does, as it came; else it begins anew
+   */
+  #break(goesOn) {
+    this.end();
+    this.#goesOn = goesOn;
+    this.#stopThinking();
+    this.#open = {};
+    this.#first = null;
+    this.#held = false;
+  }
+
+  /** @param {HTMLElement} el */
+  #mark(el) {
+    const { text } = this.#open;
+    this.#flow.append(el);
+    if (text && !text.breaks.safe) this.#held = true;
+    else this.#break(text ? true : this.#goesOn);
+  }
+
+  /** @param {Part} part */
+  #takeBack({ of = "text", length }) {
+    this.#notes.countTakenBack();
+    const stays = Number(length);
+    for (let i = this.#passages.length - 1; i >= 0; i--) {
+      const passage = /** @type {Passage} */ (this.#passages[i]);
+      if (passage.kind !== of) continue;
+      if (passage.from + passage.length <= stays) return;
+      this.#changed.add(passage);
+      passage.truncate(Math.max(0, stays - passage.from));
+      const begun = this.#open[passage.kind] === passage && passage.from === stays;
+      if (passage.length === 0 && !begun) this.#drop(passage);
+    }
+  }
+
+  /** @param {Passage} passage empty; text that is written anew gets another one, which begins where it does */
+  #drop(passage) {
+    passage.el.hidden = true; // it stays where it is: its body is known to those who order them by the page
+    this.#passages.splice(this.#passages.indexOf(passage), 1);
+    if (this.#open[passage.kind] === passage) delete this.#open[passage.kind];
+    if (this.#thinking === passage) this.#thinking = null;
+  }
+
+  // --- tools ----------------------------------------------------------------------------------------------------------
+
+  /** @param {Part} part */
+  #call(part) {
+    let call = part.kind === "tool_call" ? this.#calls.goneOnBy(part) : this.#calls.answeredBy(part);
+    if (!call) {
+      this.#break(false);
+      call = this.#calls.add(part);
+      this.#flow.append(call.el);
+    }
+    this.#calls.take(call, part);
+  }
+}
+
+/**
+ * @param {TextKind} kind
+ * @param {string} agent
+ * @param {number} from
+ * @param {object} [options]
+ */
+function create(kind, agent, from, options) {
+  if (kind === "reasoning") return new Reasoning(agent, from, options);
+  if (kind === "refusal") return new Refusal(agent, from, options);
+  return new Passage("text", agent, from, options);
 }

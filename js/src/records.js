@@ -2,11 +2,19 @@
  * What this view holds of a stream, and what a page from the kernel adds to it.
  *
  * A page is applied by its offsets, never by its arrival: pages may come twice, late, or overlap (an answer to `ask`
- * crosses a live page), and the text is the same. docs/protocol.md, section 2, is the contract.
+ * crosses a live page), and the result is the same. docs/protocol.md, section 2, is the contract.
  */
 
-/** @typedef {{kind: string, agent: string, sequence?: number, off?: number, text?: string}} Part */
-/** @typedef {{agent: string, kind: string, text: string}} Write `text` is "" for kinds that carry none */
+/** @typedef {{kind: string, agent: string, sequence?: number, off?: number, text?: string, [field: string]: unknown}} Part */
+/**
+ * What is new of a part.
+ * @typedef {object} Write
+ * @property {string} agent
+ * @property {string} kind
+ * @property {string} text "" for kinds that carry none
+ * @property {Part} part the whole part as it came, for what else it carries
+ * @property {number} [taken] code points that a `truncate` takes back
+ */
 /**
  * @typedef {object} Page
  * @property {"page"} type
@@ -81,6 +89,8 @@ export class Records {
   chars = 0;
   /** @type {Map<string, number>} code points per agent and kind */
   #lengths = new Map();
+  /** @type {Map<string, number>} agent -> sequence of the last part without text that is held */
+  #marks = new Map();
 
   /**
    * @param {Page} page
@@ -94,6 +104,7 @@ export class Records {
       this.tail = -1;
       this.chars = 0;
       this.#lengths.clear();
+      this.#marks.clear();
     }
     // An answer knows where readers end, which may be before the log does: a record is damaged, the stream deleted.
     const tail = page.tail ?? Math.max(this.tail, page.state.offset ?? -1);
@@ -102,16 +113,24 @@ export class Records {
     if (page.upto <= this.have) return { fresh, hole: false, writes: [] };
 
     const lengths = new Map(this.#lengths);
+    const marks = new Map(this.#marks);
     /** @type {Write[]} */
     const writes = [];
     let added = 0;
-    for (const part of page.parts) {
-      if (!TEXT_KINDS.has(part.kind)) {
-        // Without `off` nothing tells how much of the part is known already: it is only taken from pages that join.
-        if (page.after === this.have) writes.push({ agent: part.agent, kind: part.kind, text: "" });
+    const known = this.#known(page.parts);
+    for (const [i, part] of page.parts.entries()) {
+      const { agent, kind } = part;
+      if (i <= (known.get(agent) ?? -1)) continue;
+      if (!TEXT_KINDS.has(kind)) {
+        // What has no number can be told from what is held only where the page joins on.
+        if (!part.sequence && page.after < this.have) continue;
+        if (part.sequence) marks.set(agent, part.sequence);
+        const taken = kind === "truncate" ? takeBack(lengths, part) : 0;
+        added -= taken;
+        writes.push({ agent, kind, text: "", part, ...(kind === "truncate" ? { taken } : {}) });
         continue;
       }
-      const lane = `${part.kind} ${part.agent}`;
+      const lane = `${kind} ${agent}`;
       const length = lengths.get(lane) ?? 0;
       const off = part.off ?? length;
       // Text that does not join on is missing text, whatever the record numbers say: never show it.
@@ -122,11 +141,42 @@ export class Records {
       const count = codePoints(text);
       lengths.set(lane, length + count);
       added += count;
-      writes.push({ agent: part.agent, kind: part.kind, text });
+      writes.push({ agent, kind, text, part });
     }
     this.#lengths = lengths;
+    this.#marks = marks;
     this.chars += added;
     this.have = page.upto;
     return { fresh, hole: false, writes };
   }
+
+  /**
+   * Agent -> index of its last part in a page that is held already, where a part without text tells.
+   *
+   * The numbers of parts with text tell nothing: joined ones have the number of their first piece. But no part is joined
+   * across one without text. So up to the last of those that is held, everything of this agent is, also text that was
+   * taken back since (its `off` would now seem new); behind it text only grew, and `off` tells.
+   * @param {Part[]} parts
+   */
+  #known(parts) {
+    /** @type {Map<string, number>} */
+    const known = new Map();
+    for (const [i, { agent, kind, sequence }] of parts.entries()) {
+      if (!TEXT_KINDS.has(kind) && sequence && sequence <= (this.#marks.get(agent) ?? 0)) known.set(agent, i);
+    }
+    return known;
+  }
+}
+
+/**
+ * @param {Map<string, number>} lengths cut as the part says
+ * @param {Part} part `length` code points of this agent's text, or of the kind it names in `of`, stay
+ * @returns {number} code points taken back
+ */
+function takeBack(lengths, part) {
+  const lane = `${part.of ?? "text"} ${part.agent}`;
+  const length = lengths.get(lane) ?? 0;
+  const stays = Math.max(0, Math.min(length, Number(part.length ?? length)));
+  lengths.set(lane, stays);
+  return length - stays;
 }

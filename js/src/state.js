@@ -26,6 +26,8 @@
  * @property {string} line
  * @property {Action[]} actions
  * @property {boolean} busy true while text may still come
+ * @property {boolean} empty no text is shown yet
+ * @property {string} [why] how often the page paints, and why; behind the line
  */
 
 /** @type {ReadonlyMap<Action, string>} every button and its name, in the order they are shown */
@@ -66,19 +68,20 @@ export const isLive = (state) => LIVE.has(state);
  */
 export function present({ link, last, chars, have, slow = false, stopUnanswered = false }) {
   const state = last?.state ?? "connecting";
+  const empty = chars === 0;
   const lost = link === "cut" || link === "gone";
   if (lost) {
-    return { state, link: "lost", line: lostLine(link, last, chars, have), actions: ["copy"], busy: false };
+    return { state, link: "lost", line: lostLine(link, last, chars, have), actions: ["copy"], busy: false, empty };
   }
   if (!last) {
     const line = slow ? "connecting: the kernel is busy and has not answered yet" : "connecting ...";
-    return { state, link: "live", line, actions: [], busy: true };
+    return { state, link: "live", line, actions: [], busy: true, empty };
   }
   const offered = new Set(last.actions);
   if (stopUnanswered && isLive(state)) offered.add("interrupt");
   const actions = [...BUTTONS.keys()].filter((action) => offered.has(action) || action === "copy");
   const line = stopUnanswered && isLive(state) ? "Stop was sent, the kernel has not answered yet" : last.line;
-  return { state, link: "live", line, actions, busy: isLive(state) };
+  return { state, link: "live", line, actions, busy: isLive(state), empty };
 }
 
 /**

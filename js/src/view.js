@@ -190,7 +190,10 @@ export class View {
   /** @param {import("./state.js").Action} action */
   async #act(action) {
     if (action === "copy") return this.#copy();
-    if (action === "interrupt") return this.transport.interrupt();
+    if (action === "interrupt") {
+      await this.transport.interrupt().catch(() => this.controls.failed("interrupt", "The kernel could not be interrupted."));
+      return;
+    }
     if (action === "stop" && this.transport.canInterrupt) {
       this.#timers.after("stop", STOP_MS, () => {
         this.#stopUnanswered = true;
@@ -210,7 +213,8 @@ export class View {
     const copied = await copySource(this.viewport.source({ signal, onRead }));
     this.#copying = null;
     this.controls.progress("copy", null);
-    if (copied) this.controls.done("copy");
+    if (copied) this.controls.done("copy", "Copied.");
+    else if (!signal.aborted) this.controls.failed("copy", "It could not be copied: not all of it could be read, or the browser did not let it.");
   }
 
   #answered() {

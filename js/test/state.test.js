@@ -9,12 +9,12 @@ const facts = { link: "live", last: streaming, chars: 1234, have: 56 };
 
 test("before the first page the line is calm and offers nothing", () => {
   const shown = present({ link: "waiting", last: null, chars: 0, have: -1 });
-  assert.deepEqual(shown, { state: "connecting", link: "live", line: "connecting ...", actions: [], busy: true });
+  assert.deepEqual(shown, { state: "connecting", link: "live", line: "connecting ...", actions: [], busy: true, empty: true });
   assert.match(present({ link: "waiting", last: null, chars: 0, have: -1, slow: true }).line, /busy/);
 });
 
 test("the kernel's line and buttons are shown as they are, Copy behind them", () => {
-  assert.deepEqual(present(facts), { state: "streaming", link: "live", line: streaming.line, actions: ["stop", "copy"], busy: true });
+  assert.deepEqual(present(facts), { state: "streaming", link: "live", line: streaming.line, actions: ["stop", "copy"], busy: true, empty: false });
 });
 
 test("a dead kernel: the counts are the page's, how to go on is the kernel's own last word", () => {
