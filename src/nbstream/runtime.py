@@ -33,6 +33,8 @@ T = TypeVar("T")
 
 #: Live calls at a time, per notebook; the rest waits, connecting.
 SLOTS = 8
+#: Who holds a stream by reading it record by record.
+READER = "reader"
 #: How long the end of the process waits for its streams' last records.
 GOODBYE_S = 3.0
 #: And for a call that is then cancelled.
@@ -220,6 +222,10 @@ class Runtime:
         """
         shown = tuple(self._showing.get(stream, ()))
         return bool(self._holds.get(stream)) or any(view.holds for view in shown) or (self.busy and bool(shown))
+
+    def unhurried(self, stream: str) -> bool:
+        """Whether pages look at *stream* and nobody reads it record by record: nobody sees a token at once."""
+        return bool(self._showing.get(stream)) and READER not in self._holds.get(stream, ())
 
     def farewell(self, say: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Let *say* run on the loop when this process leaves its streams."""

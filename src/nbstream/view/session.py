@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from nbstream import pace
 from nbstream.errors import StreamError
+from nbstream.log.bell import bell
 from nbstream.state import State
 from nbstream.view.pages import Page, page, state_of, state_unread
 
@@ -212,12 +213,7 @@ class PageSession:
 
     async def _run(self) -> None:
         """Send what is new, as long as anybody looks, until cancelled."""
-        loop = asyncio.get_running_loop()
-
-        def look() -> None:
-            loop.call_soon_threadsafe(self._news.set)
-
-        ends = self.stream.subscribe(look), self._runtime.attend(self.stream.id, self)
+        ends = self.stream.subscribe(bell(self._news)), self._runtime.attend(self.stream.id, self)
         try:
             while True:
                 await self._wait_for_news()
