@@ -19,6 +19,7 @@ from nbstream.errors import StreamError
 from nbstream.recorder import Recorder
 from nbstream.recorder.guarding import Guard
 from nbstream.recorder.totals import Totals
+from nbstream.workers import Workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -70,6 +71,7 @@ class Runtime:
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
+        self.loop.set_default_executor(Workers())
         self._thread = threading.Thread(target=self._run, name="nbstream", daemon=True)
         self._recorders: dict[str, Recorder] = {}
         #: Recorders of other processes, as far as this one follows them.

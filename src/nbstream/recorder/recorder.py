@@ -47,8 +47,8 @@ class Recorder:
     *first_s*, *idle_s*: seconds of silence, before the first output and between outputs, that stall the stream.
     *attended* says whether somebody is there to answer the stall's question, *lease* how long the call goes on while
     nobody holds the stream (None: for ever). *changed* is called whenever `live` has changed in a way a reader may want
-    to see. *slots* bounds how many calls are made at a time. *totals* counts over all recorders. *unhurried* says whether
-    only pages look, so that tokens may be gathered for some hundredths of a second.
+    to see. *slots* bounds how many calls are made at a time. *totals* counts over all recorders. *unhurried* says
+    whether only pages look, so that tokens may be gathered for some hundredths of a second.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Recorder:
         self._clock, self._attended, self._changed = clock or Clock(), attended, changed
         self._lease, self._totals = lease, totals or Totals()
         self._patience = Patience(first_s, idle_s, self._clock.monotonic())
-        self._writer = Writer(log, progress, self.live, self._clock, self._saving, unhurried)
+        self._writer = Writer(log, progress, self.live, self._clock, self._saving, unhurried=unhurried)
         self._intake = Intake(log, self._writer, progress, self.live)
         self._caller = Caller(
             source, intake=self._intake, writer=self._writer, progress=progress, live=self.live,

@@ -40,6 +40,7 @@ class Writer:
         live: Live,
         clock: Clock,
         changed: Callable[[], None],
+        *,
         unhurried: Callable[[], bool] = lambda: False,
     ) -> None:
         self._log, self._progress, self._live = log, progress, live
