@@ -48,6 +48,7 @@ export class Controls {
     this.#line.setAttribute("aria-live", state === this.#state ? "off" : "polite");
     this.#state = state;
     if (this.#line.textContent !== shown.line) this.#line.textContent = shown.line;
+    this.#line.title = shown.why ?? "";
     for (const [action, button] of this.#buttons) {
       const hidden = !shown.actions.includes(action);
       // Focus must not fall back to the notebook, where a key would run or delete a cell.

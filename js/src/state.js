@@ -12,6 +12,7 @@
  * @property {number} chars
  * @property {Record<string, string>} [agents]
  * @property {boolean} [saved]
+ * @property {string} [pace] how often pages come, and why
  */
 /**
  * `waiting`: asked, no page yet; `live`; `cut`: the connection to the server is gone, it may come back;
@@ -26,6 +27,7 @@
  * @property {string} line
  * @property {Action[]} actions
  * @property {boolean} busy true while text may still come
+ * @property {string} [why] how often the text is brought up to date, and why
  */
 
 /** @type {ReadonlyMap<Action, string>} every button and its name, in the order they are shown */
@@ -78,7 +80,7 @@ export function present({ link, last, chars, have, slow = false, stopUnanswered 
   if (stopUnanswered && isLive(state)) offered.add("interrupt");
   const actions = [...BUTTONS.keys()].filter((action) => offered.has(action) || action === "copy");
   const line = stopUnanswered && isLive(state) ? "Stop was sent, the kernel has not answered yet" : last.line;
-  return { state, link: "live", line, actions, busy: isLive(state) };
+  return { state, link: "live", line, actions, busy: isLive(state), ...(isLive(state) && last.pace ? { why: last.pace } : {}) };
 }
 
 /**
