@@ -17,12 +17,18 @@ END = "Here the answer is over, 5e0d"
 TOKEN = 8
 
 _NOUNS = (
+    "river", "log", "hill", "bridge", "harbour", "winter", "letter", "garden", "machine", "lantern", "paper", "stone",
+    "market", "engine", "window", "field",
+)  # fmt: skip
     ["river", "log", "hill", "bridge", "harbour", "winter", "letter", "garden", "machine", "lantern", "paper", "stone", "market", "engine", "window", "field"]
 )
 _VERBS = (
+    "carries", "keeps", "follows", "returns", "measures", "crosses", "remembers", "gathers", "loses", "repairs",
+    "opens", "counts", "names", "turns",
+)  # fmt: skip
     ["carries", "keeps", "follows", "returns", "measures", "crosses", "remembers", "gathers", "loses", "repairs", "opens", "counts", "names", "turns"]
 )
-_JOINTS = ["and", "but", "while", "because", "until", "where", "before", "after"]
+_JOINTS = ("and", "but", "while", "because", "until", "where", "before", "after")
 
 
 class Author:
@@ -57,7 +63,7 @@ class Author:
         return "".join(f"{pick(_NOUNS)}_{number(1, 99)} = {pick(_VERBS)}({number(1, 9999)}, key={pick(_NOUNS)!r})\n"
                        for _ in range(lines))  # fmt: skip
 
-    def block(self) -> str:
+    def block(self) -> str:  # noqa: PLR0911 - one a kind
         """Return one block of any kind, mostly paragraphs."""
         number = self._random.randint
         kind = number(1, 20)
