@@ -20,14 +20,10 @@ _NOUNS = (
     "river", "log", "hill", "bridge", "harbour", "winter", "letter", "garden", "machine", "lantern", "paper", "stone",
     "market", "engine", "window", "field",
 )  # fmt: skip
-    ["river", "log", "hill", "bridge", "harbour", "winter", "letter", "garden", "machine", "lantern", "paper", "stone", "market", "engine", "window", "field"]
-)
 _VERBS = (
     "carries", "keeps", "follows", "returns", "measures", "crosses", "remembers", "gathers", "loses", "repairs",
     "opens", "counts", "names", "turns",
 )  # fmt: skip
-    ["carries", "keeps", "follows", "returns", "measures", "crosses", "remembers", "gathers", "loses", "repairs", "opens", "counts", "names", "turns"]
-)
 _JOINTS = ("and", "but", "while", "because", "until", "where", "before", "after")
 
 

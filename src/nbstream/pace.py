@@ -102,6 +102,11 @@ def live_bytes(viewer: Viewer) -> int:
     return min(size, SLOW_BYTES) if viewer.render_ms > SLOW_PAINT_MS else size
 
 
+def asked_bytes(viewer: Viewer) -> int:
+    """Return how much text one answer to an `ask` of *viewer* takes; it asks again for the rest."""
+    return 8 * NETS[viewer.net][1] if viewer.net in NETS else ASKED_BYTES
+
+
 def behind(unacked: int, page_bytes: int) -> bool:
     """Whether a page is slow: two pages lie unacknowledged, so the rest merges until it has painted some."""
     return unacked >= 2 * page_bytes

@@ -37,6 +37,8 @@ def test_a_page_is_through_a_slow_connection_in_about_an_interval():
     for net, kbit_s in (("slow-2g", 50), ("2g", 70), ("3g", 700)):
         seconds, _ = pace.interval(Viewer(net=net))
         assert pace.live_bytes(Viewer(net=net)) <= 2 * seconds * kbit_s * 1000 / 8
+        assert pace.asked_bytes(Viewer(net=net)) < 10 * kbit_s * 1000 / 8, "an answer, too, in some seconds"
+    assert pace.asked_bytes(Viewer()) == pace.ASKED_BYTES
 
 
 def test_a_slow_page_gets_smaller_pieces():

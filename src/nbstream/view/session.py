@@ -150,7 +150,7 @@ class PageSession:
             view.viewer = view.viewer.told(message)
             self._heard.set()
         if kind == "ask":
-            _keep(self._answer(int(message["after"])), self._answers)
+            _keep(self._answer(int(message["after"]), pace.asked_bytes(view.viewer)), self._answers)
         elif kind == "ack":
             self._ack(view, int(message["offset"]), float(message.get("ms") or 0))
         elif kind in ("stop", "keep", "resume", "regenerate"):
@@ -171,11 +171,11 @@ class PageSession:
         if fastest >= self._upto >= 0 and self._said.get("state") == State.COMPLETE:
             self._runtime.painted(self.stream.id)
 
-    async def _answer(self, after: int) -> None:
-        """Answer an `ask`: up to 1 MiB behind *after*; the page asks again when there is more."""
+    async def _answer(self, after: int, size: int) -> None:
+        """Answer an `ask`: about *size* bytes behind *after*; the page asks again when there is more."""
         while True:
             stream = self.stream
-            found, state = await asyncio.to_thread(self._look, stream, after, pace.ASKED_BYTES)
+            found, state = await asyncio.to_thread(self._look, stream, after, size)
             if self.stream is stream:
                 break
             # A button switched meanwhile. The record asked behind was one of the old stream.
