@@ -96,8 +96,9 @@ class Standing:
         # What is heard of a recorder elsewhere is older than what it has stored.
         stored = self.read_on() if self._far else recorder
         late = self._far and self._begun and live.state is State.CONNECTING
+        state = State.STREAMING if late else live.state
         return words.Facts(
-            state=State.STREAMING if late else live.state, chars=stored.chars, tail=stored.tail, model=recorder.model or self._asked,
+            state=state, chars=stored.chars, tail=stored.tail, model=recorder.model or self._asked,
             saved=live.saved, note=recorder.note or runtime.note(self._log.stream) or runtime.warning,
             error=live.error, retries=live.retries, outlives_kernel=self._far,
             retry_in_s=max(0.0, live.retry_at - now) if live.retry_at is not None else None,

@@ -16,8 +16,8 @@ from nbstream.host import Host
 from nbstream.log.disk import open_disk_store
 from nbstream.log.memory import MemoryStore
 from nbstream.pace import LIVE_BYTES, SILENT_S
-from nbstream.recording import Here, Limits
 from nbstream.recorder.live import Live
+from nbstream.recording import Here, Limits
 from nbstream.records import Delta, Open, Part
 from nbstream.relay.far import FarRecorder
 from nbstream.rerun import Ask
