@@ -15,6 +15,7 @@ HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close
 DONE = b"event: done\ndata: {}\n\n"
 LINE = "a line of the flood that nobody can read so fast"
 MB = 1_000_000
+REASONS = ["to paint", "waiting for the page", "2g connection"]
 
 
 class Flood:
