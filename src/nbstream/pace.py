@@ -39,8 +39,6 @@ HIDDEN_S = 1.0
 SMALL_GB, SMALL_S = 2, 0.2
 #: Behind so many characters a paint costs more than its text: layout, scrolling, the browser's own bookkeeping.
 LONG_CHARS, LONG_S = 1_000_000, 0.25
-#: A paint that takes so long (milliseconds) gets smaller pages.
-SLOW_PAINT_MS, SLOW_BYTES = 100, 16 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +95,12 @@ def interval(viewer: Viewer, *, chars: int = 0, flood: bool = False) -> tuple[fl
 
 
 def live_bytes(viewer: Viewer) -> int:
-    """Return how much text one live page of *viewer* takes."""
-    size = NETS[viewer.net][1] if viewer.net in NETS else LIVE_BYTES
-    return min(size, SLOW_BYTES) if viewer.render_ms > SLOW_PAINT_MS else size
+    """
+    Return how much text one live page of *viewer* takes.
+
+    The network alone decides: a slow device splits what it paints itself, and with small pages it would only wait.
+    """
+    return NETS[viewer.net][1] if viewer.net in NETS else LIVE_BYTES
 
 
 def asked_bytes(viewer: Viewer) -> int:

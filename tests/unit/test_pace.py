@@ -41,11 +41,6 @@ def test_a_page_is_through_a_slow_connection_in_about_an_interval():
     assert pace.asked_bytes(Viewer()) == pace.ASKED_BYTES
 
 
-def test_a_slow_page_gets_smaller_pieces():
-    """A page of text that takes more than 100 ms to paint is cut smaller."""
-    assert pace.live_bytes(Viewer(render_ms=150)) < pace.live_bytes(Viewer(render_ms=20)) == pace.LIVE_BYTES
-
-
 def test_what_a_request_does_not_name_is_as_usual():
     """A tab seen again, a connection that got better: no word of it is the word."""
     viewer = Viewer().told({"net": "2g", "hidden": True, "saves": True, "memory": 2}).painted(30)
