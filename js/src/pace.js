@@ -1,14 +1,21 @@
 /**
- * When to paint next, how much at once, and when to say so to the kernel. Pure: time comes in as an argument.
+ * When to paint next, how much at once, and when to say so to the kernel. Pure: time and facts come in as arguments.
+ * (How often pages come is the kernel's decision, from the acks; it also has the words for why: src/nbstream/pace.py.)
  */
 
-/** A paint may take a fifth of the page's time, and nobody reads faster than this. */
+/** A paint may take a fifth of the page's time, nobody reads faster than this, and nobody wants to wait longer. */
 const INTERVAL_MS = 80;
+const LONGEST_MS = 1_000;
 const SHARE = 5;
+/** A tab that nobody sees paints seldom: its timers run about once a second, and it is brought up to date when seen. */
+const HIDDEN_MS = 250;
 /** 32 KB of Markdown stay below one long task (50 ms) on a slow laptop; a slower page halves it, down to 2 KB. */
 const MOST_UNITS = 32_768;
 const LEAST_UNITS = 2_048;
 const SLOW_PAINT_MS = 30;
+/** A device with so little memory (GB) begins with smaller pieces; a fast one grows them within three paints. */
+const SMALL_GB = 2;
+const SMALL_UNITS = 8_192;
 /** Acks travel on the same socket as the text: at most four a second, unless the kernel holds text back for them. */
 const ACK_INTERVAL_MS = 250;
 /** An ack costs 1.4 kB with what the kernel says about it; while less than this was painted since, one a second does. */
@@ -22,6 +29,11 @@ export class PaintPace {
   #units = MOST_UNITS;
   /** milliseconds per unit of the last slow paint */
   #cost = Infinity;
+
+  /** @param {import("./device.js").Facts} [device] */
+  constructor({ memory = Infinity } = {}) {
+    if (memory <= SMALL_GB) this.#units = SMALL_UNITS;
+  }
 
   /** UTF-16 units to write in the next paint. */
   get units() {
@@ -37,11 +49,14 @@ export class PaintPace {
    * How long to wait before the next paint; 0 means the next frame.
    * @param {number} now
    * @param {number} waiting UTF-16 units that wait to be painted
+   * @param {import("./device.js").Facts} [device]
    */
-  waitMs(now, waiting) {
+  waitMs(now, waiting, { hidden = false } = {}) {
+    const least = hidden ? HIDDEN_MS : 0; // no frames come there: a timer
     // The first text at once; the rest of a big write frame by frame, it was split only to keep the page alive.
-    if (!this.#painted || waiting > this.#units) return 0;
-    return Math.max(0, this.#startedAt + Math.max(INTERVAL_MS, SHARE * this.#tookMs) - now);
+    if (!this.#painted || waiting > this.#units) return least;
+    const interval = Math.min(LONGEST_MS, Math.max(INTERVAL_MS, SHARE * this.#tookMs));
+    return Math.max(least, this.#startedAt + interval - now);
   }
 
   /**

@@ -12,6 +12,7 @@
  * @property {number} chars
  * @property {Record<string, string>} [agents]
  * @property {boolean} [saved]
+ * @property {string} [pace] how often pages come, and why
  */
 /**
  * `waiting`: asked, no page yet; `live`; `cut`: the connection to the server is gone, it may come back;
@@ -27,7 +28,7 @@
  * @property {Action[]} actions
  * @property {boolean} busy true while text may still come
  * @property {boolean} empty no text is shown yet
- * @property {string} [why] how often the page paints, and why; behind the line
+ * @property {string} [why] how often the text is brought up to date, and why; behind the line
  */
 
 /** @type {ReadonlyMap<Action, string>} every button and its name, in the order they are shown */
@@ -81,7 +82,8 @@ export function present({ link, last, chars, have, slow = false, stopUnanswered 
   if (stopUnanswered && isLive(state)) offered.add("interrupt");
   const actions = [...BUTTONS.keys()].filter((action) => offered.has(action) || action === "copy");
   const line = stopUnanswered && isLive(state) ? "Stop was sent, the kernel has not answered yet" : last.line;
-  return { state, link: "live", line, actions, busy: isLive(state), empty };
+  const why = isLive(state) && last.pace ? { why: last.pace } : {};
+  return { state, link: "live", line, actions, busy: isLive(state), empty, ...why };
 }
 
 /**

@@ -4,6 +4,7 @@
 
 import { Controls } from "./controls.js";
 import { copySource } from "./copying.js";
+import { device, watchDevice } from "./device.js";
 import { AckPace, PaintPace } from "./pace.js";
 import { Reads } from "./reads.js";
 import { cutWhole, Records } from "./records.js";
@@ -15,8 +16,10 @@ import { Viewport } from "./viewport.js";
 /** @typedef {import("./records.js").Page} Page */
 /** @typedef {import("./records.js").Write} Write */
 
-/** A hole is asked for at most this often: pages already on their way would each ask again. */
+/** A hole is asked for once until the answer is here: pages already on their way would each ask again. */
 const HOLE_MS = 500;
+/** On a slow line an answer of a megabyte takes seconds; one that was lost is asked for again after this. */
+const HOLE_AGAIN_MS = 5_000;
 /** Until the first page comes: ask again, and after a second also on the comm. */
 const ASK_AGAIN_MS = 2_000;
 const ASK_BY_COMM_MS = 1_000;
@@ -25,8 +28,6 @@ const MORE_MS = 2_000;
 const STOP_MS = 300;
 /** While text may come the kernel hears of us this often: a page that crashed is silent, and nobody waits for it. */
 const HERE_MS = 30_000;
-/** A hidden tab gets no animation frames; its timers run about once a second. */
-const HIDDEN_MS = 250;
 
 export class View {
   #records = new Records();
@@ -46,6 +47,8 @@ export class View {
   #ended = false;
   #painting = false;
   #holeAskedAt = -Infinity;
+  /** the record a hole was asked behind, until its answer is here */
+  #holeAskedAfter = NaN;
   /** @type {AbortController | null} ends the copying of a long answer */
   #copying = null;
   #timers;
@@ -83,7 +86,7 @@ export class View {
     addEventListener("pagehide", () => this.#bye(), { signal });
     addEventListener("pageshow", (event) => event.persisted && this.#ask(), { signal });
     this.root.addEventListener("keydown", (event) => event.key === "Escape" && this.#copying?.abort(), { signal });
-    document.addEventListener("visibilitychange", () => this.#schedulePaint(true), { signal });
+    watchDevice(() => this.#deviceChanged(), signal);
     this.#firstAsk();
   }
 
@@ -124,9 +127,15 @@ export class View {
     this.#queue = [];
     this.#queued = 0;
     this.#paintedOffset = -1;
-    this.#paintPace = new PaintPace();
+    this.#paintPace = new PaintPace(device());
     this.#ackPace = new AckPace();
     this.#holeAskedAt = -Infinity;
+    this.#holeAskedAfter = NaN;
+  }
+
+  #deviceChanged() {
+    this.#schedulePaint(true);
+    if (this.#last && isLive(this.#last.state)) this.#sayIAmHere();
   }
 
   // --- asking ---------------------------------------------------------------------------------------------------------
@@ -141,15 +150,18 @@ export class View {
   }
 
   #ask() {
-    const request = { type: "ask", view: this.#view, after: this.#records.have, ...heap() };
+    const request = { type: "ask", view: this.#view, after: this.#records.have, ...heap(), ...device() };
     const way = this.transport.send(request, () => this.#timers.clear("ask by comm"));
     if (way === "control") this.#timers.after("ask by comm", ASK_BY_COMM_MS, () => this.transport.sendByComm(request));
   }
 
   #askHole() {
-    const wait = Math.max(0, this.#holeAskedAt + HOLE_MS - performance.now());
+    // Asked already, and its answer is still on its way: each further ask would make the line slower by a megabyte.
+    const pause = this.#holeAskedAfter === this.#records.have ? HOLE_AGAIN_MS : HOLE_MS;
+    const wait = Math.max(0, this.#holeAskedAt + pause - performance.now());
     this.#timers.after("hole", wait, () => {
       this.#holeAskedAt = performance.now();
+      this.#holeAskedAfter = this.#records.have;
       this.#ask();
     });
   }
@@ -177,8 +189,12 @@ export class View {
     if (!this.#last || !isLive(this.#last.state)) return this.#timers.clear("here");
     if (this.#timers.has("here")) return;
     this.#timers.after("here", HERE_MS, () => {
-      if (this.transport.send({ type: "here", view: this.#view, ...heap() }) !== "lost") this.#sayHere();
+      if (this.#sayIAmHere() !== "lost") this.#sayHere();
     });
+  }
+
+  #sayIAmHere() {
+    return this.transport.send({ type: "here", view: this.#view, ...heap(), ...device() });
   }
 
   #bye() {
@@ -235,8 +251,8 @@ export class View {
       return;
     }
     this.#painting = true;
-    const wait = this.#paintPace.waitMs(performance.now(), this.#queued);
-    if (document.hidden) this.#timers.after("paint", Math.max(wait, HIDDEN_MS), () => this.#paint());
+    const wait = this.#paintPace.waitMs(performance.now(), this.#queued, device());
+    if (document.hidden) this.#timers.after("paint", wait, () => this.#paint());
     else this.#timers.frameAfter("paint", wait, () => this.#paint());
   }
 
@@ -303,7 +319,8 @@ export class View {
     if (wait === null) return;
     this.#timers.after("ack", wait, () => {
       const offset = this.#ackPace.take(performance.now());
-      this.transport.send({ type: "ack", view: this.#view, offset, ms: Math.round(this.#paintPace.tookMs) });
+      const ms = Math.round(this.#paintPace.tookMs);
+      this.transport.send({ type: "ack", view: this.#view, offset, ms, ...device() });
     });
   }
 

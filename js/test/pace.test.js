@@ -81,3 +81,23 @@ test("a kernel that waits with more text gets its ack at once", () => {
   pace.painted(2);
   assert.equal(pace.waitMs(10, true), 0);
 });
+
+test("no paint waits longer than a second for the one before", () => {
+  const pace = new PaintPace();
+  pace.paint(0, 900, 1000);
+  assert.equal(pace.waitMs(900, 10), 100);
+});
+
+test("a hidden tab paints by a timer, the first text too", () => {
+  const pace = new PaintPace();
+  assert.equal(pace.waitMs(0, 10, { hidden: true }), 250);
+  pace.paint(0, 5, 1000);
+  assert.equal(pace.waitMs(10, 40_000, { hidden: true }), 250);
+});
+
+test("a small device begins with small pieces and grows them", () => {
+  const pace = new PaintPace({ memory: 1 });
+  assert.equal(pace.units, 8_192);
+  for (let i = 0; i < 3; i++) pace.paint(i * 100, i * 100 + 5, pace.units);
+  assert.equal(pace.units, 32_768);
+});

@@ -50,3 +50,9 @@ test("news of the state leave the rest as it was", () => {
   assert.deepEqual(merge(streaming, { offset: 7, line: "x" }), { ...streaming, offset: 7, line: "x" });
   assert.equal(merge(null, { offset: 7 }).state, "connecting");
 });
+
+test("how often text comes, and why, is said while it comes", () => {
+  const last = { ...streaming, pace: "a page every 1 s: tab hidden" };
+  assert.equal(present({ ...facts, last }).why, last.pace);
+  assert.equal(present({ ...facts, last: { ...complete, pace: last.pace } }).why, undefined);
+});

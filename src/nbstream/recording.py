@@ -141,6 +141,7 @@ class Here:
                 self._store, log, source, lock, progress,
                 first_s=limits.first_s, idle_s=limits.idle_s, changed=changed, slots=slots,
                 attended=lambda: self._attended(stream), lease=lease, totals=runtime().totals,
+                unhurried=lambda: runtime().unhurried(stream),
             )  # fmt: skip
 
         if self._remark:

@@ -19,6 +19,7 @@ from nbstream.errors import StreamError
 from nbstream.recorder import Recorder
 from nbstream.recorder.guarding import Guard
 from nbstream.recorder.totals import Totals
+from nbstream.workers import Workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -33,6 +34,8 @@ T = TypeVar("T")
 
 #: Live calls at a time, per notebook; the rest waits, connecting.
 SLOTS = 8
+#: Who holds a stream by reading it record by record.
+READER = "reader"
 #: How long the end of the process waits for its streams' last records.
 GOODBYE_S = 3.0
 #: And for a call that is then cancelled.
@@ -68,6 +71,7 @@ class Runtime:
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
+        self.loop.set_default_executor(Workers())
         self._thread = threading.Thread(target=self._run, name="nbstream", daemon=True)
         self._recorders: dict[str, Recorder] = {}
         #: Recorders of other processes, as far as this one follows them.
@@ -220,6 +224,10 @@ class Runtime:
         """
         shown = tuple(self._showing.get(stream, ()))
         return bool(self._holds.get(stream)) or any(view.holds for view in shown) or (self.busy and bool(shown))
+
+    def unhurried(self, stream: str) -> bool:
+        """Whether pages look at *stream* and nobody reads it record by record: nobody sees a token at once."""
+        return bool(self._showing.get(stream)) and READER not in self._holds.get(stream, ())
 
     def farewell(self, say: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Let *say* run on the loop when this process leaves its streams."""

@@ -11,6 +11,8 @@ from nbstream.errors import LogDamaged
 from nbstream.log.memory import MemoryStore
 from nbstream.log.readback import records_of
 from nbstream.recorder.progress import Progress
+from nbstream.records import Close, Delta
+from nbstream.state import State
 
 if TYPE_CHECKING:
     from nbstream.log.contract import Log, Status, Store
@@ -50,6 +52,8 @@ class Standing:
         self._in_memory = isinstance(place.store, MemoryStore)
         self._asked: str | None = place.store.status(log.stream).open.source.get("model")
         self._progress = Progress()
+        #: The last call has brought something.
+        self._begun = False
         self._reading = threading.Lock()
 
     def read_on(self) -> Progress:
@@ -58,6 +62,7 @@ class Standing:
             try:
                 for record in records_of(self._log, self._progress.tail):
                     self._progress.add(record)
+                    self._begun = isinstance(record, Delta) or (self._begun and isinstance(record, Close))
             except LogDamaged as exc:
                 self.damage = exc
             return self._progress
@@ -90,8 +95,10 @@ class Standing:
         live, now, runtime = recorder.live, time.monotonic(), self._runtime
         # What is heard of a recorder elsewhere is older than what it has stored.
         stored = self.read_on() if self._far else recorder
+        late = self._far and self._begun and live.state is State.CONNECTING
+        state = State.STREAMING if late else live.state
         return words.Facts(
-            state=live.state, chars=stored.chars, tail=stored.tail, model=recorder.model or self._asked,
+            state=state, chars=stored.chars, tail=stored.tail, model=recorder.model or self._asked,
             saved=live.saved, note=recorder.note or runtime.note(self._log.stream) or runtime.warning,
             error=live.error, retries=live.retries, outlives_kernel=self._far,
             retry_in_s=max(0.0, live.retry_at - now) if live.retry_at is not None else None,

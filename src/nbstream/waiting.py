@@ -7,6 +7,8 @@ import threading
 import time
 from typing import TYPE_CHECKING, Protocol
 
+from nbstream.log.bell import bell
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
@@ -60,11 +62,7 @@ def wait(stream: Awaited, timeout: float | None) -> None:
 async def follow(stream: Awaited, read: Callable[[int], list[Record]]) -> AsyncIterator[list[Record]]:
     """Yield what *read* (blocking) finds behind the last record it gave, until *stream* is settled."""
     loop, moved = asyncio.get_running_loop(), asyncio.Event()
-
-    def look() -> None:
-        loop.call_soon_threadsafe(moved.set)
-
-    ends = stream.hold("reader"), stream.subscribe(look)
+    ends = stream.hold("reader"), stream.subscribe(bell(moved))
     after = -1
     try:
         while True:

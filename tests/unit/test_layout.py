@@ -14,6 +14,7 @@ ROWS = {
     "records": 0,
     "clock": 0,  # plain data, and time as an argument
     "shutdown": 1,
+    "workers": 1,  # threads for what blocks
     "state": 1,
     "pace": 1,
     "lease": 1,

@@ -6,6 +6,7 @@ import threading
 import time
 from concurrent.futures import Future
 from contextlib import closing
+from dataclasses import replace
 from sqlite3 import connect
 
 import pytest
@@ -14,8 +15,11 @@ from nbstream import words
 from nbstream.host import Host
 from nbstream.log.disk import open_disk_store
 from nbstream.log.memory import MemoryStore
+from nbstream.pace import LIVE_BYTES, SILENT_S
+from nbstream.recorder.live import Live
 from nbstream.recording import Here, Limits
-from nbstream.records import Open
+from nbstream.records import Delta, Open, Part
+from nbstream.relay.far import FarRecorder
 from nbstream.rerun import Ask
 from nbstream.runtime import runtime
 from nbstream.sources.contract import Arrival, End
@@ -348,6 +352,28 @@ def test_a_session_closed_while_news_come_is_closed(store, complaints):
     assert not runtime().attended(stream.id)
 
 
+def test_a_relays_state_does_not_lag_behind_its_text(store, complaints):
+    """A relay tells its status five times a second; text that is here already is no longer "connecting"."""
+    stream, lock = elsewhere(store)
+    told = {**Live().to_json(0.0), "chars": 0, "offset": 0, "resumable": True, "repeatable": True}
+    runtime().call(lambda: runtime().appoint(stream.id, FarRecorder(told, lambda _: None)))
+    page = Page(stream)
+    page.ask()
+    page.until(lambda page: page.state["state"] == "connecting")
+    stream.log.append(1, Delta(parts=(Part("text", "first", sequence=1),), at=1.0))
+    page.until(lambda page: page.text(stream.id) == "first")
+    assert page.state["state"] == "streaming"
+    stream.log.append(2, replace(first_record(stream), intent="resume"))
+    assert stream.facts().state == "connecting", "a resumed call connects anew"
+    lock.release()
+
+
+def first_record(stream):
+    """Return the `open` of a stream."""
+    (first,) = stream.log.read(-1, limit=1)
+    return first
+
+
 def test_the_page_holds_what_to_say_when_the_kernel_is_gone(store, complaints):
     """`lost` is the sentence of `words`, in every answer; it holds no counters, so that live pages seldom carry it."""
     gate = Gate()
@@ -368,12 +394,90 @@ def test_the_interval_and_why(store, complaints):
     page = Page(stream)
     upto = page.ask()["upto"]
     assert runtime().page_interval(stream.id) == (0.12, "the shortest")
-    page.send("ack", offset=upto, ms=200)
+    page.send("ack", offset=upto, ms=100)
     page.ask(after=upto)
-    assert runtime().page_interval(stream.id) == (0.4, "2 x 200 ms to paint one")
+    assert runtime().page_interval(stream.id) == (0.5, "5 x 100 ms to paint")
     page.send("ack", offset=upto, ms=900)
     page.ask(after=upto)
-    assert runtime().page_interval(stream.id) == (1.0, "the longest: 900 ms to paint one")
+    assert runtime().page_interval(stream.id) == (1.0, "the longest: 900 ms to paint")
+
+
+def test_a_tab_that_is_hidden_and_seen_again(store, complaints):
+    """A hidden tab is told once a second, and at once again when it is seen; status and the page say why."""
+    stream = start(store, ["text", SILENCE])
+    page = Page(stream)
+    upto = page.ask()["upto"]
+    page.send("ask", after=upto, hidden=True)
+    page.until(lambda page: page.state["pace"] == "a page every 1 s: tab hidden")
+    assert stream.status()["page_interval_s"] == 1.0
+    assert stream.status()["page_interval_why"] == "tab hidden"
+    page.send("here")
+    page.ask(after=upto)
+    assert stream.status()["page_interval_why"] == "the shortest"
+
+
+def test_a_second_view_that_is_faster_sets_the_pace(store, complaints):
+    """The pace follows the view that can take most: the others fill their holes by asking."""
+    stream = start(store, ["text", SILENCE])
+    page = Page(stream)
+    page.send("ask", view="slow", after=-1, net="2g")
+    page.ask()
+    assert runtime().page_interval(stream.id) == (0.12, "the shortest")
+    page.send("bye")
+    page.send("ask", view="slow", after=-1, net="2g")
+    page.until(lambda page: "2g connection" in page.state["pace"])
+    assert runtime().page_interval(stream.id) == (0.6, "2g connection")
+
+
+def test_a_page_that_never_acknowledges_does_not_stop_the_recording(store, complaints):
+    """The recording goes on to its end; the page is sent what two pages hold, then one page a second."""
+    text = "0123456789abcdef" * 65_536
+    stream = start(store, [text[at : at + 4096] for at in range(0, len(text), 4096)] + [End()])
+    page = Page(stream)
+    page.session._upto = 0  # the answer to its `ask` would be most of it
+    page.send("here")
+    assert stream.wait(PATIENCE_S) == "complete"
+    assert stream.text == text
+
+    def pages(page):
+        return [one for one in page.messages if one["upto"] > one["after"]]
+
+    def sent(page):
+        return sum(len(part["text"]) for one in pages(page) for part in one["parts"])
+
+    page.until(lambda page: sent(page) >= 2 * LIVE_BYTES)
+    began, before = time.monotonic(), len(pages(page))
+    assert before <= 3
+    page.until(lambda page: len(pages(page)) == before + 2)
+    assert time.monotonic() - began > 1.5 * SILENT_S
+    assert stream.status()["page_interval_why"] == "waiting for the page to paint what it has"
+    page.session.close()
+
+
+def test_a_closed_session_ends_its_answers(store, complaints):
+    """What a page asked just before it went is not read to the end for nobody, and nothing is said any more."""
+    stream = start(store, ["text", End()])
+    stream.wait(PATIENCE_S)
+    page = Page(stream)
+    stream._log = held = HeldLog(stream.log)
+    page.send("ask", after=-1)
+    assert held.reached.wait(PATIENCE_S)
+    page.session.close()
+    runtime().submit(_turn()).result(PATIENCE_S)
+    assert not page.session._answers
+    held.go.set()
+    runtime().submit(_turn()).result(PATIENCE_S)
+    assert not page.messages
+
+
+def test_a_stop_right_before_the_page_goes_is_a_stop(store, complaints):
+    """Closing the view does not take back what was pressed in it."""
+    stream = start(store, ["text", SILENCE])
+    page = Page(stream)
+    page.ask()
+    page.send("stop", agent=None)
+    page.session.close()
+    assert stream.wait(PATIENCE_S) == "stopped"
 
 
 async def _turn():

@@ -6,7 +6,9 @@ import asyncio
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
+from nbstream.clock import Clock
 from nbstream.errors import SourceLost, SourceMalformed, StreamError
+from nbstream.recorder.gathering import Gathering
 from nbstream.sources.contract import Pulse
 
 if TYPE_CHECKING:
@@ -18,14 +20,28 @@ if TYPE_CHECKING:
 
 
 class Call:
-    """A call that is being made. Whatever ends `run`, the upstream is closed before it returns."""
+    """
+    A call that is being made. Whatever ends `run`, the upstream is closed before it returns.
 
-    def __init__(self, source: Source, cursor: Cursor | None, now: float) -> None:
+    *unhurried* says whether what comes may be gathered: nobody sees it sooner.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        cursor: Cursor | None,
+        now: float,
+        *,
+        clock: Clock | None = None,
+        unhurried: Callable[[], bool] = lambda: False,
+    ) -> None:
         self.pulse = Pulse(now)
         #: What has come is being checked, or waits for room: meanwhile nothing is read, and silence is ours.
         self.paused = False
         self._source = source
         self._cursor = cursor
+        self._clock, self._unhurried = clock or Clock(), unhurried
+        self._gathering = Gathering()
         self._reason: SourceError | None = None
         self._task: asyncio.Task[End] | None = None
 
@@ -58,7 +74,9 @@ class Call:
     async def _pull(self, take: Callable[[Arrival], Awaitable[None] | None]) -> End:
         try:
             async with aclosing(self._source.connect(self._cursor, self.pulse)) as arrivals:
+                asked = self._clock.monotonic()
                 async for arrival in arrivals:
+                    came = self._clock.monotonic()
                     waiting = take(arrival)
                     if waiting is not None:
                         self.paused = True
@@ -66,6 +84,10 @@ class Call:
                         self.paused = False
                     if arrival.end is not None:
                         return arrival.end
+                    if self._unhurried():
+                        await self._rest(arrival, came, came - asked)
+                        came = self._clock.monotonic()
+                    asked = came
         except StreamError:
             raise
         except Exception as exc:
@@ -74,6 +96,12 @@ class Call:
             raise SourceMalformed(msg) from exc
         msg = "the source ended without an end mark"
         raise SourceLost(msg)
+
+    async def _rest(self, arrival: Arrival, now: float, waited_s: float) -> None:
+        chars = sum(len(part.text) for part in arrival.parts)
+        rest_s = self._gathering.rest_s(now, waited_s=waited_s, pieces=arrival.pieces, chars=chars)
+        if rest_s:
+            await self._clock.sleep(rest_s)
 
 
 async def _undisturbed(task: asyncio.Task[End]) -> None:

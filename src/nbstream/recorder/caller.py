@@ -29,7 +29,7 @@ class Caller:
     The calls of one recorder, one after the other.
 
     What arrives goes through *intake* to *writer*. *event* is told what happens to the stream, *live* what is true
-    meanwhile; *jitter* gives random numbers from 0 to 1.
+    meanwhile; *jitter* gives random numbers from 0 to 1, *unhurried* says whether what comes may be gathered.
     """
 
     def __init__(
@@ -45,6 +45,7 @@ class Caller:
         clock: Clock,
         jitter: Callable[[], float],
         event: Callable[[Event], None],
+        unhurried: Callable[[], bool],
     ) -> None:
         #: The call that is being made, or was the last.
         self.call: Call | None = None
@@ -53,6 +54,7 @@ class Caller:
         self._source, self._intake, self._writer, self._progress = source, intake, writer, progress
         self._live, self._patience, self._totals = live, patience, totals
         self._clock, self._jitter, self._event = clock, jitter, event
+        self._unhurried = unhurried
         self._again = False
 
     async def run(self) -> End:
@@ -62,7 +64,7 @@ class Caller:
             self.cursor = await self._intake.connect()
             stored, now = self._progress.tail, self._clock.monotonic()
             self._patience.output(now)
-            self.call = Call(self._source, self.cursor, now)
+            self.call = Call(self._source, self.cursor, now, clock=self._clock, unhurried=self._may_gather)
             try:
                 self._live.connections = 1
                 return await self.call.run(self._take)
@@ -110,6 +112,10 @@ class Caller:
         self._event(Event.LOST)
         await self._clock.sleep(wait)
         self._live.retry_at = None
+
+    def _may_gather(self) -> bool:
+        # The first text is never delayed.
+        return self._progress.shown and self._live.state is State.STREAMING and self._unhurried()
 
     def _take(self, arrival: Arrival) -> Awaitable[None] | None:
         """Let the log have what is new of one arrival; returns what to wait for before the next."""

@@ -47,7 +47,8 @@ class Recorder:
     *first_s*, *idle_s*: seconds of silence, before the first output and between outputs, that stall the stream.
     *attended* says whether somebody is there to answer the stall's question, *lease* how long the call goes on while
     nobody holds the stream (None: for ever). *changed* is called whenever `live` has changed in a way a reader may want
-    to see. *slots* bounds how many calls are made at a time. *totals* counts over all recorders.
+    to see. *slots* bounds how many calls are made at a time. *totals* counts over all recorders. *unhurried* says
+    whether only pages look, so that tokens may be gathered for some hundredths of a second.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Recorder:
         slots: asyncio.Semaphore | None = None,
         lease: Lease | None = None,
         totals: Totals | None = None,
+        unhurried: Callable[[], bool] = lambda: False,
     ) -> None:
         self.source = source
         self.opened = progress.tail
@@ -75,11 +77,12 @@ class Recorder:
         self._clock, self._attended, self._changed = clock or Clock(), attended, changed
         self._lease, self._totals = lease, totals or Totals()
         self._patience = Patience(first_s, idle_s, self._clock.monotonic())
-        self._writer = Writer(log, progress, self.live, self._clock, self._saving)
+        self._writer = Writer(log, progress, self.live, self._clock, self._saving, unhurried=unhurried)
         self._intake = Intake(log, self._writer, progress, self.live)
         self._caller = Caller(
             source, intake=self._intake, writer=self._writer, progress=progress, live=self.live,
             patience=self._patience, totals=self._totals, clock=self._clock, jitter=jitter, event=self._event,
+            unhurried=unhurried,
         )  # fmt: skip
         self._slots = slots or asyncio.Semaphore()
         self._pulling: asyncio.Task[End] | None = None

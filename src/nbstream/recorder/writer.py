@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from nbstream.errors import StoreFull
 from nbstream.log.readback import parts_of
 from nbstream.recorder.batch import Batch
+from nbstream.recorder.gathering import GATHER_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,12 +30,21 @@ class Writer:
 
     While the store is full the record is kept and tried again every second; `live.saved` is False meanwhile, and
     whoever waits for `room` waits on. Any other error ends the writer, and every call that waits raises it. *changed*
-    is called when `live` has changed.
+    is called when `live` has changed. While nobody is in a hurry (*unhurried*), what comes waits a moment for more.
     """
 
-    def __init__(self, log: Log, progress: Progress, live: Live, clock: Clock, changed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        log: Log,
+        progress: Progress,
+        live: Live,
+        clock: Clock,
+        changed: Callable[[], None],
+        *,
+        unhurried: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._log, self._progress, self._live = log, progress, live
-        self._clock, self._changed = clock, changed
+        self._clock, self._changed, self._unhurried = clock, changed, unhurried
         self._batch = Batch(progress)
         self._arrived = asyncio.Event()
         self._moved = asyncio.Event()
@@ -49,6 +59,9 @@ class Writer:
             while True:
                 await self._arrived.wait()
                 self._arrived.clear()
+                # The first text is never delayed.
+                if self._progress.shown and self._unhurried():
+                    await self._clock.sleep(GATHER_S)
                 while self._batch:
                     self._storing = True
                     record = self._batch.take(self._clock.time())

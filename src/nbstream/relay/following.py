@@ -9,6 +9,8 @@ from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING
 
 from nbstream.errors import LogError, RelayError, StreamError
+from nbstream.log.bell import bell
+from nbstream.recorder.gathering import Gathering
 from nbstream.relay.far import FarRecorder
 from nbstream.runtime import runtime
 from nbstream.standing import in_relay
@@ -60,11 +62,7 @@ class Following:
         except LogError:
             self._reach.forget(self)
             return  # deleted
-
-        def look() -> None:
-            loop.call_soon_threadsafe(moved.set)
-
-        end = log.subscribe(look)
+        end = log.subscribe(bell(moved))
         try:
             while self._reach.wants(self):
                 moved.clear()
@@ -112,7 +110,9 @@ class Following:
 
     async def _listen(self, client: RelayClient, after: int) -> None:
         async with aclosing(client.follow(self.stream, after, holder=self._reach.holder)) as events:
+            gathering, asked = Gathering(), time.monotonic()
             async for event in events:
+                came = time.monotonic()
                 if event.kind == "live":
                     status = json.loads(event.data)
                     if status is None:
@@ -120,6 +120,11 @@ class Following:
                     runtime().appoint(self.stream, FarRecorder(status, lambda name: self._press(client, name)))
                 elif event.kind == "record":
                     runtime().signal(self.stream)
+                    # A record a token is a wake-up a token; pages do not look so often.
+                    rest_s = gathering.rest_s(came, waited_s=came - asked, pieces=1, chars=0)
+                    if rest_s and runtime().unhurried(self.stream):
+                        await asyncio.sleep(rest_s)
+                asked = time.monotonic()
 
     async def _hold(self, client: RelayClient) -> None:
         """Tell the relay whether anybody here holds the stream: at once when that changes, and again as a ping."""

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from nbstream import pace
 from nbstream.errors import StreamError
+from nbstream.log.bell import bell
 from nbstream.state import State
 from nbstream.view.pages import Page, page, state_of, state_unread
 from nbstream.view.ranges import RangeAnswers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Coroutine, Mapping
 
     from nbstream.runtime import Runtime
     from nbstream.stream import Stream
@@ -28,8 +29,10 @@ if TYPE_CHECKING:
 #: While something counts (a wait, a silence), the line is sent this often.
 TICK_S = 1.0
 #: What only counts along with the text goes out this often: it is as long as the text of a page at reading speed.
-COUNTERS = frozenset({"line", "chars", "offset"})
+COUNTERS = frozenset({"line", "chars", "offset", "pace"})
 LINE_S = 0.5
+#: Pages whose acks are awaited, at most: one that never acknowledges gets one page a second.
+UNACKED = 64
 #: A view that leaves pages unacknowledged for this long is gone without a word; it asks when it comes back.
 GONE_S = 120.0
 #: Somebody counts as there for this long. A page says `here` every 30 s; browsers wake a hidden one once a minute.
@@ -46,7 +49,7 @@ class _View:
     def __init__(self) -> None:
         self.heard_at = time.monotonic()
         self.acked = -1
-        self.render_ms = 0.0
+        self.viewer = pace.Viewer()
         self.heap_bytes: int | None = None
 
 
@@ -67,7 +70,7 @@ class PageSession:
         self._send, self._runtime, self._switched = send, runtime, switched
         self._views: dict[str, _View] = {}
         self._upto = -1
-        self._unacked: deque[tuple[int, int]] = deque()
+        self._unacked: deque[tuple[int, int]] = deque(maxlen=UNACKED)
         self._sent_at = self._acked_at = 0.0
         self._said: dict[str, Any] = {}
         self._line_at, self._owes_line = float("-inf"), False
@@ -75,11 +78,16 @@ class PageSession:
         #: The page that ended at a damaged record.
         self._damaged: Page | None = None
         self._switching = self._closed = False
+        #: The last live page was full: more waits behind it.
+        self._flood = False
         self._news = asyncio.Event()
+        #: A view has said something that may make a pause shorter.
+        self._heard = asyncio.Event()
         #: Until then it holds its stream without any view.
         self._expected_until = time.monotonic() + FIRST_S
         self._task = runtime.spawn(self._run())
-        self._jobs: set[asyncio.Task[None]] = set()
+        self._answers: set[asyncio.Task[None]] = set()
+        self._presses: set[asyncio.Task[None]] = set()
         self._ranges = RangeAnswers(send)
 
     def request(self, message: Mapping[str, Any]) -> None:
@@ -87,9 +95,10 @@ class PageSession:
         self._runtime.call(lambda: self._handle(message))
 
     def close(self) -> None:
-        """Say nothing more (any thread)."""
+        """Say nothing more (any thread). A button that was pressed is pressed: Stop is not forgotten."""
         self._closed = True
         self._task.cancel()
+        self._runtime.call(self._end_answers)
 
     @property
     def attended(self) -> bool:
@@ -106,13 +115,10 @@ class PageSession:
         """Seconds between two live pages, and why; None while there is no view."""
         if not self._views:
             return None
-        render = self._render_ms()
-        interval = pace.interval_s(render)
-        if interval == pace.SHORTEST_S:
-            return interval, "the shortest"
-        if interval == pace.LONGEST_S:
-            return interval, f"the longest: {render:.0f} ms to paint one"
-        return interval, f"{pace.SHARE} x {render:.0f} ms to paint one"
+        viewer, (seconds, why) = self._fastest()
+        if self._behind(viewer):
+            return max(seconds, pace.SILENT_S), "waiting for the page to paint what it has"
+        return seconds, why
 
     @property
     def views(self) -> int:
@@ -134,25 +140,29 @@ class PageSession:
             return
         if message.get("type") == "ack" and name not in self._views:
             return  # sent on the way out, behind its `bye`
+        if self._closed and message.get("type") != "stop":
+            return
         self._expected_until = 0.0
         view = self._views.setdefault(name, _View())
         view.heard_at = time.monotonic()
         kind = message.get("type")
         if "heap" in message:
             view.heap_bytes = int(message["heap"])
+        if kind in ("ask", "ack", "here"):
+            view.viewer = view.viewer.told(message)
+            self._heard.set()
         if kind == "ask":
-            self._job(self._answer(int(message["after"])))
+            _keep(self._answer(int(message["after"]), pace.asked_bytes(view.viewer)), self._answers)
         elif kind == "ack":
             self._ack(view, int(message["offset"]), float(message.get("ms") or 0))
         elif kind in ("stop", "keep", "resume", "regenerate"):
-            self._job(self._press(str(kind)))
+            _keep(self._press(str(kind)), self._presses)
         elif kind in ("read", "find"):
-            self._job(self._ranges.answer(self.stream, message))
+            _keep(self._ranges.answer(self.stream, message), self._answers)
 
     def _ack(self, view: _View, offset: int, ms: float) -> None:
         view.acked = max(view.acked, offset)
-        # The slowest of the last paints counts, but one hiccup is forgotten soon.
-        view.render_ms = ms if ms > view.render_ms else 0.7 * view.render_ms + 0.3 * ms
+        view.viewer = view.viewer.painted(ms)
         self._acked_at = time.monotonic()
         fastest = max(one.acked for one in self._views.values())
         while self._unacked and self._unacked[0][0] <= fastest:
@@ -165,11 +175,11 @@ class PageSession:
         if fastest >= self._upto >= 0 and self._said.get("state") == State.COMPLETE:
             self._runtime.painted(self.stream.id)
 
-    async def _answer(self, after: int) -> None:
-        """Answer an `ask`: up to 1 MiB behind *after*; the page asks again when there is more."""
+    async def _answer(self, after: int, size: int) -> None:
+        """Answer an `ask`: about *size* bytes behind *after*; the page asks again when there is more."""
         while True:
             stream = self.stream
-            found, state = await asyncio.to_thread(self._look, stream, after, pace.ASKED_BYTES)
+            found, state = await asyncio.to_thread(self._look, stream, after, size)
             if self.stream is stream:
                 break
             # A button switched meanwhile. The record asked behind was one of the old stream.
@@ -216,12 +226,7 @@ class PageSession:
 
     async def _run(self) -> None:
         """Send what is new, as long as anybody looks, until cancelled."""
-        loop = asyncio.get_running_loop()
-
-        def look() -> None:
-            loop.call_soon_threadsafe(self._news.set)
-
-        ends = self.stream.subscribe(look), self._runtime.attend(self.stream.id, self)
+        ends = self.stream.subscribe(bell(self._news)), self._runtime.attend(self.stream.id, self)
         try:
             while True:
                 await self._wait_for_news()
@@ -233,13 +238,10 @@ class PageSession:
                 end()
 
     async def _wait_for_news(self) -> None:
-        # No `wait_for`: before Python 3.12 it swallows a cancellation that comes together with the news.
-        tick = asyncio.get_running_loop().call_later(TICK_S, self._news.set) if self._ticks else None
-        try:
+        if self._ticks:
+            await _set_within(self._news, TICK_S)
+        else:
             await self._news.wait()
-        finally:
-            if tick is not None:
-                tick.cancel()
         self._news.clear()
 
     @property
@@ -251,22 +253,16 @@ class PageSession:
         return self._owes_line or recorder.live.state is not State.STREAMING
 
     async def _push(self) -> None:
-        now = time.monotonic()
-        wait = pace.wait_s(
-            now,
-            sent_at=self._sent_at,
-            acked_at=self._acked_at,
-            unacked=sum(size for _, size in self._unacked),
-            render_ms=self._render_ms(),
-        )
-        if len(self._sent) == pace.KERNEL_RATE:
-            wait = max(wait, self._sent[0] + 1 - now)
-        if wait:
-            await asyncio.sleep(wait)
-        stream = self.stream
-        found, state = await asyncio.to_thread(self._look, stream, self._upto, pace.LIVE_BYTES)
+        while wait := self._wait_s(time.monotonic()):
+            self._heard.clear()
+            await _set_within(self._heard, wait)
+            if not self._views:
+                return
+        stream, size = self.stream, pace.live_bytes(self._fastest()[0])
+        found, state = await asyncio.to_thread(self._look, stream, self._upto, size)
         if self.stream is not stream:
             return
+        self._flood = found.bytes >= size
         if found.upto > self._upto:
             self._upto = found.upto
             self._unacked.append((found.upto, found.bytes))
@@ -275,9 +271,13 @@ class PageSession:
 
     def _say(self, message: dict[str, Any], state: dict[str, Any], *, always: bool) -> None:
         """Send a page with what changed of the state; a page without parts and news is not sent."""
+        if self._closed:
+            return
+        seconds, why = self.interval or (0.0, "")
+        state["pace"] = f"a page every {seconds:.2g} s: {why}" if why else ""
         # An answer says everything: whoever asks may have missed a change. A live page says what is new.
         news = state if "tail" in message else {k: v for k, v in state.items() if self._said.get(k) != v}
-        if not always and not news.keys() - {"offset"}:
+        if not always and not news.keys() - {"offset", "pace"}:
             return
         now = time.monotonic()
         if always and "tail" not in message and news.keys() <= COUNTERS and now - self._line_at < LINE_S:
@@ -307,9 +307,25 @@ class PageSession:
             self._damaged = None  # readable after all: the disk came back
         return self._damaged
 
-    def _render_ms(self) -> float:
-        """Return the paint time of the fastest live view: others fill their holes by asking."""
-        return min((view.render_ms for view in tuple(self._views.values())), default=0.0)
+    def _wait_s(self, now: float) -> float:
+        """Return how long the next live page waits."""
+        viewer, (pause_s, _) = self._fastest()
+        wait = pace.wait_s(
+            now, sent_at=self._sent_at, acked_at=self._acked_at, behind=self._behind(viewer), pause_s=pause_s
+        )
+        if len(self._sent) == pace.KERNEL_RATE:
+            wait = max(wait, self._sent[0] + 1 - now)
+        return wait
+
+    def _fastest(self) -> tuple[pace.Viewer, tuple[float, str]]:
+        """Return the live view that can take most, with its interval: the others fill their holes by asking."""
+        chars = int(self._said.get("chars", 0))
+        viewers = [view.viewer for view in tuple(self._views.values())] or [pace.Viewer()]
+        paces = [(viewer, pace.interval(viewer, chars=chars, flood=self._flood)) for viewer in viewers]
+        return min(paces, key=lambda one: one[1][0])
+
+    def _behind(self, viewer: pace.Viewer) -> bool:
+        return pace.behind(sum(size for _, size in tuple(self._unacked)), pace.live_bytes(viewer))
 
     def _forget_views(self) -> None:
         if not self._unacked:
@@ -318,7 +334,22 @@ class PageSession:
         for name in [name for name, view in self._views.items() if view.heard_at < old]:
             del self._views[name]
 
-    def _job(self, work: Any) -> None:
-        task = asyncio.ensure_future(work)
-        self._jobs.add(task)
-        task.add_done_callback(self._jobs.discard)
+    def _end_answers(self) -> None:
+        for answer in self._answers:
+            answer.cancel()
+
+
+async def _set_within(event: asyncio.Event, seconds: float) -> None:
+    """Wait for *event*, which is set in *seconds* at the latest."""
+    # No `wait_for`: before Python 3.12 it swallows a cancellation that comes together with the event.
+    timer = asyncio.get_running_loop().call_later(seconds, event.set)
+    try:
+        await event.wait()
+    finally:
+        timer.cancel()
+
+
+def _keep(work: Coroutine[Any, Any, None], tasks: set[asyncio.Task[None]]) -> None:
+    task = asyncio.ensure_future(work)
+    tasks.add(task)
+    task.add_done_callback(tasks.discard)

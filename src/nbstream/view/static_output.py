@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from nbstream import words
 from nbstream.clock import Clock
+from nbstream.log.bell import bell
 from nbstream.log.readback import intact, records_of
 from nbstream.view.excerpt import excerpts, shortened
 from nbstream.view.harmless import code_block, harmless, plain
@@ -151,11 +152,7 @@ class SavedOutput:
     async def follow(self, stream: Stream) -> None:
         """Publish what is new, seldom while the message grows and once when it is at rest."""
         loop, moved = asyncio.get_running_loop(), asyncio.Event()
-
-        def look() -> None:
-            loop.call_soon_threadsafe(moved.set)
-
-        end = stream.subscribe(look)
+        end = stream.subscribe(bell(moved))
         self._chars, self._pause = 0, PAUSES_S[0]
         if self._late:
             self._late = False
