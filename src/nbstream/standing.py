@@ -11,10 +11,12 @@ from nbstream.errors import LogDamaged
 from nbstream.log.memory import MemoryStore
 from nbstream.log.readback import records_of
 from nbstream.recorder.progress import Progress
+from nbstream.records import Open
 
 if TYPE_CHECKING:
     from nbstream.log.contract import Log, Status, Store
     from nbstream.recorder.at_work import AtWork
+    from nbstream.records import Record
     from nbstream.runtime import Runtime
 
 
@@ -50,6 +52,8 @@ class Standing:
         self._in_memory = isinstance(place.store, MemoryStore)
         self._asked: str | None = place.store.status(log.stream).open.source.get("model")
         self._progress = Progress()
+        self._last_at = 0.0
+        self._took_s: float | None = 0.0
         self._reading = threading.Lock()
 
     def read_on(self) -> Progress:
@@ -58,6 +62,7 @@ class Standing:
             try:
                 for record in records_of(self._log, self._progress.tail):
                     self._progress.add(record)
+                    self._time(record)
             except LogDamaged as exc:
                 self.damage = exc
             return self._progress
@@ -107,14 +112,20 @@ class Standing:
             state=status.state, chars=progress.chars, tail=status.tail,
             model=(close.model if close else None) or self._asked,
             error=close.error if close else None, finish=close.finish if close else None,
-            # A clock that was set back tells no time.
-            took_s=close.at - status.open.at if close and close.at >= status.open.at else None,
+            took_s=self._took_s if close else None,
             ended_at=close.at if close else None,
             elsewhere=status.live and not in_relay(status), outlives_kernel=in_relay(status),
             resumable=self.resumable, from_store=self._from_store,
             repeatable=status.open.source.get("kind") != "object", resumed=progress.opens - 1, note=self._note(),
             in_memory=self._in_memory, unknown=dict(progress.unknown),
         )  # fmt: skip
+
+    def _time(self, record: Record) -> None:
+        """Add up how long the calls took, without the time between them; a clock that was set back tells no time."""
+        if not isinstance(record, Open):
+            passed = record.at - self._last_at
+            self._took_s = self._took_s + passed if passed >= 0 and self._took_s is not None else None
+        self._last_at = record.at
 
     def _note(self) -> str | None:
         if self.damage is not None:

@@ -18,7 +18,8 @@ from nbstream.state import State
 from nbstream.transcript import Transcript
 from nbstream.view.excerpt import Excerpt, excerpts
 from nbstream.view.harmless import harmless, plain
-from nbstream.view.static_output import LIVE_LIMIT, SavedOutput, markdown
+from nbstream.view.saved_form import RENDERED, in_order, markdown, plain_text
+from nbstream.view.static_output import LIVE_LIMIT, SavedOutput
 
 OTHER = mistune.create_markdown(
     escape=False, plugins=["strikethrough", "table", "url", "task_lists", "def_list", "footnotes"]
@@ -235,15 +236,128 @@ def test_order_of_the_parts():
     planner = [Part("reasoning", "hm *so*", "plan_er<b>"), Part("text", "```py\nx = 1", "plan_er<b>")]
     out = markdown(folded([planner, [call, Part("text", "answer")]]), "failed (<i>a_b*\nc</i>)", stream="s1")
     assert out == (
-        "### plan&#95;er&lt;b&gt;\n\n<details><summary>reasoning</summary>\n\nhm *so*\n\n</details>\n\n"
+        "### plan&#95;er&lt;b&gt; (complete)\n\n<details><summary>reasoning</summary>\n\nhm *so*\n\n</details>\n\n"
         "```py\nx = 1\n```\n\n"
-        "### assistant\n\nanswer\n\n<details><summary>tool call se&#95;arch</summary>\n\n```json\n"
-        '{"q": "</details>"}\n```\n\n</details>\n\n*failed (&lt;i&gt;a&#95;b&#42; c&lt;/i&gt;)*\n'
+        "### assistant (complete)\n\n<details><summary>tool call se&#95;arch</summary>\n\n```json\n"
+        '{"q": "</details>"}\n```\n\n</details>\n\nanswer\n\n*failed (&lt;i&gt;a&#95;b&#42; c&lt;/i&gt;)*\n'
     )
     page = bs4.BeautifulSoup(markdown2html_mistune(out), "html.parser")
     assert [tag.summary.get_text() for tag in page.find_all("details")] == ["reasoning", "tool call se_arch"]
     assert page.details.em.get_text() == "so"
     assert page.find_all("p")[-1].parent.name == "[document]"
+
+
+def call(index, name="look", arguments="{}", **more):
+    """Return a whole tool call."""
+    return Part("tool_call", fields={"index": index, "id": f"c{index}", "name": name, "args_delta": arguments, **more})
+
+
+def test_a_message_reads_in_the_order_in_which_it_came():
+    """Text, call, result, text: as it was; parallel calls are told apart by name, seams and gaps stand in the text."""
+    parts = [
+        Part("reasoning", "why"), Part("text", "Let me look."), call(0), call(1, "find"),
+        Part("tool_result", fields={"id": "c1", "content": "<b> ```"}),
+        Part("tool_result", fields={"id": "c0", "content": {"n": [1]}}),
+        Part("text", "One "), Part("gap", fields={"expected": 4, "got": 5}), Part("text", "more."),
+        Part("seam", fields={"why": "<i>cut</i>"}), Part("text", "Two."),
+    ]  # fmt: skip
+    out = markdown(folded([parts]), LINE, stream="s1")
+    page = bs4.BeautifulSoup(markdown2html_mistune(out), "html.parser")
+    assert [tag.get_text() for tag in page.find_all("summary")] == [
+        "reasoning", "tool call look", "tool call find", "result of find", "result of look",
+    ]  # fmt: skip
+    assert [tag.get_text() for tag in page.find_all("p") if not tag.find_parent("details")] == [
+        "Let me look.", "One", "missing here: piece 4", "more.",
+        "continued here by a new generation: <i>cut</i>", "Two.", LINE,
+    ]  # fmt: skip
+    assert "<b> ```" in page.get_text()
+    assert what_is_active(str(page)) is None
+    plainly = plain_text(folded([parts]), LINE, stream="s1")
+    assert (
+        plainly.index("calls look") < plainly.index("result of look: {") < plainly.index("One") < plainly.index("Two.")
+    )
+
+
+def test_a_call_inside_of_a_block_of_code_does_not_tear_it():
+    """What comes while a fence is open stands behind it."""
+    parts = [Part("text", "a\n```py\nx = 1\n"), call(0), Part("text", "y = 2\n```"), call(1), Part("text", "b")]
+    agent = folded([parts]).agents["assistant"]
+    said = [piece if isinstance(piece, dict) else piece.id for piece in in_order(agent)]
+    assert said == [{"text": "a\n```py\nx = 1\ny = 2\n```"}, "c0", "c1", {"text": "b"}]
+    assert agent.text == "a\n```py\nx = 1\ny = 2\n```b"
+
+
+def test_text_that_was_taken_back_does_not_stand_there():
+    """A truncate counts for its kind alone, across calls; the rest is exact, in the file, the console and `text`."""
+    parts = [
+        Part("reasoning", "so"), Part("text", "one two"), call(0), Part("text", " three"),
+        Part("truncate", fields={"length": 4}), Part("text", "2."),
+        Part("truncate", fields={"length": 1, "of": "reasoning"}), Part("truncate", fields={"length": 99}),
+        Part("truncate", fields={"length": "no"}),
+    ]  # fmt: skip
+    said = folded([parts])
+    assert (said.joined("text"), said.joined("reasoning")) == ("one 2.", "s")
+    for show in (markdown, plain_text):
+        out = show(said, LINE, stream="s1")
+        assert "three" not in out
+        assert "two" not in out
+        assert out.index("one") < out.index("2.")
+
+
+def test_truncates_at_random_leave_what_a_list_of_characters_would(seed):
+    """Any mix of text and truncates: the transcript, and reading past the log, give the text that stays."""
+    rand = random.Random(seed)
+    for _ in range(300):
+        parts, stays = [], {"text": "", "reasoning": ""}
+        for _ in range(rand.randint(1, 60)):
+            kind = rand.choice(list(stays))
+            if rand.random() < 0.6:
+                parts.append(Part(kind, "".join(rand.choices("ab\n😀", k=rand.randint(1, 9)))))
+                stays[kind] += parts[-1].text
+            elif rand.random() < 0.7:
+                length = rand.randint(0, len(stays[kind]) + 2)
+                parts.append(Part("truncate", fields={"length": length, "of": kind}))
+                stays[kind] = stays[kind][:length]
+            else:
+                parts.append(call(rand.randint(0, 3)))
+        records = [OPEN, *(Delta(tuple(parts[at : at + 7]), 1.0) for at in range(0, len(parts), 7))]
+        transcript = Transcript()
+        transcript.add(records)
+        for kind, text in stays.items():
+            assert transcript.joined(kind) == text
+            assert excerpts(lambda records=records: records, stream="s1").joined(kind) == text
+
+
+def test_very_many_truncates_are_linear():
+    """Taking a little back again and again costs the same behind a long text as behind a short one."""
+
+    def seconds(size):
+        transcript = folded([[Part("text", "x" * size)]], close=False)
+        parts = [
+            part for at in range(50_000)
+            for part in (Part("truncate", fields={"length": size - at - 1}), Part("text", "y"))
+        ]  # fmt: skip
+        started = time.process_time()
+        transcript.add([Delta(tuple(parts), 1.0)])
+        assert len(transcript.joined("text")) == size - 49_999
+        return time.process_time() - started
+
+    assert seconds(10_000_000) < 10 * seconds(100_000) + 0.2
+
+
+def test_each_agent_has_a_heading_with_its_end():
+    """How the source says that an agent ended, else how the stream says so, else how all of it ended."""
+    parts = [Part("text", "x", name) for name in ("one", "two", "three")]
+    parts.append(Part("agent_end", "", "one", fields={"status": "failed"}))
+    out = markdown(folded([parts]), LINE, stream="s1", states={"two": "stopped"})
+    assert re.findall("### .*", out) == ["### one (failed)", "### two (stopped)", "### three (complete)"]
+
+
+def test_a_message_too_long_to_render_is_a_block():
+    """The page that renders the hidden file is not held up: above the limit texts, and reasoning, stand as source."""
+    out = markdown(said("*a* " * (RENDERED // 4), reasoning="*b*"), LINE, stream="s1")
+    page = bs4.BeautifulSoup(markdown2html_mistune(out), "html.parser")
+    assert [tag.get_text() for tag in page.find_all("em")] == [LINE]
 
 
 def test_a_message_that_goes_on_says_so():
@@ -288,7 +402,7 @@ def test_excerpt_does_not_depend_on_the_pieces(seed):
 def test_excerpts_of_a_log_equal_those_of_a_transcript():
     """Reading past a long log gives what folding all of it and cutting would give."""
     records = [OPEN, *(Delta((Part("text", f"{i} word\n"), Part("reasoning", "so ")), 1.0) for i in range(60_000))]
-    transcript = excerpts(records, stream="s1")
+    transcript = excerpts(lambda: records, stream="s1")
     assert transcript.tail == len(records) - 1
     whole = Excerpt()
     whole.add("".join(f"{i} word\n" for i in range(60_000)))
