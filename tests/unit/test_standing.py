@@ -24,6 +24,7 @@ class Nowhere:
 
 
 def opened(at, intent="new"):
+    """Return the beginning of a call at this moment."""
     return Open("s1", "k", intent, {"model": "demo:"}, "f", "w", "h", "b", at)
 
 
@@ -31,7 +32,7 @@ def opened(at, intent="new"):
     ("ends", "took"), [(Close("interrupted", 103.0), 3.0), (Delta((Part("text", "x"),), 102.0), 2.0)]
 )
 def test_the_time_of_a_resumed_message_is_that_of_its_calls(ends, took):
-    """Ten minutes between a cut and Resume are no time that the answer took, nor is what a killed kernel did not say."""
+    """Ten minutes between a cut and Resume are no time that the answer took."""
     store = MemoryStore()
     store.start(opened(100.0)).log.append(1, ends)
     log = store.log("s1")

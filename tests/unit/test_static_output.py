@@ -41,12 +41,16 @@ ACTIVE_TAGS = {
     "video",
     "b",
 }
+KEPT_PICTURE = re.compile(r"data:image/(png|jpeg|gif|webp);base64,[A-Za-z0-9+/=]+")
 ACTIVE_TARGET = re.compile(r"[\x00-\x20]*(javascript|vbscript|data|file)", re.IGNORECASE)
 
 
 def what_is_active(html: str) -> str | None:
     """Return the first element that would run, ask the network, or came from the model as a tag (`b` in our probes)."""
     for tag in bs4.BeautifulSoup(html, "html.parser").find_all(True):
+        kept = tag.name == "img" and KEPT_PICTURE.fullmatch(tag.attrs.get("src", ""))
+        if kept and tag.attrs.keys() <= {"src", "alt", "title"}:
+            continue
         for name, value in tag.attrs.items():
             text = re.sub(r"[\t\r\n]", "", value if isinstance(value, str) else " ".join(value))
             if name.lower().startswith("on") or (name in {"href", "src"} and ACTIVE_TARGET.match(text)):
@@ -148,10 +152,11 @@ def test_nothing_active_survives(probe, frame, render):
 
 HTML = ["<img src=x onerror=alert(1)>", "<b>", "</pre>", "</code>", "<!--", "-->", "<?", "<![CDATA[", "<div\n",
         "onclick=x>", "<<", "&lt;", "<https://x.example/z>", "<javascript:x>"]  # fmt: skip
+KEPT = ["<sub>", "</sub>", "<kbd>x</kbd>", "<br>", "![a](data:image/png;base64,AA==)", "![a](data:x/y,z)"]
 LINKS = ["![a](https://e.example/i)", "![", "]", "(", ")", "[a]", "](javascript:x)", "](<javascript:x>)", "[r]", "![r]",
          "!", "[r]: javascript:x", "[^1]: "]  # fmt: skip
 CODES = ["`", "``", "```", "````", "~~~", "```html", "```mermaid", "~~~mermaid"]
-MATHS = ["$", "$$", "\\[", "\\]", "\\\\[", "\\\\]", "\\", "\\begin{x}", "\\end{x}"]
+MATHS = ["$", "$$", "\\(", "\\)", "=", "\\$", "\\[", "\\]", "\\\\[", "\\\\]", "\\", "\\begin{x}", "\\end{x}"]
 MARKS = ["|", "| a | b |\n|---|---|\n|", "", " ", "  ", "    ", "- ", "* ", "1. ", "> ", "# ", "---", "word", ": ",
          "- [ ] ", "**", "_", "\x00", "\r", "\x0c", "\t", *["\n"] * 20, *["\n\n"] * 6]  # fmt: skip
 
@@ -159,7 +164,7 @@ MARKS = ["|", "| a | b |\n|---|---|\n|", "", " ", "  ", "    ", "- ", "* ", "1. 
 def test_nothing_active_survives_chance(seed, soak):
     """Random piles of Markdown, fences and HTML, on which renderers disagree, come out inert in each of them."""
     rand = random.Random(seed)
-    atoms = [*HTML, *LINKS, *CODES, *MATHS, *MARKS]
+    atoms = [*HTML, *KEPT, *LINKS, *CODES, *MATHS, *MARKS]
     for _ in range(20_000 if soak else 400):
         source = "".join(rand.choices(atoms, k=rand.randint(2, 40)))
         out = markdown(said(source), LINE, stream="s1")
@@ -173,7 +178,7 @@ def test_prose_stays_as_it_was():
         "# Title\n\nSome *text* with `code[0](x)`, a < b, 3 <4, x->y, R&D, &lt;b&gt;, 5 > 4, it's 100 %, wow! [link]"
         "(https://e.example/a_(b) 'title').\n\n1. one\n   ```python\n   print(a[1:])\n   ```\n2. two\n\n> quote\n\n"
         "| a | b |\n|---|---|\n| 1 | 2 |\n\n- [ ] task\n\n    indented\n\n$a_1 \\le b$ and\n\n$$\n\\frac{a}{b}\n$$\n\n"
-        '```html\nplain\n```\n\n[1]: https://e.example "t"\n\ncosts $5 and $6, https://e.example/x?a=b&c\n\nvec\\!\n'
+        '```html\nplain\n```\n\n[1]: https://e.example "t"\n\ncosts $5 or 6, https://e.example/x?a=b&c\n\nvec\\!\n'
     )
     assert harmless(text) == text
     assert markdown(said(text), LINE, stream="s1") == text + "\n*" + LINE + "*\n"
@@ -212,6 +217,54 @@ def test_formulas_keep_their_meaning():
     assert harmless("$a<b$ and $$x<y$$ <b>") == "$a\\lt b$ and $$x\\lt y$$ &lt;b>"
 
 
+MONEY = "<span>&#36;</span>"
+
+
+@pytest.mark.parametrize(
+    ("source", "saved"),
+    [
+        ("from $5 to $10", f"from {MONEY}5 to {MONEY}10"),
+        ("from \\$5 to \\$10", f"from {MONEY}5 to {MONEY}10"),
+        ("one $5", "one $5"),
+        ("$5 and $x$", f"{MONEY}5 and $x$"),
+        ("$x$ is $5", f"$x$ is {MONEY}5"),
+        ("$a$ and $b_1$", "$a$ and $b_1$"),
+        ("[a](https://e.example/?a=$b&c=$d)", "[a](https://e.example/?a=%24b&c=%24d)"),
+        ("a \\(x_1 < 2\\) b", "a $x_1 < 2$ b"),
+        ("\\(a\\)\\(b\\)", "$a$ $b$"),
+        ("\\[\nx = 1\n\\]", "$$\nx = 1\n$$"),
+        ("- a\n\n  \\[ x = 1 \\]", "- a\n\n  $$ x = 1 $$"),
+        ("\\[x\\] done", "\\[x\\] done"),
+        ("\\[a\\](u) \\(", "\\[a\\](u) \\("),
+        ("`$5` and `\\(x\\)` and `$6`", "`$5` and `\\(x\\)` and `$6`"),
+        ("```sh\necho $A $B \\(x\\)\n```\n", "```sh\necho $A $B \\(x\\)\n```\n"),
+        ("text\n\n    echo $A $B \\(x\\)\n\ntext", "text\n\n    echo $A $B \\(x\\)\n\ntext"),
+        ("\\(a<b>![x](u)\\)", "$a\\lt b>! [x] (u)$"),
+    ],
+)
+def test_money_is_no_formula_and_formulas_are_ones_everywhere(source, saved):
+    """Prices stay prices; brackets of TeX, which only our page knows, become the dollars that all know; code stays."""
+    assert harmless(source) == saved
+
+
+@pytest.mark.parametrize(
+    ("source", "saved"),
+    [
+        ("H<sub>2</sub>O, x<sup>2</sup>, <kbd>Ctrl</kbd><br>", "H<sub>2</sub>O, x<sup>2</sup>, <kbd>Ctrl</kbd><br>"),
+        ("a<br/>b<br />c", "a<br/>b<br />c"),
+        ("<sub>open", "&lt;sub>open"),
+        ("</sub>", "&lt;/sub>"),
+        ("<sub onclick=x>a</sub>", "&lt;sub onclick=x>a&lt;/sub>"),
+        ("<kbd>![a](https://e.example/i)</kbd>", "<kbd>[a](https://e.example/i)</kbd>"),
+        ("<sub><b>x</b></sub>", "&lt;sub>&lt;b>x&lt;/b>&lt;/sub>"),
+        ("<SUB>x</SUB>", "&lt;SUB>x&lt;/SUB>"),
+    ],
+)
+def test_what_markdown_has_no_word_for_survives(source, saved):
+    """A few elements without attributes, closed on their line, stay; with anything more they are text."""
+    assert harmless(source) == saved
+
+
 @pytest.mark.parametrize(
     ("source", "saved"),
     [
@@ -223,6 +276,11 @@ def test_formulas_keep_their_meaning():
         ("[a](<https://e.example/x y>)", "[a](https://e.example/x%20y)"),
         ("see <https://e.example/z> <", "see https://e.example/z <"),
         ("[a](javascript:x)", "[a]&#40;javascript:x)"),
+        ("![a](data:image/png;base64,iVBO)", "![a](data:image/png;base64,iVBO)"),
+        ("![a](data:image/svg+xml;base64,iVBO)(x)", "&#91;a: image/svg+xml, 11 characters, not shown&#93;(x)"),
+        ("![a](data:image/png;base64," + "A" * 40_000 + ")", "&#91;a: image/png, 40,007 characters, not shown&#93;"),
+        ("![a](data:text/html,x<b>)", "[a]&#40;data:text/html,x&lt;b>)"),
+        ("![a](data:text/html,x)", "&#91;a: text/html, 1 characters, not shown&#93;"),
     ],
 )
 def test_images_and_links(source, saved):
@@ -334,15 +392,15 @@ def test_very_many_truncates_are_linear():
     def seconds(size):
         transcript = folded([[Part("text", "x" * size)]], close=False)
         parts = [
-            part for at in range(50_000)
+            part for at in range(20_000)
             for part in (Part("truncate", fields={"length": size - at - 1}), Part("text", "y"))
         ]  # fmt: skip
         started = time.process_time()
         transcript.add([Delta(tuple(parts), 1.0)])
-        assert len(transcript.joined("text")) == size - 49_999
+        assert len(transcript.joined("text")) == size - 19_999
         return time.process_time() - started
 
-    assert seconds(10_000_000) < 10 * seconds(100_000) + 0.2
+    assert seconds(5_000_000) < 10 * seconds(100_000) + 0.2
 
 
 def test_each_agent_has_a_heading_with_its_end():
@@ -412,9 +470,10 @@ def test_excerpts_of_a_log_equal_those_of_a_transcript():
 @pytest.mark.parametrize(
     "unit",
     ["Some `code` and a < b, <b>x</b> ![i](u) $a<b$.\n\n", "```html\n<b>\n```\n", "- ```\n  <b>\n  ```\n", "<a", "`",
-     "](", "![", "\\begin{a}", "$$ ", "\n", " ", "> ", "    <b>\n\n", "` `` ``` "],
+     "](", "![", "\\begin{a}", "$$ ", "\n", " ", "> ", "    <b>\n\n", "` `` ``` ", "$", "$5 ", "\\( ", "\\[\\) ",
+     "\\(x\\)", "<sub>", "<sub>a</sub>", "![](data:image/png;base64,", "://$"],
 )  # fmt: skip
-def test_two_megabytes_are_linear(unit):
+def test_the_cost_is_linear(unit):
     """Ten times the text takes at most about ten times as long, whatever it repeats."""
 
     def seconds(size):
@@ -423,8 +482,8 @@ def test_two_megabytes_are_linear(unit):
         harmless(text)
         return time.process_time() - started
 
-    small = min(seconds(200_000) for _ in range(3))
-    assert seconds(2_000_000) < 25 * small + 0.2
+    small = min(seconds(50_000) for _ in range(3))
+    assert seconds(500_000) < 25 * small + 0.2
 
 
 class Shown:

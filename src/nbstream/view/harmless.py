@@ -20,7 +20,7 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
-from nbstream.view.paragraph import ACTIVE, SPECIAL, entity, in_code, paragraphs
+from nbstream.view.paragraph import ACTIVE, DELICATE, MONEY, SPECIAL, entity, in_code, paragraphs
 
 #: The opening line of a fenced block.
 FENCE = re.compile(
@@ -77,7 +77,8 @@ def harmless(text: str) -> str:
 
 def plain(text: str) -> str:
     """Return *text* (a name, an error, a state line) as one line that reads the same in Markdown and in HTML."""
-    return _NAME.sub(entity, " ".join(_CONTROLS.sub("", text).split()))
+    line = " ".join(_CONTROLS.sub("", text).split())
+    return _NAME.sub(lambda found: MONEY if found[0] == "$" else entity(found), line)
 
 
 def code_block(code: str, language: str) -> str:
@@ -135,11 +136,15 @@ def _prose(text: str, *, first: bool) -> str:
     out: list[str] = []
     at = 0
     for block in _INDENTED.finditer(text):
-        if ACTIVE.search(block[0]) and _is_code(text, block.start(), first=first):
+        active = ACTIVE.search(block[0])
+        if (active or not DELICATE.search(block[0])) and _is_code(text, block.start(), first=first):
             out.append(paragraphs(text[at : block.start()]))
+            at = block.end()
+            if not active:
+                out.append(block[0])
+                continue
             lines = (re.sub(r"^(?: {4}|\t)", "", line) for line in block[0].split("\n"))
             out.append(_block(Fence("", "```", "text"), "\n".join(lines), "```"))
-            at = block.end()
     out.append(paragraphs(text[at:]))
     return "".join(out)
 
