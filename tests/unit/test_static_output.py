@@ -585,3 +585,10 @@ def test_saved_form_survives_the_notebook_file():
     text = "line\u2028sep 😀 \x85 end"
     assert json.loads(json.dumps(markdown(said(text), LINE, stream="s1"))).startswith(text)
     assert encode(OPEN)
+
+
+@pytest.mark.parametrize("info", ['x" onmouseover="x', "x' onmouseover='x", 'py title="a"', "mermaid", "&quot;", "a\\"])
+def test_the_language_of_a_fence_is_a_word(info):
+    """JupyterLab writes the language into an attribute as it is: nothing that ends one stays behind the marks."""
+    first = harmless(f"```{info}\ny\n```\n").split("\n")[0]
+    assert re.fullmatch(r"```[\w+#. =:,{}()/-]*", first)

@@ -31,7 +31,8 @@ FENCE = re.compile(
 _FENCE_LIKE = re.compile(r"^[ \t>\-*+\d.)]*(?:```|~~~)", re.MULTILINE)
 #: nbconvert looks for the end of display math before it looks for fences.
 _MATH_END = re.compile(r"\$\$|\\\\\]|\\end\{")
-_PLAIN_INFO = re.compile(r"[\w+#. =\"':,{}()/-]*")
+#: No quotes: JupyterLab 4.6.6 writes the language into an attribute as it is, and a trusted file is not cleaned.
+_PLAIN_INFO = re.compile(r"[\w+#. =:,{}()/-]*")
 _LANGUAGE = re.compile(r"[\w+#.-]+")
 
 _CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
