@@ -16,6 +16,7 @@ from nbstream import words
 from nbstream.records import Close, Delta, Open, Part, encode
 from nbstream.state import State
 from nbstream.transcript import Transcript
+from nbstream.view.document_server import appends_updates
 from nbstream.view.excerpt import Excerpt, excerpts
 from nbstream.view.harmless import harmless, plain
 from nbstream.view.saved_form import RENDERED, in_order, markdown, plain_text
@@ -489,15 +490,15 @@ def test_the_cost_is_linear(unit):
 class Shown:
     """A display that remembers."""
 
-    def __init__(self):
-        self.published = []
+    def __init__(self, *, once=False):
+        self.published, self.once = [], once
 
     def show(self, data):
         assert not self.published
         self.published.append(data["text/markdown"])
 
     def update(self, data):
-        assert self.published
+        assert self.published or self.once
         self.published.append(data["text/markdown"])
 
 
@@ -539,9 +540,9 @@ class Growing:
         return self._transcript
 
 
-def follow(stream):
+def follow(stream, *, once=False):
     """Return what is published while *stream* goes on."""
-    shown = Shown()
+    shown = Shown(once=once)
     saved = SavedOutput(shown, clock=stream)
     saved.show(stream)
     asyncio.run(saved.follow(stream))
@@ -570,6 +571,33 @@ def test_the_first_text_is_saved_at_once_and_each_refresh_has_half_as_much_more(
     assert texts[-1] == 50_000
 
 
+def test_where_updates_append_the_text_is_written_once_at_the_end():
+    """A server that makes an output of every update gets one, with everything in it."""
+    (text,) = follow(Growing(50_000, 1000), once=True)
+    assert "x" * 50_000 in text
+    assert "complete" in text
+
+
+@pytest.mark.parametrize(
+    ("files", "appends"),
+    [
+        ({}, False),
+        ({"env/jupyter_server_config.d/x.json": True}, True),
+        ({"env/jupyter_server_config.d/x.json": True, "user/jupyter_server_config.json": False}, False),
+        ({"user/jupyter_server_config.d/x.json": False, "env/jupyter_server_config.d/x.json": True}, False),
+        ({"env/jupyter_server_config.d/x.json": True, "user/jupyter_server_config.json": "damaged"}, True),
+    ],
+)
+def test_a_server_that_appends_updates_is_known_by_its_configuration(tmp_path, files, appends):
+    """Both read the same files: what the user says beats what a package has installed."""
+    for name, enabled in files.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        said = {"ServerApp": {"jpserver_extensions": {"jupyter_server_documents": enabled}}}
+        path.write_text("{" if enabled == "damaged" else json.dumps(said))
+    assert appends_updates([tmp_path / "user", tmp_path / "env"]) is appends
+
+
 def test_how_it_ended_is_saved():
     """A stopped message says that it was stopped, in the file too."""
     assert "*stopped by you" in follow(Growing(500, 1000, ending="stopped"))[-1]
@@ -578,6 +606,7 @@ def test_how_it_ended_is_saved():
 def test_plain_is_one_line():
     """Names and errors stay one line, whatever is in them."""
     assert plain(" a\n\nb\x1b[0m\t`c` ") == "a b&#91;0m &#96;c&#96;"
+    assert plain("a\u202eb\u2028c\x9b $5") == f"ab c {MONEY}5"
 
 
 def test_saved_form_survives_the_notebook_file():

@@ -20,6 +20,7 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
+from nbstream import words
 from nbstream.view.paragraph import ACTIVE, DELICATE, MONEY, SPECIAL, entity, in_code, paragraphs
 
 #: The opening line of a fenced block.
@@ -78,7 +79,7 @@ def harmless(text: str) -> str:
 
 def plain(text: str) -> str:
     """Return *text* (a name, an error, a state line) as one line that reads the same in Markdown and in HTML."""
-    line = " ".join(_CONTROLS.sub("", text).split())
+    line = words.plain(" ".join(_CONTROLS.sub("", text).split()))
     return _NAME.sub(lambda found: MONEY if found[0] == "$" else entity(found), line)
 
 

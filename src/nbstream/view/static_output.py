@@ -46,6 +46,8 @@ class SavedOutput:
         Of a long message that is there already only the last line: `follow` brings the rest when the page has painted
         the widget, whose text would else come behind a megabyte that nobody sees.
         """
+        if self._display.once:
+            return
         facts = stream.facts()
         long = facts.chars > LIVE_LIMIT
         self._last = f"*{plain(words.saved_line(facts))}*\n" if long else saved_form(stream)
@@ -86,7 +88,7 @@ class SavedOutput:
 
     def _due(self, chars: int) -> bool:
         grown = self._chars * GROWTH < chars <= LIVE_LIMIT
-        return grown and self._clock.monotonic() - self._at >= self._pause
+        return grown and not self._display.once and self._clock.monotonic() - self._at >= self._pause
 
     def update(self, stream: Stream) -> None:
         """Publish what there is now, if it is news. Reads the log, so not for the loop's thread."""
