@@ -11,12 +11,13 @@ from nbstream.errors import LogDamaged
 from nbstream.log.memory import MemoryStore
 from nbstream.log.readback import records_of
 from nbstream.recorder.progress import Progress
-from nbstream.records import Close, Delta
+from nbstream.records import Close, Delta, Open
 from nbstream.state import State
 
 if TYPE_CHECKING:
     from nbstream.log.contract import Log, Status, Store
     from nbstream.recorder.at_work import AtWork
+    from nbstream.records import Record
     from nbstream.runtime import Runtime
 
 
@@ -54,6 +55,8 @@ class Standing:
         self._progress = Progress()
         #: The last call has brought something.
         self._begun = False
+        self._last_at = 0.0
+        self._took_s: float | None = 0.0
         self._reading = threading.Lock()
 
     def read_on(self) -> Progress:
@@ -63,6 +66,7 @@ class Standing:
                 for record in records_of(self._log, self._progress.tail):
                     self._progress.add(record)
                     self._begun = isinstance(record, Delta) or (self._begun and isinstance(record, Close))
+                    self._time(record)
             except LogDamaged as exc:
                 self.damage = exc
             return self._progress
@@ -114,14 +118,20 @@ class Standing:
             state=status.state, chars=progress.chars, tail=status.tail,
             model=(close.model if close else None) or self._asked,
             error=close.error if close else None, finish=close.finish if close else None,
-            # A clock that was set back tells no time.
-            took_s=close.at - status.open.at if close and close.at >= status.open.at else None,
+            took_s=self._took_s if close else None,
             ended_at=close.at if close else None,
             elsewhere=status.live and not in_relay(status), outlives_kernel=in_relay(status),
             resumable=self.resumable, from_store=self._from_store,
             repeatable=status.open.source.get("kind") != "object", resumed=progress.opens - 1, note=self._note(),
             in_memory=self._in_memory, unknown=dict(progress.unknown),
         )  # fmt: skip
+
+    def _time(self, record: Record) -> None:
+        """Add up how long the calls took, without the time between them; a clock that was set back tells no time."""
+        if not isinstance(record, Open):
+            passed = record.at - self._last_at
+            self._took_s = self._took_s + passed if passed >= 0 and self._took_s is not None else None
+        self._last_at = record.at
 
     def _note(self) -> str | None:
         if self.damage is not None:

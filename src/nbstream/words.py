@@ -17,6 +17,8 @@ from nbstream.state import State
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from nbstream.records import Part
+
 #: Controls (C0, C1, DEL), line and paragraph separators, and what turns the direction of writing.
 _UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 #: Types of unknown pieces that the line names.
@@ -38,7 +40,9 @@ class Facts:
     retries: int = 0
     retry_in_s: float | None = None
     silent_s: float | None = None
+    #: Pieces a second as the source sends them: about a token each, but nobody has counted.
     speed: float | None = None
+    #: All its calls together; the time between them does not count.
     took_s: float | None = None
     ended_at: float | None = None
     #: Somebody else's process records it.
@@ -55,6 +59,8 @@ class Facts:
     resumed: int = 0
     #: The stream lies in the memory of its process (`--no-save`).
     in_memory: bool = False
+    #: How each agent stands, where they stand differently.
+    agents: Mapping[str, str] = field(default_factory=dict)
     #: Type -> how many pieces of it came that nobody here can show.
     unknown: Mapping[str, int] = field(default_factory=dict)
     #: The buttons of `actions` stand beside the line.
@@ -103,6 +109,21 @@ def lost_line(facts: Facts) -> str:
     return "run the cell again to go on behind them (%load_ext nbstream first)"
 
 
+def mark(part: Part) -> str:
+    """Return what a break in the text says of itself: a seam, a gap, text that was taken back."""
+    fields = part.fields or {}
+    if part.kind == "seam":
+        why = str(fields.get("why") or "")
+        return plain(f"continued here by a new generation{f': {why}' if why else ''}")
+    if part.kind == "gap":
+        first, got = fields.get("expected"), fields.get("got")
+        if type(first) is not int or type(got) is not int or got <= first:
+            return "something is missing here"
+        return f"missing here: piece {first}" if got == first + 1 else f"missing here: pieces {first} to {got - 1}"
+    length = fields.get("length")
+    return f"taken back: {size(length)} of the text above stay" if type(length) is int else "text was taken back here"
+
+
 def plain(text: str) -> str:
     """Return *text* as one line that no terminal obeys: servers name models and write errors."""
     return _UNSEEN.sub("", text)
@@ -120,13 +141,13 @@ def moment(at: float) -> str:
 
 def _figures(facts: Facts) -> list[str]:
     out = []
-    if facts.model and facts.state in (State.CONNECTING, State.STREAMING, State.COMPLETE):
+    if facts.model and facts.state not in (State.RETRYING, State.STALLED):
         out.append(facts.model)
     if facts.chars:
         out.append(size(facts.chars))
     if facts.state is State.STREAMING and facts.speed is not None:
-        out.append(f"{facts.speed:,.0f} tokens/s")
-    if facts.state in (State.COMPLETE, State.STOPPED) and facts.took_s is not None:
+        out.append(f"{facts.speed:,.0f} pieces/s")
+    if not facts.state.live and facts.took_s is not None:
         out.append(f"{facts.took_s:,.1f} s")
     if facts.unknown and not facts.state.live and facts.state is not State.FAILED:
         out.append(_unknown(facts))
@@ -134,7 +155,7 @@ def _figures(facts: Facts) -> list[str]:
         out.append(f"resumed {_times(facts.resumed)}")
     if facts.in_memory:
         out.append("kept in memory only")
-    elif facts.saved and facts.chars and facts.tail >= 0:
+    elif facts.state.live and facts.saved and facts.chars and facts.tail >= 0:
         out.append(f"saved up to record {facts.tail}")
     return out
 

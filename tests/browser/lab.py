@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, BrowserContext, Page
 
 #: Without them Chromium looks for its own servers at every start.
 CHROMIUM_FLAGS = [
@@ -146,9 +146,14 @@ class Lab:
 class Tab:
     """One browser page on one notebook."""
 
-    def __init__(self, browser: Browser, lab: Lab, name: str, *, width: int = 1100, height: int = 850) -> None:
+    def __init__(
+        self, browser: Browser, lab: Lab, name: str, *, width: int = 1100, height: int = 850,
+        prepare: Callable[[BrowserContext], None] | None = None,
+    ) -> None:  # fmt: skip
         self._lab, self.name = lab, name
         self.context = browser.new_context(viewport={"width": width, "height": height})
+        if prepare is not None:
+            prepare(self.context)  # before anything is loaded
         self.context.grant_permissions(["clipboard-read", "clipboard-write"])
         self.page: Page = self.context.new_page()
         self.errors: list[str] = []

@@ -24,6 +24,7 @@ ROWS = {
     "log": 2,
     "wire": 2,
     "transcript": 2,
+    "truncation": 1,
     "place": 2,
     "options": 2,
     "demo": 2,  # an island, see below; for those who import it, it stands beside wire

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from nbstream import words
-from nbstream.records import Part
+from nbstream.records import Delta, Part
 from nbstream.state import State
 from nbstream.view.terminal import Strip, TerminalView, stream_to, strip
 from nbstream.waiting import Interrupted
@@ -19,13 +19,17 @@ LINE = "[complete · demo: · 5 characters]"
 class Parts:
     """A stream of given parts, at rest when they are said."""
 
-    def __init__(self, *parts, interrupted=False):
+    def __init__(self, *parts, interrupted=False, at_rest=False):
         self._parts, self._interrupted = parts, interrupted
-        self.id = "s1"
+        self.id, self.log = "s1", self
+        self._stored = [Delta(parts, 1.0)] if at_rest else []
 
     async def __aiter__(self):
         for part in self._parts:
             yield part
+
+    def read(self, after, *, limit):
+        return self._stored[after + 1 :]
 
     def facts(self):
         return words.Facts(State.COMPLETE, 5, model="demo:")
@@ -36,10 +40,10 @@ class Parts:
         return State.COMPLETE
 
 
-def shown(*parts, dim=False):
-    """Return what a terminal gets."""
+def shown(*parts, dim=False, at_rest=False):
+    """Return what a terminal gets; *at_rest*: of a message that is over."""
     out = []
-    asyncio.run(TerminalView(dim=dim).run(Parts(*parts), out.append))
+    asyncio.run(TerminalView(dim=dim).run(Parts(*parts, at_rest=at_rest), out.append))
     return "".join(out)
 
 
@@ -159,3 +163,44 @@ def test_interrupt_reaches_the_caller_after_the_state_line():
     with pytest.raises(Interrupted):
         stream_to(Parts(Part("text", "half"), interrupted=True), file)
     assert file.getvalue() == f"half\n{LINE}\n"
+
+
+TAKEN_BACK = [
+    Part("text", "The answer is 41"),
+    Part("truncate", fields={"length": 14}),
+    Part("reasoning", "no"),
+    Part("truncate", fields={"length": 0, "of": "reasoning"}),
+    Part("text", "42.\n"),
+]
+
+
+def test_text_that_was_taken_back_is_not_shown_or_said_to_be():
+    """Of a message that is over only what stays is written; a terminal that has shown more says what is taken back."""
+    assert shown(*TAKEN_BACK, at_rest=True) == f"The answer is 42.\n{LINE}\n"
+    assert shown(*TAKEN_BACK[:2], TAKEN_BACK[4]) == (
+        f"The answer is 41\n[taken back: 14 characters of the text above stay]\n42.\n{LINE}\n"
+    )
+
+
+def test_a_message_of_all_kinds_reads_well():
+    """Reasoning, text, calls and their results, seams and gaps: each on lines of its own, nothing in them obeyed."""
+    parts = [
+        Part("agent_start", agent="plan\x1b[1mner", fields={"name": "planner"}),
+        Part("reasoning", "hm\u202e", "planner"),
+        Part("text", "Let me look.", "planner"),
+        Part(
+            "tool_call", "", "planner", fields={"index": 0, "id": "c1", "name": "lo\x1b]0;x\x07ok", "args_delta": "{}"}
+        ),
+        Part("tool_result", "", "planner", fields={"id": "c1", "name": "look", "content": "one\x1b[2J\ntwo"}),
+        Part("gap", "", "planner", fields={"expected": 12, "got": 15}),
+        Part("seam", "", "planner", fields={"why": "the con\x1bnection was cut"}),
+        Part("text", "Two.", "planner"),
+        Part("refusal", "No more.", "planner"),
+        Part("raw", "", "planner", fields={"type": "image"}),
+        Part("usage", "", "planner", fields={"output": 12}),
+    ]
+    assert shown(*parts) == (
+        "── planner ──\nhm\nLet me look.\ncalls look: {}\nresult of look: one\ntwo\n"
+        "[missing here: pieces 12 to 14]\n[continued here by a new generation: the connection was cut]\n"
+        f"Two.\nNo more.\n{LINE}\n"
+    )

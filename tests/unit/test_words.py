@@ -5,8 +5,9 @@ from dataclasses import replace
 
 import pytest
 
+from nbstream.records import Part
 from nbstream.state import State
-from nbstream.words import Facts, actions, line, lost_line, saved_line
+from nbstream.words import Facts, actions, line, lost_line, mark, saved_line
 
 STREAMING = Facts(State.STREAMING, chars=1234, tail=56, model="demo", speed=50.0)
 CUT = replace(STREAMING, state=State.INTERRUPTED, speed=None)
@@ -103,3 +104,27 @@ def test_what_could_not_be_shown_is_said():
     assert "3 pieces of unknown kind not shown (image, audio)" in line(some)
     assert "not shown" not in line(replace(some, state=State.STREAMING))
     assert line(replace(some, unknown=dict.fromkeys("abcdef", 1))).count(",") < 7
+
+
+def test_a_message_at_rest_has_a_short_line():
+    """How it ended, whose it is, how much, how long; where it is saved is said only while it grows."""
+    done = replace(CUT, state=State.COMPLETE, model="demo:tiny", chars=1204, took_s=8.14)
+    assert line(done) == "complete · demo:tiny · 1,204 characters · 8.1 s"
+    assert line(replace(done, state=State.STOPPED)) == "stopped by you · demo:tiny · 1,204 characters · 8.1 s"
+    assert line(STREAMING) == "streaming · demo · 1,234 characters · 50 pieces/s · saved up to record 56"
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "said"),
+    [
+        ("seam", {"why": "cut\x1b[1m\n"}, "continued here by a new generation: cut[1m"),
+        ("seam", {}, "continued here by a new generation"),
+        ("gap", {"expected": 12, "got": 15}, "missing here: pieces 12 to 14"),
+        ("gap", {"expected": 12, "got": 13}, "missing here: piece 12"),
+        ("gap", {"expected": "x"}, "something is missing here"),
+        ("truncate", {"length": 1}, "taken back: 1 character of the text above stay"),
+    ],
+)
+def test_breaks_in_a_text_say_what_they_are(kind, fields, said):
+    """A seam says why, a gap what is missing."""
+    assert mark(Part(kind, fields=fields)) == said

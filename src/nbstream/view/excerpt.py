@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nbstream import words
-from nbstream.records import TEXT_KINDS, Delta
-from nbstream.transcript import AgentText, Transcript
+from nbstream.records import TEXT_KINDS, Delta, Part
+from nbstream.transcript import AgentText, Call, Section, Transcript, result_of
+from nbstream.truncation import Remaining
 from nbstream.view.harmless import FENCE, Fence
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from nbstream.records import Record
 
@@ -25,7 +26,7 @@ class Excerpt:
 
     def __init__(self, keep: int = KEPT) -> None:
         self._keep, self._near = keep, min(NEAR, keep // 4)
-        self._fences = _Fences()
+        self._fences = Fences()
         self._head: str | None = None
         self._after_head: Fence | None = None
         self._size = self._held_size = 0
@@ -69,14 +70,24 @@ class Excerpt:
         self._held, self._held_size = [tail], len(tail)
 
 
-class _Fences:
-    """Knows whether the text so far ends in a fenced block."""
+class Fences:
+    """Takes Markdown in pieces and knows whether the text so far ends in a fenced block."""
 
     def __init__(self) -> None:
+        #: The block that the whole lines so far leave open.
         self.open: Fence | None = None
         self._line = ""
 
+    @property
+    def inside(self) -> bool:
+        """Whether a text that ended here would end inside of a block."""
+        last = FENCE.match(self._line)
+        if self.open is None or last is None:
+            return (self.open or last) is not None
+        return not _closes(self.open, last["marks"], last["info"])
+
     def feed(self, text: str) -> None:
+        """Take the next piece."""
         end = text.rfind("\n") + 1
         if not end:
             # The beginning of a line says whether it is a fence.
@@ -89,42 +100,71 @@ class _Fences:
     def _line_of(self, fence: Fence) -> None:
         if self.open is None:
             self.open = fence
-        elif fence.marks.startswith(self.open.marks) and not fence.info.strip():
+        elif _closes(self.open, fence.marks, fence.info):
             self.open = None
 
 
-def excerpts(records: Iterable[Record], *, stream: str, keep: int = KEPT) -> Transcript:
-    """Fold *records* into a transcript whose texts are excerpts, holding no more than that."""
+def _closes(opened: Fence, marks: str, info: str) -> bool:
+    return marks.startswith(opened.marks) and not info.strip()
+
+
+def excerpts(read: Callable[[], Iterable[Record]], *, stream: str, keep: int = KEPT) -> Transcript:
+    """
+    Fold the records that *read* gives (it is called twice) into a transcript of excerpts, holding no more than that.
+
+    The texts of an agent stand before its calls and their results, of which each is cut where it is longer.
+    """
+    remaining = Remaining(read())
     transcript, ends = Transcript(), dict[tuple[str, str], Excerpt]()
-    for record in records:
+    for record in read():
         if isinstance(record, Delta):
-            for part in record.parts:
+            rest = []
+            for part in filter(None, map(remaining.of, record.parts)):
                 if part.kind in TEXT_KINDS:
                     transcript.agents.setdefault(part.agent, AgentText(part.agent))
                     ends.setdefault((part.agent, part.kind), Excerpt(keep)).add(part.text)
-            rest = tuple(part for part in record.parts if part.kind not in TEXT_KINDS)
-            record = Delta(rest, record.at)  # noqa: PLW2901 - the record without its text
+                else:
+                    rest.append(part)
+            record = Delta(tuple(rest), record.at)  # noqa: PLW2901 - the record without its text
         transcript.add([record])
-    for (agent, kind), excerpt in ends.items():
-        transcript.agents[agent].pieces[kind] = [excerpt.text(stream)]
+    for agent in transcript.agents.values():
+        behind, agent.said = agent.said, []
+        for kind in sorted(TEXT_KINDS):
+            if (excerpt := ends.get((agent.name, kind))) is not None:
+                agent.add(Part(kind, excerpt.text(stream)))
+        agent.said += [_cut(one, keep) for one in behind if not isinstance(one, Section)]
     return transcript
 
 
 def shortened(transcript: Transcript, *, stream: str, limit: int) -> Transcript:
     """Return *transcript* with excerpts for its long texts, so that together they come to about *limit* characters."""
-    texts = sum(len(agent.tool_calls) + len(agent.pieces) for agent in transcript.agents.values())
-    keep = min(KEPT, limit // (2 * texts))
+    keep = min(KEPT, limit // (2 * sum(len(agent.said) + 2 for agent in transcript.agents.values())))
     short = Transcript(open=transcript.open, close=transcript.close)
     for agent in transcript.agents.values():
-        out = short.agents[agent.name] = AgentText(agent.name)
-        for kind, pieces in agent.pieces.items():
-            excerpt = Excerpt(keep)
-            for piece in pieces:
-                excerpt.add(piece)
-            out.pieces[kind] = [excerpt.text(stream)]
-        for call in agent.tool_calls:
-            arguments = call["arguments"]
-            if len(arguments) > 2 * keep:
-                arguments = f"{arguments[:keep]} … {arguments[-keep:]}"
-            out.tool_calls.append({**call, "arguments": arguments})
+        out = short.agents[agent.name] = AgentText(agent.name, parent=agent.parent, status=agent.status)
+        for one in agent.said:
+            if not isinstance(one, Section):
+                out.said.append(_cut(one, keep))
+                continue
+            for kind in one.passages:
+                excerpt = Excerpt(keep)
+                excerpt.add(one.text(kind))
+                out.add(Part(kind, excerpt.text(stream)))
     return short
+
+
+def _cut(one: Call | Part, keep: int) -> Call | Part:
+    if isinstance(one, Call):
+        short = Call(one.index)
+        short.add({"id": one.id, "name": one.name, "args_delta": _ends(one.arguments, keep)})
+        return short
+    if one.kind != "tool_result":
+        return one
+    fields = one.fields or {}
+    return one._replace(
+        fields={"id": fields.get("id"), "name": fields.get("name"), "content": _ends(result_of(fields), keep)}
+    )
+
+
+def _ends(text: str, keep: int) -> str:
+    return text if len(text) <= 2 * keep else f"{text[:keep]} … {text[-keep:]}"

@@ -20,7 +20,8 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
-from nbstream.view.paragraph import ACTIVE, SPECIAL, entity, in_code, paragraphs
+from nbstream import words
+from nbstream.view.paragraph import ACTIVE, DELICATE, MONEY, SPECIAL, entity, in_code, paragraphs
 
 #: The opening line of a fenced block.
 FENCE = re.compile(
@@ -31,7 +32,8 @@ FENCE = re.compile(
 _FENCE_LIKE = re.compile(r"^[ \t>\-*+\d.)]*(?:```|~~~)", re.MULTILINE)
 #: nbconvert looks for the end of display math before it looks for fences.
 _MATH_END = re.compile(r"\$\$|\\\\\]|\\end\{")
-_PLAIN_INFO = re.compile(r"[\w+#. =\"':,{}()/-]*")
+#: No quotes: JupyterLab 4.6.6 writes the language into an attribute as it is, and a trusted file is not cleaned.
+_PLAIN_INFO = re.compile(r"[\w+#. =:,{}()/-]*")
 _LANGUAGE = re.compile(r"[\w+#.-]+")
 
 _CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
@@ -77,7 +79,8 @@ def harmless(text: str) -> str:
 
 def plain(text: str) -> str:
     """Return *text* (a name, an error, a state line) as one line that reads the same in Markdown and in HTML."""
-    return _NAME.sub(entity, " ".join(_CONTROLS.sub("", text).split()))
+    line = words.plain(" ".join(_CONTROLS.sub("", text).split()))
+    return _NAME.sub(lambda found: MONEY if found[0] == "$" else entity(found), line)
 
 
 def code_block(code: str, language: str) -> str:
@@ -135,11 +138,15 @@ def _prose(text: str, *, first: bool) -> str:
     out: list[str] = []
     at = 0
     for block in _INDENTED.finditer(text):
-        if ACTIVE.search(block[0]) and _is_code(text, block.start(), first=first):
+        active = ACTIVE.search(block[0])
+        if (active or not DELICATE.search(block[0])) and _is_code(text, block.start(), first=first):
             out.append(paragraphs(text[at : block.start()]))
+            at = block.end()
+            if not active:
+                out.append(block[0])
+                continue
             lines = (re.sub(r"^(?: {4}|\t)", "", line) for line in block[0].split("\n"))
             out.append(_block(Fence("", "```", "text"), "\n".join(lines), "```"))
-            at = block.end()
     out.append(paragraphs(text[at:]))
     return "".join(out)
 

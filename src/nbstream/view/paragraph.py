@@ -8,7 +8,8 @@ depend on it (see `view.harmless`).
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
+import sys
+from bisect import bisect_left, bisect_right
 
 #: Links that a reader may follow. A target without a scheme stays too; `&` and `\` could spell a hidden one.
 _SAFE = r"(?:(?:https?|mailto|ftp|tel):|[A-Za-z0-9+.\-]*(?![:&\\<A-Za-z0-9+.\-]))"
@@ -18,23 +19,42 @@ _TAG = r"<+(?=[A-Za-z/!?])"
 _DIAGRAM = r"(?:```|~~~)[ \t]*(?:mermaid|[^\n`~]*[&\\])"
 #: Anything in code that would be active if a renderer took the code for text.
 ACTIVE = re.compile(rf"<[A-Za-z/!?]|!\[|\][(:][\s>]*(?!{_SAFE})|{_DIAGRAM}", re.IGNORECASE)
+#: Text in which a renderer could find what is none of ours, or an end that reaches across what follows.
+DELICATE = re.compile(rf"{_TAG}|!\[|\][(:]|\$\$|```|~~~|\\begin\{{|\\\\\[")
 #: Text that needs a closer look.
-SPECIAL = re.compile(rf"{_TAG}|!\[|\][(:]|\$\$|```|~~~|\\begin\{{|\\\\\[")
+SPECIAL = re.compile(rf"{DELICATE.pattern}|\$|\\[(\[]")
+
+#: A picture that needs no request, as long as it is small.
+PICTURE_CHARS = 32 * 1024
+_PICTURE = rf"data:image/(?:png|jpeg|gif|webp);base64,[A-Za-z0-9+/=]{{1,{PICTURE_CHARS}}}"
 
 _BREAK = re.compile(r"(\n(?:[ \t]*\n)+)")
 _TOKEN = re.compile(
     r"(?P<badge>\[!\[(?P<alt>[^\]\[<`\\$&!\n]+)\]\([^()\n]*\)(?=\]\())"
     r"|(?P<auto><(?P<address>(?:https?://|mailto:)[^\s<>\"'`\\]+|[\w.+-]+@[\w.-]+)>)"
+    # What has no attributes does nothing; an open one could take the rest of the page along.
+    r"|(?P<kept><(?:br ?/?|(?P<pair>sub|sup|kbd)>[^<>\n]*</(?P=pair))>)"
     rf"|(?P<tag>{_TAG})"
+    rf"|(?P<picture>!\[[^\]\[<`\\$&!\n]*\]\({_PICTURE}\))"
+    r"|(?P<named>!\[(?P<name>[^\]\[<`\\$&!\n]*)\]"
+    r"\(data:(?P<type>[a-z]+/[a-z0-9.+-]+)[;,](?P<bytes>[^()\s<>`\\]*)\))"
     r"|(?P<image>!+\[)"
     r"|(?P<link>\][(:])"
     r"|(?P<ticks>`+)"
     r"|(?P<tildes>~{3,})"
     r"|(?P<begin>\\begin\{(?P<env>[a-z]*\*?)\})"
     r"|(?P<bracket>\\\\\[)"
+    r"|(?P<formula>\\(?P<opening>[(\[]))"
     r"|(?P<escape>\\[!-/:-\\^-`{-~])"
     r"|(?P<dollars>\$+)",
 )
+#: Not inside of an address: there a `$` has another spelling.
+_ADDRESS = re.compile(r"(?:\]\(|://)[^()<>]*\Z")
+_ADDRESS_CHARS = 2000
+_DOLLAR = re.compile(r"(?<!\\)\$")
+#: Between `\[` and `\]`; escaped brackets around words are no formula.
+_LIKE_MATH = re.compile(r"[=\\^_+\n]")
+_NOWHERE = sys.maxsize
 _GAP = re.compile(r"[\s>]*")
 _ANGLED = re.compile(r"<([^<>\n\t]*)>")
 _IMAGE_REST = re.compile(r"[^\[\]\n]*\][(\[]")
@@ -59,6 +79,11 @@ def in_code(text: str) -> str:
     return _PUNCTUATION.sub(entity, text)
 
 
+#: Money: a `$` that no renderer takes for the beginning of a formula, whatever follows (measured: an escaped one, or an
+#: entity, is one again for the MathJax of nbconvert's page and of JupyterLab).
+MONEY = "<span>&#36;</span>"
+
+
 def entity(found: re.Match[str]) -> str:
     """Return the HTML entity of a matched character."""
     return {"<": "&lt;", ">": "&gt;", "&": "&amp;"}.get(found[0]) or f"&#{ord(found[0])};"
@@ -74,7 +99,11 @@ class _Paragraph:
             self._runs.setdefault(len(run[0]), []).append(run.start())
         self._closers = [found.start() for found in _MATH_CLOSE.finditer(text)]
         self._displays = [found.start() for found in _DISPLAY.finditer(text)]
+        self._dollars = [found.start() for found in _DOLLAR.finditer(text)]
+        # One alone opens no formula for anybody.
+        self._priced = text.count("$") > 1
         self._last: dict[str, int] = {}
+        self._places: dict[str, list[int]] = {}
 
     def inert(self) -> str:
         """Return the paragraph with nothing active in it."""
@@ -95,8 +124,23 @@ class _Paragraph:
     def auto(self, found: re.Match[str]) -> tuple[str, int]:
         return found["address"], found.end()
 
+    def kept(self, found: re.Match[str]) -> tuple[str, int]:
+        end = found.start() + found[0].index(">") + 1
+        if found["pair"] is None:
+            return found[0], found.end()
+        inside = self._text[end : found.end() - len(found["pair"]) - 3]
+        return f"<{found['pair']}>{paragraphs(inside)}</{found['pair']}>", found.end()
+
     def tag(self, found: re.Match[str]) -> tuple[str, int]:
         return "&lt;" * len(found[0]), found.end()
+
+    def picture(self, found: re.Match[str]) -> tuple[str, int]:
+        return found[0], found.end()
+
+    def named(self, found: re.Match[str]) -> tuple[str, int]:
+        """Name a picture that is too large for the file, or of a kind that can do more than show."""
+        name, size = found["name"] or "image", f"{len(found['bytes']):,} characters"
+        return f"&#91;{name}: {found['type']}, {size}, not shown&#93;", found.end()
 
     def image(self, found: re.Match[str]) -> tuple[str, int]:
         bangs, at = len(found[0]) - 1, found.end()
@@ -153,19 +197,60 @@ class _Paragraph:
         end = self._text.find(mark, found.end()) + len(mark.rstrip("]"))
         return self._math(found.start(), end), end
 
+    def formula(self, found: re.Match[str]) -> tuple[str, int]:
+        r"""Write `\(x\)` and `\[x\]` with dollars: GitHub, nbconvert and JupyterLab see escaped brackets there."""
+        opening, closing, dollars = ("\\(", "\\)", "$") if found["opening"] == "(" else ("\\[", "\\]", "$$")
+        start, end = found.end(), self._next(closing, found.end())
+        nested = min(self._next(mark, start) for mark in (opening, "$", "`"))
+        inside = self._text[start:end] if end < nested else ""
+        if not inside.strip() or (dollars == "$$" and not _LIKE_MATH.search(inside)):
+            return self.escape(found)
+        if dollars == "$":
+            inside = inside.strip()
+        inert = _IN_MATH.sub(lambda found: _MATH_INERT[found[0]], inside)
+        # Two formulas side by side are not to share a `$$`.
+        before = " " if self._text.startswith("$", start - 3) and start > 2 else ""
+        after = " " if self._text.startswith(("$", "\\(", "\\["), end + 2) else ""
+        return f"{before}{dollars}{inert}{dollars}{after}", end + 2
+
+    def _next(self, mark: str, at: int) -> int:
+        """Return where *mark* stands next, far behind the end if it does not; asked for often, it looks once."""
+        places = self._places.get(mark)
+        if places is None:
+            places = self._places[mark] = [found.start() for found in re.finditer(re.escape(mark), self._text)]
+        after = bisect_left(places, at)
+        return places[after] if after < len(places) else _NOWHERE
+
     def escape(self, found: re.Match[str]) -> tuple[str, int]:
+        if found[0] == "\\$":
+            return (MONEY if self._priced else found[0]), found.end()
         return ("&lt;" if found[0] == "\\<" else found[0]), found.end()
 
     def dollars(self, found: re.Match[str]) -> tuple[str, int]:
+        if self._in_address(found.start()):
+            return "%24" * len(found[0]), found.end()
         several = len(found[0]) > 1
         ends = self._displays if several else self._closers
         after = bisect_right(ends, found.end() - (0 if several else 1))
-        opens = several or self._text[found.end() : found.end() + 1].strip() != ""
-        if opens and after < len(ends):
+        if several:
+            opens = after < len(ends)
+        else:
+            # The next one closes it or it is none: "$5 and $x$" has one formula.
+            further = bisect_right(self._dollars, found.start())
+            opens = (
+                self._text[found.end() : found.end() + 1].strip() != ""
+                and after < len(ends)
+                and self._dollars[further] == ends[after]
+            )
+        if opens:
             end = ends[after] + (2 if several else 1)
             return self._math(found.start(), end), end
         # Open, `$$` would reach across what follows, like an environment.
-        return ("&#36;" * len(found[0]) if several else "$"), found.end()
+        return (MONEY * len(found[0]) if several or self._priced else "$"), found.end()
+
+    def _in_address(self, at: int) -> bool:
+        word = self._text[max(0, at - _ADDRESS_CHARS) : at].rsplit(maxsplit=1)
+        return bool(word) and not self._text[at - 1].isspace() and _ADDRESS.search(word[-1]) is not None
 
     def _math(self, start: int, end: int) -> str:
         """Return a formula: what looks active in it is written in a way that means the same in TeX."""

@@ -5,12 +5,17 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING, Any, Protocol
 
+from nbstream.view.document_server import appends_updates
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
 class Display(Protocol):
     """What the saved form is shown on."""
+
+    #: Nothing replaces anything here: write once, at the end.
+    once: bool
 
     def show(self, data: Mapping[str, str]) -> None:
         """Make the output. To be called in the thread that runs the cell, once."""
@@ -37,13 +42,14 @@ class KernelDisplay:
         self._topic = getattr(self._publisher, "topic", None)
         self._parent: dict[str, Any] = self._kernel.get_parent("shell")
         self._transient = {"display_id": secrets.token_hex(16)}
+        self.once = appends_updates()
 
     def show(self, data: Mapping[str, str]) -> None:
         """Make the output, where the cell's outputs go (an Output widget, %%capture)."""
         self._publisher.publish(dict(data), transient=self._transient)
 
     def update(self, data: Mapping[str, str]) -> None:
-        """Replace the content of the output."""
-        content = {"data": dict(data), "metadata": {}, "transient": self._transient}
-        kernel = self._kernel
-        kernel.session.send(kernel.iopub_socket, "update_display_data", content, parent=self._parent, ident=self._topic)
+        """Replace the content of the output; where nothing can be replaced, make one."""
+        content = {"data": dict(data), "metadata": {}, "transient": {} if self.once else self._transient}
+        kernel, kind = self._kernel, "display_data" if self.once else "update_display_data"
+        kernel.session.send(kernel.iopub_socket, kind, content, parent=self._parent, ident=self._topic)

@@ -124,7 +124,7 @@ def _idle() -> None:
 def _as_document(stream: Stream) -> None:
     from IPython.display import display
 
-    from nbstream.view.static_output import document
+    from nbstream.view.saved_form import document
 
     try:
         stream.wait()

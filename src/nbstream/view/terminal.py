@@ -10,13 +10,19 @@ from typing import TYPE_CHECKING, TextIO
 
 from nbstream import words
 from nbstream.errors import LogDamaged
+from nbstream.log.readback import intact, records_of
 from nbstream.records import ASSISTANT, TEXT_KINDS
+from nbstream.transcript import result_of
+from nbstream.truncation import Remaining
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from nbstream.records import Part
     from nbstream.stream import Stream
+
+#: What a reader is told of between the texts. Text that was written already stays on a terminal.
+MARKS = frozenset({"seam", "gap", "truncate"})
 
 _DIM, _PLAIN = "\x1b[2m", "\x1b[22m"
 
@@ -74,8 +80,10 @@ class TerminalView:
     async def run(self, stream: Stream, write: Callable[[str], None]) -> None:
         """Write what *stream* says from its beginning until it is at rest, then its state line."""
         with suppress(LogDamaged):  # the state line says what is damaged
+            remaining = await asyncio.to_thread(lambda: Remaining(intact(records_of(stream.log))))
             async for part in stream:
-                if out := self._part(part):
+                stays = remaining.of(part)
+                if stays is not None and (out := self._part(stays)):
                     write(out)
         facts = await asyncio.to_thread(stream.facts)
         write(self._ends() + self._faint(f"[{strip(words.line(facts, buttons=False))}]") + "\n")
@@ -84,13 +92,18 @@ class TerminalView:
         fields = part.fields or {}
         if part.kind == "tool_call":
             heading, text = f"calls {fields.get('name') or 'a tool'}: ", fields.get("args_delta") or ""
+        elif part.kind == "tool_result":
+            name = fields.get("name")
+            heading, text = f"result of {name}: " if name else "tool result: ", result_of(fields)
         elif part.kind in TEXT_KINDS:
             heading, text = "", part.text
+        elif part.kind in MARKS:
+            heading, text = "", f"[{words.mark(part)}]"
         else:
             return ""
-        voice = part.agent, part.kind, fields.get("index")
+        voice = part.agent, part.kind, fields.get("index", fields.get("id"))
         begins = ""
-        if voice != self._voice:
+        if voice != self._voice or part.kind in MARKS:
             begins = self._ends() + self._speaks(part.agent) + self._faint(strip(heading))
             self._voice = voice
         shown = self._strip.feed(text)

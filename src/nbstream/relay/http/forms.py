@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 from nbstream.log.readback import intact, records_of
 from nbstream.records import Delta, encode
 from nbstream.relay.http.answers import Refusal
+from nbstream.truncation import truncated
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from nbstream.log.contract import Log
-    from nbstream.records import Record
+    from nbstream.records import Part, Record
 
 #: A line of a comment, without a blank one behind it: many readers take a blank line for an event without data.
 HELLO = b": nbstream\n"
@@ -59,28 +60,48 @@ class AgentOutput:
     """
     Frames `{type: "agent_output", agent, content, sequence}`, one for each part of text, and `done` at the end.
 
-    A record may be several frames, and only the last has the id. Cut between them, a client asks again behind the
-    record before, and gets the first ones twice rather than never: `sequence` (dense for each agent) tells it.
+    Text that is taken back was sent, maybe to somebody who has shown it: a frame `{type: "truncate", agent, length,
+    sequence}` says how much of it stays. A record may be several frames, and only the last has the id. Cut between
+    them, a client asks again behind the record before, and gets the first ones twice rather than never: `sequence`
+    (dense for each agent) tells it.
     """
 
     status = False
 
     def record(self, offset: int, record: Record) -> bytes:
         """See `EventForm.record`."""
-        parts = [part for part in record.parts if part.kind == "text"] if isinstance(record, Delta) else []
         frames = [
-            b"data: %b\n"
-            % _json({"type": "agent_output", "agent": part.agent, "content": part.text, "sequence": part.sequence})
-            for part in parts
+            b"data: %b\n" % _json(frame)
+            for part in (record.parts if isinstance(record, Delta) else ())
+            if (frame := _frame(part)) is not None
         ]
         return b"\n".join(frames) + b"id: %d\n\n" % offset if frames else b""
 
     def end(self, log: Log, offset: int) -> bytes:
-        """See `EventForm.end`. The length is that of all text, sent now or before the client came back."""
-        deltas = (record for record in intact(records_of(log)) if isinstance(record, Delta))
-        length = sum(len(part.text) for record in deltas for part in record.parts if part.kind == "text")
+        """See `EventForm.end`. The length is that of all text that stays, sent now or before the client came back."""
+        lengths: dict[str, int] = {}
+        for record in intact(records_of(log)):
+            for part in record.parts if isinstance(record, Delta) else ():
+                if part.kind == "text":
+                    lengths[part.agent] = lengths.get(part.agent, 0) + len(part.text)
+                elif (length := _stays(part)) is not None:
+                    lengths[part.agent] = min(length, lengths.get(part.agent, 0))
         # With an id: who comes back behind it is told that there is nothing more.
-        return b"id: %d\n%b" % (offset, event("done", {"length": length}))
+        return b"id: %d\n%b" % (offset, event("done", {"length": sum(lengths.values())}))
+
+
+def _frame(part: Part) -> dict[str, Any] | None:
+    if part.kind == "text":
+        return {"type": "agent_output", "agent": part.agent, "content": part.text, "sequence": part.sequence}
+    if (length := _stays(part)) is not None:
+        return {"type": "truncate", "agent": part.agent, "length": length, "sequence": part.sequence}
+    return None
+
+
+def _stays(part: Part) -> int | None:
+    """Return how much of its agent's text a truncate leaves; None for anything else."""
+    found = truncated(part)
+    return found[1] if found is not None and found[0][1] == "text" else None
 
 
 def event_form(name: str | None) -> EventForm:

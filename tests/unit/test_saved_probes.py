@@ -1,0 +1,94 @@
+"""Each probe alone, in every place that a model or a server fills, through the saved form and two renderers."""
+
+import re
+
+import bs4
+import mistune
+import pytest
+from nbconvert.filters.markdown_mistune import markdown2html_mistune
+from probes import PROBES
+
+from nbstream import words
+from nbstream.records import Close, Delta, Open, Part
+from nbstream.state import State
+from nbstream.transcript import Transcript
+from nbstream.view.saved_form import markdown, plain_text
+
+OTHER = mistune.create_markdown(
+    escape=False, plugins=["strikethrough", "table", "url", "task_lists", "def_list", "footnotes"]
+)
+RENDERERS = {"nbconvert": markdown2html_mistune, "mistune": OTHER}
+#: What renderers make of Markdown, and what the saved form adds; nothing else may stand there.
+ELEMENTS = {
+    "p", "h1", "h2", "h3", "h4", "h5", "h6", "em", "strong", "del", "code", "pre", "ul", "ol", "li", "blockquote", "hr",
+    "br", "table", "thead", "tbody", "tr", "th", "td", "a", "div", "span", "dl", "dt", "dd", "section", "input",
+    "details", "summary", "sub", "sup", "kbd",
+}  # fmt: skip
+ATTRIBUTES = {"class", "id", "title", "start", "type", "disabled", "checked", "style"}
+#: Written by renderers for the columns of a table.
+COLUMN = re.compile(r"text-align: ?(left|center|right);?")
+SCHEME = re.compile(r"[^/?#]*:")
+SAFE = re.compile(r"(https?|mailto|ftp|tel):", re.IGNORECASE)
+PICTURE = re.compile(r"data:image/(png|jpeg|gif|webp);base64,[A-Za-z0-9+/=]+")
+
+OPEN = Open("s1", "k", "new", {"model": "demo:"}, "f", "w", "h", "b", 0.0)
+
+
+def what_is_wrong(html):
+    """Return the first element or attribute that no Markdown of ours makes."""
+    for tag in bs4.BeautifulSoup(html, "html.parser").find_all(True):
+        if tag.name == "img":
+            if not PICTURE.fullmatch(tag.attrs.get("src", "")) or not tag.attrs.keys() <= {"src", "alt", "title"}:
+                return str(tag)
+            continue
+        if tag.name not in ELEMENTS:
+            return str(tag)
+        for name, value in tag.attrs.items():
+            if name == "href":
+                target = re.sub(r"[\x00-\x20]", "", value)  # as browsers do
+                if SCHEME.match(target) and not SAFE.match(target):
+                    return str(tag)
+            elif name not in ATTRIBUTES or (name == "style" and not COLUMN.fullmatch(value)):
+                return str(tag)
+    return None
+
+
+def everywhere(probe):
+    """Return a transcript with *probe* in every place, and its state line."""
+    transcript = Transcript()
+    parts = [
+        Part("agent_start", "", probe, fields={"name": probe, "parent": probe}),
+        Part("reasoning", probe, probe),
+        Part("text", probe, probe),
+        Part("text", f"\n\na {probe} b\n\n- x\n\n  {probe}\n\n> {probe}\n\n# {probe}\n\n", probe),
+        Part("tool_call", "", probe, fields={"index": 0, "id": probe, "name": probe, "args_delta": probe}),
+        Part("tool_result", "", probe, fields={"id": probe, "content": probe}),
+        Part("tool_result", "", probe, fields={"id": "x", "name": probe, "content": {probe: [probe]}}),
+        Part("seam", "", probe, fields={"why": probe}),
+        Part("gap", "", probe, fields={"expected": probe, "got": probe}),
+        Part("text", f"| a | b |\n|---|---|\n| {probe} | x |\n\n```\n{probe}\n```\n{probe}", probe),
+        Part("refusal", probe, probe),
+        Part("agent_end", "", probe, fields={"status": probe}),
+        Part("text", f"1. {probe}\n   ```\n   {probe}", "second"),
+    ]
+    transcript.add([OPEN, Delta(tuple(parts), 1.0), Close("failed", 2.0)])
+    error = {"type": "SourceRefused", "message": probe, "retryable": False}
+    facts = words.Facts(State.FAILED, 10, 3, model=probe, error=error, note=probe, unknown={probe: 1})
+    return transcript, words.line(facts, buttons=False)
+
+
+@pytest.mark.parametrize("probe", PROBES)
+def test_a_probe_is_text_in_every_place(probe):
+    """Names, arguments, results, errors, texts: only elements and addresses that Markdown of ours has come out."""
+    transcript, line = everywhere(probe)
+    out = markdown(transcript, line, stream="s1")
+    for name, render in RENDERERS.items():
+        assert what_is_wrong(render(out)) is None, (name, out)
+
+
+@pytest.mark.parametrize("probe", PROBES)
+def test_a_terminal_obeys_no_probe(probe):
+    """In plain text no control character is left but the ends of lines and tabs, and nothing turns the text round."""
+    transcript, line = everywhere(probe)
+    out = plain_text(transcript, line, stream="s1")
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", out)
