@@ -1,10 +1,8 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { JSDOM } from "jsdom";
+import { window } from "../testing/dom.js";
 
-const { window } = new JSDOM("<!doctype html>");
-Object.assign(globalThis, { document: window.document, Node: window.Node });
 const { Body } = await import("../src/body.js");
 const { FAN } = await import("../src/group.js");
 const { matchesIn, pattern } = await import("../src/find.js");

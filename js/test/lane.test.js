@@ -1,13 +1,8 @@
 import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
 
-import { JSDOM } from "jsdom";
-
 import { Lane } from "../src/lane.js";
-
-const { window } = new JSDOM("");
-globalThis.document = window.document;
-globalThis.Node = window.Node;
+import "../testing/dom.js";
 
 /** @type {Lane} */
 let lane;

@@ -6,12 +6,9 @@ import { dirname, join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 
 import esbuild from "esbuild";
-import { JSDOM } from "jsdom";
 
 import { alias } from "../alias.js";
-
-const { window } = new JSDOM("<!doctype html><body>");
-for (const name of ["document", "DOMParser", "Text", "Element", "Node"]) globalThis[name] = window[name];
+import "./dom.js";
 
 /**
  * A module of src, with the packages it brings along exchanged as in the bundle.
