@@ -133,24 +133,16 @@ class PageSession:
         return max(told, default=None)
 
     def _handle(self, message: Mapping[str, Any]) -> None:
-        name = str(message.get("view"))
-        if message.get("type") == "bye":
+        kind, name = message.get("type"), str(message.get("view"))
+        if kind == "bye":
             if self._views.pop(name, None) is not None:
                 self._expected_until = time.monotonic() + MOVED_S
             return
-        if message.get("type") == "ack" and name not in self._views:
+        if kind == "ack" and name not in self._views:
             return  # sent on the way out, behind its `bye`
-        if self._closed and message.get("type") != "stop":
+        if self._closed and kind != "stop":
             return
-        self._expected_until = 0.0
-        view = self._views.setdefault(name, _View())
-        view.heard_at = time.monotonic()
-        kind = message.get("type")
-        if "heap" in message:
-            view.heap_bytes = int(message["heap"])
-        if kind in ("ask", "ack", "here"):
-            view.viewer = view.viewer.told(message)
-            self._heard.set()
+        view = self._hear(name, message)
         if kind == "ask":
             _keep(self._answer(int(message["after"]), pace.asked_bytes(view.viewer)), self._answers)
         elif kind == "ack":
@@ -159,6 +151,18 @@ class PageSession:
             _keep(self._press(str(kind)), self._presses)
         elif kind in ("read", "find"):
             _keep(self._ranges.answer(self.stream, message), self._answers)
+
+    def _hear(self, name: str, message: Mapping[str, Any]) -> _View:
+        """Note that a view is there, and what it says of itself."""
+        self._expected_until = 0.0
+        view = self._views.setdefault(name, _View())
+        view.heard_at = time.monotonic()
+        if "heap" in message:
+            view.heap_bytes = int(message["heap"])
+        if message.get("type") in ("ask", "ack", "here"):
+            view.viewer = view.viewer.told(message)
+            self._heard.set()
+        return view
 
     def _ack(self, view: _View, offset: int, ms: float) -> None:
         view.acked = max(view.acked, offset)
