@@ -10,6 +10,7 @@ import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 
 import esbuild from "esbuild";
+import { alias } from "./alias.js";
 
 const HERE = dirname(fileURLToPath(import.meta.url));
 const OUT = join(HERE, "..", "src", "nbstream", "view", "static");
@@ -22,6 +23,7 @@ const OPTIONS = {
   charset: "utf8",
   format: "esm",
   legalComments: "external",
+  alias,
   logLevel: "warning",
   metafile: true,
   minify: true,

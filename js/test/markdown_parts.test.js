@@ -58,7 +58,8 @@ test("code that is the last of a text gets its colours at its end", async () => 
   parts.come();
   markdown.end();
   await settled();
-  assert.equal(sheet.tail.querySelector(".nbstream-code-keyword").textContent, "def");
+  markdown.paint();
+  assert.equal(sheet.tail.querySelector(".nbstream-code-keyword").textContent, "def", "a paint without news changes nothing");
   markdown.write("\n\nand more\n");
   markdown.end();
   await settled();

@@ -48,7 +48,7 @@ export function randomText(random) {
     }
   };
   const blocks = (depth, most) => Array.from({ length: 1 + random(most) }, () => block(depth)).join(one(["\n\n", "\n\n", "\n", "\n\n\n"]));
-  let text = blocks(0, random(6) ? 3 : 6);
+  let text = blocks(0, random(8) ? 2 : 6);
   const end = one(["\n", "\n", "\n", "\r\n", "\r"]);
   if (end !== "\n") text = text.replaceAll("\n", () => (random(8) ? end : one(["\n", "\r", "\r\n"])));
   return random(3) ? text : text + one(["\n", "\r\n", "\n\n", " ", "\r"]);

@@ -47,6 +47,7 @@ export class Markdown {
   #beginning = { prefix: "", joint: "", enters: [] };
   /** How much of `#open` was looked through for cuts. */
   #seen = 0;
+  #changed = false;
   /** @type {Map<Look, {loose: boolean, pieces: Piece[]}>} segments of the lists that are open */
   #segments = new Map();
 
@@ -66,10 +67,13 @@ export class Markdown {
    */
   write(text) {
     this.#open += text;
+    this.#changed = true;
     this.#references.end(NOTHING); // what the open end defined may go on too
   }
 
   paint() {
+    if (!this.#changed) return; // what `end` made of the open end stays
+    this.#changed = false;
     this.#commit();
     // A CR at the end may be the first half of a CRLF.
     this.#paintTail(this.#open.endsWith("\r") ? this.#open.slice(0, -1) : this.#open);
@@ -77,6 +81,7 @@ export class Markdown {
 
   /** No more text comes: the last line is whole. More may still be written, after a resume. */
   end() {
+    this.#changed = false;
     this.#commit();
     this.#references.end(this.#paintTail(this.#open));
     this.#replaceChanged();

@@ -22,7 +22,7 @@ export class References {
       (label) => {
         const definition = this.#defined.get(label);
         if (definition) return definition;
-        missing?.add(label);
+        if (label) missing?.add(label); // "[ ]" is a box, not a link
         return this.#atEnd.get(label);
       },
       (label, definition) => {
