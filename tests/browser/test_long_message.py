@@ -290,3 +290,33 @@ def test_another_width_keeps_the_place(tab):
     tab.page.set_viewport_size({"width": 1100, "height": 850})
     wait_for("the text at its place", lambda: abs(numbers(seen(tab))[0] - narrow[0]) <= 1)
     assert not tab.errors
+
+
+def test_print_shows_all_that_is_on_the_page_and_says_what_is_not(tab):
+    """On paper the box has no end of its own, and a long answer says where a part of it is left out."""
+    scroll_to(tab, 0.5)
+    tab.page.emulate_media(media="print")
+    box = tab.page.evaluate(
+        """() => {
+          const box = document.querySelector('.nbstream-box'), out = box.querySelector('.nbstream-out');
+          const word = getComputedStyle(out, '::before').content;
+          return {hidden: box.scrollHeight - box.clientHeight, word, height: out.getBoundingClientRect().height};
+        }"""
+    )
+    tab.page.emulate_media(media="screen")
+    assert box["hidden"] < 2
+    assert "not printed" in box["word"]
+    assert box["height"] < 60
+
+
+def test_without_a_kernel_what_is_not_on_the_page_says_so(tab):
+    """When the kernel is gone the text on the page stays, and a place whose text cannot be read says why."""
+    scroll_to(tab, 0.5)
+    text = tab.page.evaluate(SEEN)["text"]
+    tab.page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
+    wait_for("the view to notice", lambda: tab.stream()["link"] == "lost")
+    tab.page.evaluate("() => { document.querySelector('.nbstream-box').scrollTop = 0; }")
+    wait_for("the place to say so", lambda: tab.page.evaluate(SEEN)["missing"])
+    word = tab.page.evaluate("() => document.querySelector('[data-missing]').dataset.missing")
+    assert word.startswith("Saved, but not on this page: the kernel ")
+    assert tab.page.evaluate(SEEN)["text"] >= text
