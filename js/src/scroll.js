@@ -162,7 +162,10 @@ export class Scroll {
     const edge = this.#box.getBoundingClientRect().top;
     let inside = /** @type {Element} */ (this.#content);
     while (this.#anchor.length < DEEPEST) {
-      const el = [...inside.children].find((child) => child.getBoundingClientRect().bottom > edge + 1);
+      const el = [...inside.children].find((child) => {
+        const { bottom, height } = child.getBoundingClientRect();
+        return height > 0 && bottom > edge + 1; // what is hidden has its place at 0, below a box that begins above the window
+      });
       if (!el) break;
       this.#anchor.push({ el, offset: this.#offset(el) });
       if (inside.classList.contains("nbstream-group")) break;
