@@ -159,13 +159,16 @@ export class Scroll {
   #mark() {
     this.#anchor = [];
     if (this.hidden) return;
-    const edge = this.#box.getBoundingClientRect().top;
+    const { top, bottom: end } = this.#box.getBoundingClientRect();
     let inside = /** @type {Element} */ (this.#content);
     while (this.#anchor.length < DEEPEST) {
-      const el = [...inside.children].find((child) => {
-        const { bottom, height } = child.getBoundingClientRect();
-        return height > 0 && bottom > edge + 1; // what is hidden has its place at 0, below a box that begins above the window
+      const seen = [...inside.children].filter((child) => {
+        const rect = child.getBoundingClientRect();
+        // What is hidden has its place at 0, which is below a box that begins above the window.
+        return rect.height > 0 && rect.bottom > top + 1 && rect.top < end;
       });
+      // Text rather than a place that waits for it, whose height will be another.
+      const el = seen.find((child) => !child.matches(".nbstream-out, .nbstream-groups:empty")) ?? seen[0];
       if (!el) break;
       this.#anchor.push({ el, offset: this.#offset(el) });
       if (inside.classList.contains("nbstream-group")) break;

@@ -225,8 +225,8 @@ export class Windowing {
         if (performance.now() < this.#againAt) break;
         const first = /** @type {Spot & {distance: number}} */ (spots[0]);
         const restless = this.#restlessMs();
-        if (first.distance > 0 && restless > 0) {
-          await turn(restless); // only what is in sight is worth to disturb a scroll
+        if (first.distance > this.#box.clientHeight && restless > 0) {
+          await turn(restless); // only what is in sight, or soon is, is worth to disturb a scroll
           continue;
         }
         const run = neighbours(first, spots);

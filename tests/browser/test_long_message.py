@@ -152,6 +152,7 @@ def test_scrolling_moves_the_text_as_far_as_the_reader_scrolls(tab, direction):
             const {top, height} = box.getBoundingClientRect();
             const el = [...box.querySelectorAll('.nbstream-group > *')].find((one) => one.getBoundingClientRect().bottom > top + height / 2);
             const before = el.getBoundingClientRect().top;
+            await new Promise((resolve) => setTimeout(resolve)); // as a reader does: between two frames
             box.scrollTop += 250 * direction;
             for (let wait = 0; wait < 3; wait++) await frame();
             if (el.isConnected) moved.push(before - el.getBoundingClientRect().top - 250 * direction);
@@ -246,7 +247,7 @@ def test_copy_gives_the_whole_source(tab):
 def test_the_place_is_kept_when_the_cell_leaves_the_page(tab, how):
     """Detached and attached again (as JupyterLab does with cells out of sight), or collapsed: the reader is where he was."""
     # The reader looks at the buttons: the box begins above the window.
-    tab.page.get_by_role("button", name="Copy").focus()
+    tab.page.locator(".nbstream").get_by_role("button", name="Copy").focus()
     tab.page.evaluate("() => document.querySelector('.nbstream-foot').scrollIntoView({block: 'start'})")
     before = numbers(scroll_to(tab, 0.6))
     tab.page.evaluate(
@@ -289,7 +290,9 @@ def test_another_width_keeps_the_place(tab):
     """A narrower window lays all text out anew, and the reader still sees what he saw."""
     before = numbers(scroll_to(tab, 0.55))[0]
     tab.page.set_viewport_size({"width": 700, "height": 850})
-    narrow = wait_for("the text at its place", lambda: (now := numbers(seen(tab))) and abs(now[0] - before) <= 1 and now)
+    narrow = wait_for(
+        "the text at its place", lambda: (now := numbers(seen(tab))) and abs(now[0] - before) <= 1 and now
+    )
     tab.page.set_viewport_size({"width": 1100, "height": 850})
     wait_for("the text at its place", lambda: abs(numbers(seen(tab))[0] - narrow[0]) <= 1)
     assert not tab.errors
