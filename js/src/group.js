@@ -84,7 +84,9 @@ export class Group {
     this.el.style.height = "";
     this.el.classList.remove("nbstream-out");
     delete this.el.dataset.missing;
-    this.settle(this.height);
+    // Laid out at once: skipped first, it would change its height when it comes in sight, in the middle of a scroll.
+    this.el.classList.remove("nbstream-full");
+    this.settle(this.el.offsetHeight || this.height);
   }
 
   /**

@@ -8,6 +8,8 @@ import { element } from "./group.js";
 
 /** So near to the end counts as being there: fractions of pixels and a half-scrolled line. */
 const NEAR_PX = 24;
+/** After the last step of a scroll, which a browser draws out to a movement. */
+const REST_MS = 120;
 /** From lane to section to group to piece. */
 const DEEPEST = 7;
 
@@ -21,6 +23,7 @@ export class Scroll {
   #sentinel = element("nbstream-sentinel");
   /** As far as we know; another value means that the reader scrolled. */
   #top = 0;
+  #movedAt = -Infinity;
   /** Nobody could see the box when it was last looked at. */
   #away = true;
   /** @type {{el: Element, offset: number}[]} what stands at the top of the box, outer to inner */
@@ -44,6 +47,19 @@ export class Scroll {
     this.#sentinel.addEventListener("animationstart", () => this.restore(), { signal });
   }
 
+  /** Milliseconds until the reader has stood still for a moment; a scroll under way is cut short by one of ours. */
+  get restlessMs() {
+    return Math.max(0, this.#movedAt + REST_MS - performance.now());
+  }
+
+  /** To the very beginning. */
+  toStart() {
+    this.following = false;
+    this.#set(0);
+    this.#mark();
+    this.onMoved();
+  }
+
   /** Whether nobody can see the box; measuring would tell nothing. */
   get hidden() {
     return this.#box.clientHeight === 0;
@@ -56,13 +72,6 @@ export class Scroll {
   keep(change) {
     this.#sync();
     change();
-    this.restore();
-  }
-
-  /** Something has another size. */
-  settle() {
-    // The reader may have scrolled in this frame, which is told in the next one: that must not be undone.
-    this.#sync();
     this.restore();
   }
 
@@ -130,6 +139,9 @@ export class Scroll {
     const { scrollTop, scrollHeight, clientHeight } = this.#box;
     if (Math.abs(scrollTop - this.#top) < 1) return;
     const left = scrollHeight - scrollTop - clientHeight;
+    // The text became shorter than the reader was far: the browser moved him, not he.
+    if (this.#top > scrollHeight - clientHeight + 1) return this.restore();
+    this.#movedAt = performance.now();
     // Growing text moves the end away but never scrolls up: only the reader does that.
     if (scrollTop < this.#top) this.following = left < 2;
     else if (left < NEAR_PX) this.following = true;
@@ -147,10 +159,16 @@ export class Scroll {
   #mark() {
     this.#anchor = [];
     if (this.hidden) return;
-    const edge = this.#box.getBoundingClientRect().top;
+    const { top, bottom: end } = this.#box.getBoundingClientRect();
     let inside = /** @type {Element} */ (this.#content);
     while (this.#anchor.length < DEEPEST) {
-      const el = [...inside.children].find((child) => child.getBoundingClientRect().bottom > edge + 1);
+      const seen = [...inside.children].filter((child) => {
+        const rect = child.getBoundingClientRect();
+        // What is hidden has its place at 0, which is below a box that begins above the window.
+        return rect.height > 0 && rect.bottom > top + 1 && rect.top < end;
+      });
+      // Text rather than a place that waits for it, whose height will be another.
+      const el = seen.find((child) => !child.matches(".nbstream-out, .nbstream-groups:empty")) ?? seen[0];
       if (!el) break;
       this.#anchor.push({ el, offset: this.#offset(el) });
       if (inside.classList.contains("nbstream-group")) break;

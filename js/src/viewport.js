@@ -38,7 +38,11 @@ export class Viewport {
     this.#openFind = button("nbstream-find-open", "Find");
     this.#frame.append(this.#box);
     this.#scroll = new Scroll(this.#box, this.#content, signal);
-    const windowing = new Windowing(this.#box, { keep: (change) => this.#scroll.keep(change), signal });
+    const windowing = new Windowing(this.#box, {
+      keep: (change) => this.#scroll.keep(change),
+      restlessMs: () => this.#scroll.restlessMs,
+      signal,
+    });
     this.#find = new Find({ windowing, reads, scroll: this.#scroll, signal });
     this.#frame.prepend(this.#find.el, this.#openFind);
     this.#frame.append(this.#jump);
@@ -157,9 +161,11 @@ export class Viewport {
     if (this.#scrolls) this.#box.tabIndex = 0;
     else this.#box.removeAttribute("tabindex");
     const { clientWidth } = this.#box;
-    if (this.#width > 0 && clientWidth !== this.#width) this.#shared.windowing.rescale(this.#width / clientWidth);
+    const factor = this.#width / clientWidth || 1;
     this.#width = clientWidth;
-    this.#scroll.settle();
+    this.#scroll.keep(() => {
+      if (factor !== 1) this.#shared.windowing.rescale(factor);
+    });
     this.#showJump();
     this.#shared.windowing.schedule();
   }
@@ -172,10 +178,12 @@ export class Viewport {
     const find = command && !event.altKey && !event.shiftKey && event.key.toLowerCase() === "f";
     // On the target itself: a parent's mark comes too late, the notebook's shortcuts are for whatever has the focus.
     target.toggleAttribute(SUPPRESS, (!command && !event.altKey) || find);
-    if (find) {
-      event.preventDefault();
-      this.#find.open();
-    }
+    // Of a long way the browser makes a movement, through text that is not there yet.
+    const goes = target === this.#box && !command && !event.altKey && { Home: true, End: true }[event.key];
+    if (find || goes) event.preventDefault();
+    if (find) this.#find.open();
+    else if (goes && event.key === "Home") this.#scroll.toStart();
+    else if (goes) this.#scroll.follow(true);
   }
 }
 

@@ -30,6 +30,7 @@ export class Windowing {
   #box;
   #signal;
   #keep;
+  #restlessMs;
   #whole;
   /** @type {Body[]} */
   #bodies = [];
@@ -46,12 +47,14 @@ export class Windowing {
    * @param {HTMLElement} box that scrolls
    * @param {object} options
    * @param {(change: () => void) => void} options.keep makes a change without moving what the reader sees
+   * @param {() => number} [options.restlessMs] until the reader stands still
    * @param {number} [options.whole] code points up to which everything stays
    * @param {AbortSignal} options.signal
    */
-  constructor(box, { keep, whole = WHOLE_POINTS, signal }) {
+  constructor(box, { keep, restlessMs = () => 0, whole = WHOLE_POINTS, signal }) {
     this.#box = box;
     this.#keep = keep;
+    this.#restlessMs = restlessMs;
     this.#whole = whole;
     this.#signal = signal;
   }
@@ -220,7 +223,12 @@ export class Windowing {
     try {
       for (let spots = this.#missing(); spots.length > 0 && !this.#signal.aborted; spots = this.#missing()) {
         if (performance.now() < this.#againAt) break;
-        const first = /** @type {Spot} */ (spots[0]);
+        const first = /** @type {Spot & {distance: number}} */ (spots[0]);
+        const restless = this.#restlessMs();
+        if (first.distance > this.#box.clientHeight && restless > 0) {
+          await turn(restless); // only what is in sight, or soon is, is worth to disturb a scroll
+          continue;
+        }
         const run = neighbours(first, spots);
         const from = /** @type {Spot} */ (run[0]).group.from;
         const last = /** @type {Spot} */ (run.at(-1)).group;
@@ -260,7 +268,7 @@ export class Windowing {
     this.#signal.addEventListener("abort", () => clearTimeout(timer), { once: true });
   }
 
-  /** The places near the reader that wait for their pieces, the nearest first. @returns {Spot[]} */
+  /** The places near the reader that wait for their pieces, the nearest first. */
   #missing() {
     const view = this.#view();
     if (!view) return [];
@@ -303,4 +311,4 @@ function neighbours(first, spots) {
 }
 
 /** Let the page do what waits: input, a frame. */
-const turn = () => new Promise((resolve) => setTimeout(resolve));
+const turn = (ms = 0) => new Promise((resolve) => setTimeout(resolve, ms));

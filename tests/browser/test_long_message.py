@@ -152,6 +152,7 @@ def test_scrolling_moves_the_text_as_far_as_the_reader_scrolls(tab, direction):
             const {top, height} = box.getBoundingClientRect();
             const el = [...box.querySelectorAll('.nbstream-group > *')].find((one) => one.getBoundingClientRect().bottom > top + height / 2);
             const before = el.getBoundingClientRect().top;
+            await new Promise((resolve) => setTimeout(resolve)); // as a reader does: between two frames
             box.scrollTop += 250 * direction;
             for (let wait = 0; wait < 3; wait++) await frame();
             if (el.isConnected) moved.push(before - el.getBoundingClientRect().top - 250 * direction);
@@ -245,6 +246,9 @@ def test_copy_gives_the_whole_source(tab):
 @pytest.mark.parametrize("how", ["at once", "later", "collapsed"])
 def test_the_place_is_kept_when_the_cell_leaves_the_page(tab, how):
     """Detached and attached again (as JupyterLab does with cells out of sight), or collapsed: the reader is where he was."""
+    # The reader looks at the buttons: the box begins above the window.
+    tab.page.locator(".nbstream").get_by_role("button", name="Copy").focus()
+    tab.page.evaluate("() => document.querySelector('.nbstream-foot').scrollIntoView({block: 'start'})")
     before = numbers(scroll_to(tab, 0.6))
     tab.page.evaluate(
         """async (how) => {
@@ -286,7 +290,39 @@ def test_another_width_keeps_the_place(tab):
     """A narrower window lays all text out anew, and the reader still sees what he saw."""
     before = numbers(scroll_to(tab, 0.55))[0]
     tab.page.set_viewport_size({"width": 700, "height": 850})
-    narrow = wait_for("the text at its place", lambda: (now := numbers(seen(tab))) and abs(now[0] - before) <= 1 and now)
+    narrow = wait_for(
+        "the text at its place", lambda: (now := numbers(seen(tab))) and abs(now[0] - before) <= 1 and now
+    )
     tab.page.set_viewport_size({"width": 1100, "height": 850})
     wait_for("the text at its place", lambda: abs(numbers(seen(tab))[0] - narrow[0]) <= 1)
     assert not tab.errors
+
+
+def test_print_shows_all_that_is_on_the_page_and_says_what_is_not(tab):
+    """On paper the box has no end of its own, and a long answer says where a part of it is left out."""
+    scroll_to(tab, 0.5)
+    tab.page.emulate_media(media="print")
+    box = tab.page.evaluate(
+        """() => {
+          const box = document.querySelector('.nbstream-box'), out = box.querySelector('.nbstream-out');
+          const word = getComputedStyle(out, '::before').content;
+          return {hidden: box.scrollHeight - box.clientHeight, word, height: out.getBoundingClientRect().height};
+        }"""
+    )
+    tab.page.emulate_media(media="screen")
+    assert box["hidden"] < 2
+    assert "not printed" in box["word"]
+    assert box["height"] < 60
+
+
+def test_without_a_kernel_what_is_not_on_the_page_says_so(tab):
+    """When the kernel is gone the text on the page stays, and a place whose text cannot be read says why."""
+    scroll_to(tab, 0.5)
+    text = tab.page.evaluate(SEEN)["text"]
+    tab.page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
+    wait_for("the view to notice", lambda: tab.stream()["link"] == "lost")
+    tab.page.evaluate("() => { document.querySelector('.nbstream-box').scrollTop = 0; }")
+    wait_for("the place to say so", lambda: tab.page.evaluate(SEEN)["missing"])
+    word = tab.page.evaluate("() => document.querySelector('[data-missing]').dataset.missing")
+    assert word.startswith("Saved, but not on this page: the kernel ")
+    assert tab.page.evaluate(SEEN)["text"] >= text
