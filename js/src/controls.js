@@ -45,7 +45,7 @@ export class Controls {
     this.#why.className = "nbstream-unseen";
     this.#why.id = `nbstream-why-${Math.random().toString(36).slice(2)}`;
     // Numbers change all the time in the line; spoken is what is put here: new states, and what became of a click.
-    this.#said.className = "nbstream-unseen";
+    this.#said.className = "nbstream-said nbstream-unseen";
     this.#said.setAttribute("aria-live", "polite");
     this.#actions.className = "nbstream-actions";
     for (const [action, name] of BUTTONS) {

@@ -21,7 +21,7 @@ beforeEach(() => {
 const LIVE = { state: "streaming", link: "live", line: "streaming · 12 characters", actions: ["stop", "copy"], busy: true, empty: false };
 const STOPPED = { ...LIVE, state: "stopped", line: "stopped by you", actions: ["resume", "regenerate", "copy"], busy: false };
 const button = (name) => [...root.querySelectorAll("button")].find((one) => one.textContent === name);
-const spoken = () => root.querySelector("[aria-live=polite]").textContent;
+const spoken = () => root.querySelector(".nbstream-said").textContent;
 const names = () => [...root.querySelectorAll("button:not([hidden])")].map((one) => one.textContent);
 const click = (one, more) => one.dispatchEvent(new view.MouseEvent("click", { bubbles: true, ...more }));
 

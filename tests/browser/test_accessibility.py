@@ -52,7 +52,7 @@ def rich(notebook, lab):
 
 def announced(tab):
     """Return what was last spoken."""
-    return tab.page.locator(".nbstream [aria-live=polite]").text_content()
+    return tab.page.locator(".nbstream-said").text_content()
 
 
 def test_axe_finds_nothing_serious(rich, axe):
@@ -155,7 +155,7 @@ def test_a_copy_that_fails_says_so(notebook, demo):
     wait_for("the words", lambda: announced(tab).startswith("Copied"))
     tab.page.evaluate(
         """() => {
-          navigator.clipboard.writeText = () => Promise.reject(new Error('denied'));
+          navigator.clipboard.writeText = navigator.clipboard.write = () => Promise.reject(new Error('denied'));
           document.execCommand = () => false;
         }"""
     )
