@@ -17,12 +17,13 @@ from nbstream.log.disk import open_disk_store
 from nbstream.log.memory import MemoryStore
 from nbstream.pace import LIVE_BYTES, SILENT_S
 from nbstream.recorder.live import Live
-from nbstream.recording import Here, Limits
+from nbstream.recording import Birth, Here, Limits
 from nbstream.records import Delta, Open, Part
 from nbstream.relay.far import FarRecorder
 from nbstream.rerun import Ask
 from nbstream.runtime import runtime
 from nbstream.sources.contract import Arrival, End
+from nbstream.sources.objects import from_object
 from nbstream.state import State
 from nbstream.stream import Stream
 from nbstream.testing import SILENCE, Gate, ScriptedSource
@@ -427,6 +428,34 @@ def test_a_second_view_that_is_faster_sets_the_pace(store, complaints):
     page.send("ask", view="slow", after=-1, net="2g")
     page.until(lambda page: "2g connection" in page.state["pace"])
     assert runtime().page_interval(stream.id) == (0.6, "2g connection")
+
+
+def test_where_only_pages_look_tokens_are_gathered(store, complaints):
+    """At reading speed several tokens make one record, as long as nobody reads record by record."""
+    pieces, gate = 100, threading.Event()
+
+    def tokens():
+        yield "begin "
+        gate.wait(PATIENCE_S)
+        for n in range(pieces):
+            time.sleep(0.01)
+            yield f"{n} "
+
+    stream = Stream(
+        hosted(store), store.log(Here(store, "notebook", Limits()).begin(from_object(tokens()), Birth("k")))
+    )
+    page = Page(stream)
+    page.ask()
+    page.until(lambda page: page.text(stream.id))
+    assert runtime().unhurried(stream.id)
+    end = stream.hold("reader")
+    assert not runtime().unhurried(stream.id)
+    end()
+    gate.set()
+    assert stream.wait(PATIENCE_S) == "complete"
+    assert stream.text == "begin " + "".join(f"{n} " for n in range(pieces))
+    assert stream.offset < pieces / 2
+    page.until(lambda page: page.text(stream.id) == stream.text)
 
 
 def test_a_page_that_never_acknowledges_does_not_stop_the_recording(store, complaints):
