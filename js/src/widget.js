@@ -1,5 +1,6 @@
 /** What the widget host calls; all else is independent of it. */
 
+import { keepSaved } from "./saved.js";
 import { View } from "./view.js";
 
 /** @typedef {import("./transport.js").Model} Model */
@@ -11,6 +12,7 @@ import { View } from "./view.js";
 function render({ model, el }) {
   const owner = new AbortController();
   new View(model, el, owner.signal);
+  keepSaved(model, el, owner.signal);
   return () => owner.abort();
 }
 

@@ -125,6 +125,8 @@ class PageSession:
         return max(told, default=None)
 
     def _handle(self, message: Mapping[str, Any]) -> None:
+        if message.get("type") == "saved":
+            return  # about the file beside the view: `show.py` answers
         name = str(message.get("view"))
         if message.get("type") == "bye":
             if self._views.pop(name, None) is not None:
