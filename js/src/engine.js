@@ -1,5 +1,6 @@
 /** What renders an answer; it travels once a page, see parts.js. */
 
+import { keepSaved } from "./saved.js";
 import css from "./widget.css";
 import { View as AnyView } from "./view.js";
 
@@ -15,6 +16,7 @@ export class View extends AnyView {
    */
   constructor(host, el, signal) {
     super(host, el, signal);
+    keepSaved(host.transport, this.root, signal);
     dress(el);
     // Hosts render first and put it into the page then.
     if (!el.isConnected) requestAnimationFrame(() => dress(el));

@@ -25,7 +25,7 @@
  * @property {(content: object) => void} send
  * @property {(name: string, callback: (message: unknown, buffers: unknown[]) => void) => void} on
  * @property {(name: string, callback: (message: unknown, buffers: unknown[]) => void) => void} [off]
- * @property {{kernel?: Kernel | null}} [widget_manager]
+ * @property {{kernel?: Kernel | null, context?: {model?: {cells?: Iterable<{outputs?: import("./saved.js").Outputs}>}}}} [widget_manager]
  */
 /** @typedef {{type: string, [field: string]: unknown}} Request */
 /** @typedef {"cut" | "gone" | "back"} Link */
@@ -82,6 +82,16 @@ export class Transport {
   /** The stream this view was made for. */
   get stream() {
     return String(this.#model.get("stream") ?? "");
+  }
+
+  /** The name of the widget in the notebook's outputs. */
+  get id() {
+    return String(this.#model.get("comm_id") ?? "");
+  }
+
+  /** The cells of the notebook that holds the widget, where the host lets us reach them (JupyterLab 4.6.6; undocumented). */
+  get cells() {
+    return this.#model.widget_manager?.context?.model?.cells;
   }
 
   /**

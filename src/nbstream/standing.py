@@ -82,8 +82,10 @@ class Standing:
     def facts(self) -> words.Facts:
         """Return what the state line says."""
         recorder = self._runtime.at_work(self._log.stream)
-        if recorder is None or (self._far and self._store.status(self._log.stream).close is not None):
-            return self._at_rest()  # what is heard of a recorder elsewhere may come behind its last record
+        # What is heard of a recorder elsewhere may come behind its last record; one here leaves a moment after it.
+        over = self._far or (recorder is not None and not recorder.live.state.live)
+        if recorder is None or (over and self._store.status(self._log.stream).close is not None):
+            return self._at_rest()
         return self._live(recorder)
 
     @property

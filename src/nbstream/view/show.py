@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from typing import TYPE_CHECKING, Any
 
 from nbstream.place import Front
 from nbstream.runtime import runtime
 from nbstream.state import State
+from nbstream.view.saved_form import document, saved_form
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -56,6 +58,16 @@ class _Shown:
         runtime().hand_over(stream.id)
         self._following = runtime().spawn(self._saved.follow(stream))
 
+    def give(self) -> None:
+        """Give a page what its file should hold: one that was reloaded hears of no update of an output."""
+        if self._stream is not None:
+            runtime().spawn(self._answer(self._stream))
+
+    async def _answer(self, stream: Stream) -> None:
+        text = await asyncio.to_thread(saved_form, stream)
+        if stream is self._stream:
+            self.widget.send({"type": "saved", "text": text})
+
     def keep(self) -> None:
         """Let the file keep what there is now: the widget goes."""
         if self._stream is not None:
@@ -99,6 +111,7 @@ def _on_page(stream: Stream, place: Place) -> None:
     saved = SavedOutput(KernelDisplay())
     shown = _Shown(saved, place.run)
     shown.widget = StreamWidget(stream, runtime(), shown.follow)
+    shown.widget.saved_wanted = shown.give
     cell.append(shown)
     display(shown.widget)  # type: ignore[no-untyped-call]
     saved.show(stream)
@@ -123,8 +136,6 @@ def _idle() -> None:
 
 def _as_document(stream: Stream) -> None:
     from IPython.display import display
-
-    from nbstream.view.saved_form import document
 
     try:
         stream.wait()

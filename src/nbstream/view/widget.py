@@ -44,6 +44,8 @@ class StreamWidget(anywidget.AnyWidget):
         self.comm_id = self.model_id
         self._runtime = runtime
         self._session = PageSession(stream, self.send, runtime, switched)
+        #: Called, on any thread, when a page asks for what its file should hold.
+        self.saved_wanted: Callable[[], None] = lambda: None
         self.on_msg(lambda _, content, __: self.request(content))
         _sessions[self.comm_id] = self
 
@@ -56,6 +58,8 @@ class StreamWidget(anywidget.AnyWidget):
         """Take one message of a page, from whatever channel it came."""
         if message.get("type") == "code":
             self._runtime.spawn(self._send_code(message))
+        elif message.get("type") == "saved":
+            self.saved_wanted()
         else:
             self._session.request(message)
 
