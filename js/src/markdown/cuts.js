@@ -193,7 +193,9 @@ class Cuts {
   #openerOf(leaf, path, lead) {
     const line = this.#lineOf(leaf.line);
     if (!path.some((open) => open.type === "item" && open.line === leaf.line)) return line;
-    return line.slice(0, lead.length).replace(/[^>]/g, " ") === lead ? lead + line.slice(lead.length) : null;
+    const markers = line.slice(0, lead.length);
+    // Not behind a bare quote sign: its lead is a column longer, and would take the first sign of the fence.
+    return markers.endsWith(" ") && markers.replace(/[^>]/g, " ") === lead ? lead + line.slice(lead.length) : null;
   }
 
   /**
