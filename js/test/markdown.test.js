@@ -111,6 +111,20 @@ test("a list that becomes loose late does so as a whole, with all its segments",
   assert.ok(lists().length >= 4 && lists().every((list) => list.classList.contains("nbstream-loose")));
 });
 
+test("a long fence that begins on the line of an item and a bare quote sign keeps all of its text", () => {
+  const source = `- >~~~\n${"  >code of a line\n".repeat(400)}  >~~~\n\nend\n`;
+  const { root, pieces } = sheetOf(source);
+  assert.equal(root.querySelectorAll("pre").length, 1);
+  assert.equal(root.querySelector("code").textContent, "code of a line\n".repeat(400));
+  assert.equal(pieces.length, 1);
+});
+
+test("a line of two dollars that is no formula stays a line in a piece that ends before what told so", () => {
+  const { root } = sheetOf(`> $$\n> ${"word ".repeat(2_000)}`);
+  assert.deepEqual([...root.querySelectorAll("blockquote")].map((quote) => quote.firstElementChild.tagName), ["P", "P"]);
+  assert.equal(root.querySelector("blockquote").firstElementChild.textContent, "$$");
+});
+
 test("what is the same in the open end keeps its nodes", () => {
   const sheet = new Sheet();
   const markdown = new Markdown(sheet);

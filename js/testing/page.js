@@ -91,7 +91,7 @@ function merged(nodes) {
     const last = list.at(-1);
     const now = describe(node);
     if (!now.wentOn) list.push(now);
-    else if (!last?.goesOn || last.tag !== now.tag) list.push({ type: "text", text: "(went on from nothing)" }, now);
+    else if (!last?.goesOn || last.tag !== now.tag) throw new Error(`<${now.tag}> goes on from nothing: ${node.outerHTML}`);
     else Object.assign(last, { nodes: [...last.nodes, ...now.nodes], goesOn: now.goesOn, loose: last.loose || now.loose });
   }
   return list;

@@ -13,7 +13,12 @@ import { parseBlocks } from "./parser.js";
 /** @typedef {import("./open.js").Open} Open */
 /** @typedef {import("./open.js").Placed} Placed */
 /** @typedef {import("./parser.js").Beginning} Beginning */
-/** @typedef {{at: number, beginning: Beginning}} Cut where, in the text, and how the piece behind it begins */
+/**
+ * @typedef {object} Cut
+ * @property {number} at where, in the text
+ * @property {number[]} plain of the piece before it: see `Beginning`
+ * @property {Beginning} beginning how the piece behind it begins
+ */
 
 /** A text box or a parent that grows is laid out whole on every change. */
 const PIECE_UNITS = 4_096;
@@ -38,6 +43,10 @@ class Cuts {
   #places = 0;
   #line = -1;
   #text;
+  /** @type {number[]} */
+  #plain = [];
+  /** From a line of the text to one of the piece, as it is parsed alone. */
+  #shift = 0;
 
   /**
    * @param {string} text
@@ -58,7 +67,18 @@ class Cuts {
    */
   block(line, path, afterDefinition, token) {
     const at = this.#startOf(line);
-    if (at <= this.#from || line === this.#line) return;
+    if (at > this.#from && line !== this.#line) this.#place(line, at, path, afterDefinition, token);
+    if (token.meta?.noFormula) this.#plain.push(line + this.#shift);
+  }
+
+  /**
+   * @param {number} line
+   * @param {number} at
+   * @param {Placed[]} path
+   * @param {boolean} afterDefinition
+   * @param {any} token
+   */
+  #place(line, at, path, afterDefinition, token) {
     this.#line = line;
     this.#places++;
     const definition = token.type === "reference_definition";
@@ -156,9 +176,11 @@ class Cuts {
       prefix += `${this.#lineOf(leaf.line + 1)}\n`;
       leaf.widths ??= this.#widths(leaf.line, at);
     }
-    this.cuts.push({ at, beginning: { prefix, joint: joint ?? "", enters: snapshot(path) } });
+    this.cuts.push({ at, plain: this.#plain, beginning: { prefix, joint: joint ?? "", enters: snapshot(path) } });
     this.#from = at;
     this.#places = 0;
+    this.#plain = [];
+    this.#shift = prefix.split("\n").length - 1 - this.#lineAt(at);
     return true;
   }
 
@@ -171,7 +193,9 @@ class Cuts {
   #openerOf(leaf, path, lead) {
     const line = this.#lineOf(leaf.line);
     if (!path.some((open) => open.type === "item" && open.line === leaf.line)) return line;
-    return line.slice(0, lead.length).replace(/[^>]/g, " ") === lead ? lead + line.slice(lead.length) : null;
+    const markers = line.slice(0, lead.length);
+    // Not behind a bare quote sign: its lead is a column longer, and would take the first sign of the fence.
+    return markers.endsWith(" ") && markers.replace(/[^>]/g, " ") === lead ? lead + line.slice(lead.length) : null;
   }
 
   /**
@@ -191,6 +215,17 @@ class Cuts {
     longest.length = Math.min(longest.length, columns);
     const all = longest.reduce((sum, width) => sum + width, 0);
     return longest.map((width) => Math.round((1_000 * width) / all) / 10);
+  }
+
+  /** @param {number} at */
+  #lineAt(at) {
+    let [low, high] = [0, this.#starts.length - 1];
+    while (low < high) {
+      const middle = (low + high + 1) >> 1;
+      if (this.#startOf(middle) <= at) low = middle;
+      else high = middle - 1;
+    }
+    return low;
   }
 
   /** @param {number} line */

@@ -112,9 +112,9 @@ export class Markdown {
     this.#loosen();
     const offset = offsets(raw);
     let done = 0;
-    for (const { at, beginning } of cuts) {
+    for (const { at, plain, beginning } of cuts) {
       const until = offset(at - prefix.length);
-      this.#append(raw.slice(done, until), beginning);
+      this.#append(raw.slice(done, until), plain, beginning);
       this.#beginning = beginning;
       done = until;
     }
@@ -135,11 +135,12 @@ export class Markdown {
 
   /**
    * @param {string} source
+   * @param {number[]} plain
    * @param {Beginning} next what begins behind it
    */
-  #append(source, next) {
+  #append(source, plain, next) {
     const starts = this.#beginning.enters.length === 0;
-    const recipe = { ...this.#beginning, starts, leaves: next.enters };
+    const recipe = { ...this.#beginning, starts, plain, leaves: next.enters };
     /** @type {Piece} */
     const piece = { el: /** @type {any} */ (null), source, recipe };
     /** @type {Set<string>} */

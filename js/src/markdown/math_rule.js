@@ -35,6 +35,7 @@ function mathBlock(state, startLine, endLine, silent) {
   // `\[no link](...)` is an escaped bracket.
   if (closer === "\\]" && (at === 0 || (at < 0 && /\][(:]/.test(head)))) return false;
   if (silent) return true;
+  if (state.env.beginning?.plain?.includes(startLine)) return pushLine(state, startLine, first);
 
   const body = [];
   let text = head;
@@ -83,7 +84,10 @@ function pushFormula(state, from, to, body, opener, closed) {
  * @param {string} text
  */
 function pushLine(state, line, text) {
-  state.push("paragraph_open", "p", 1).map = [line, line + 1];
+  const paragraph = state.push("paragraph_open", "p", 1);
+  paragraph.map = [line, line + 1];
+  // A piece may end before what told so; then its recipe says it.
+  paragraph.meta = { noFormula: true };
   const inline = state.push("inline", "", 0);
   inline.content = text.trim();
   inline.map = [line, line + 1];

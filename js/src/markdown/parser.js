@@ -13,6 +13,7 @@ import { tagRule } from "./tag_rule.js";
  * @property {string} prefix lines of ours that open again what was open
  * @property {string} joint what joins a paragraph that goes on to the "x" that opens it
  * @property {Open[]} enters what was open, outermost first
+ * @property {number[]} [plain] lines, those of the prefix too, that look like the start of a formula but are none
  */
 
 export const parser = new MarkdownIt({ html: false, linkify: true });
