@@ -6,8 +6,7 @@ import { JSDOM } from "jsdom";
 import { Lane } from "../src/lane.js";
 
 const { window } = new JSDOM("");
-globalThis.document = window.document;
-globalThis.Node = window.Node;
+for (const name of ["document", "DOMParser", "Text", "Element", "Node"]) globalThis[name] = window[name];
 
 /** @type {Lane} */
 let lane;
