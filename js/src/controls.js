@@ -7,6 +7,7 @@
 
 import { keepKeys } from "./keys.js";
 import { BUTTONS } from "./state.js";
+import { keepStops } from "./stops.js";
 
 /** @typedef {import("./state.js").Action} Action */
 
@@ -64,6 +65,7 @@ export class Controls {
     this.#bar.append(this.#actions, this.#line, this.#why, this.#said);
     parent.prepend(this.#bar);
     keepKeys(parent, signal);
+    keepStops(parent, signal);
     signal.addEventListener("abort", () => this.#telling.forEach((timer) => clearTimeout(timer)));
   }
 

@@ -5,6 +5,13 @@ import { JSDOM } from "jsdom";
 
 import { Controls } from "../src/controls.js";
 
+/** jsdom lays nothing out, so there is nothing to observe. */
+class Nothing {
+  observe() {}
+  disconnect() {}
+}
+Object.assign(globalThis, { IntersectionObserver: Nothing, MutationObserver: Nothing, ResizeObserver: Nothing });
+
 let root;
 let controls;
 let acted;
