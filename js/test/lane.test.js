@@ -2,13 +2,7 @@ import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
 
 import { Lane } from "../src/lane.js";
-<<<<<<< HEAD
 import "../testing/dom.js";
-=======
-
-const { window } = new JSDOM("");
-for (const name of ["document", "DOMParser", "Text", "Element", "Node"]) globalThis[name] = window[name];
->>>>>>> lanes
 
 /** @type {Lane} */
 let lane;
