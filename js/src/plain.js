@@ -143,7 +143,7 @@ export function showPlain(transport, el, signal) {
 
   /** @param {string} name @param {() => void} act */
   function button(name, act) {
-    const made = make("button", "", buttons);
+    const made = make("button", "button", buttons);
     made.textContent = name;
     made.addEventListener("click", act, { signal });
     return made;

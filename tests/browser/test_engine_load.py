@@ -4,7 +4,7 @@ import hashlib
 import shutil
 
 import pytest
-from cells import TOKENS, answer, ask, at_least, block, lost, whole
+from cells import TOKENS, answer, ask, at_least, block, lost, state, whole
 from lab import wait_for
 
 import nbstream
@@ -112,18 +112,21 @@ def test_a_reload_while_the_engine_is_under_way(notebook, demo, tmp_path):
 
 def test_the_kernel_ends_while_the_engine_is_under_way(notebook, demo, tmp_path):
     """The view says that the kernel is gone and what to do; that done, the next widget loads the engine."""
-    tab = notebook(held_back(tmp_path / "never"), ask(demo, tokens=400))
+    tab = notebook(held_back(tmp_path / "never"), ask(demo, tokens=5000))
     tab.run(1, wait=True)
     tab.run(2)
     plain = tab.wait_stream("plain text", at_least(100))
     assert plain["buttons"] == ["Stop", "Copy"]
-    assert answer(tokens=400).startswith(plain["text"])
+    assert answer(tokens=5000).startswith(plain["text"])
     tab.restart_kernel()
     assert "run the cell again" in tab.wait_stream("the view to notice", lost)["line"]
     tab.run(0, wait=True)
     tab.run(2)
-    tab.wait_stream("the end", whole(answer(tokens=400)))
-    assert tab.copied() == answer(tokens=400)
+    tab.wait_stream("the old text and more", at_least(int(plain["chars"]) + 100))
+    tab.press("Stop")
+    stopped = tab.wait_stream("the stop, and the engine's button", state("stopped"))
+    assert "Resume" in stopped["buttons"]
+    assert answer(tokens=5000).startswith(tab.copied())
     assert not tab.errors
 
 

@@ -47,7 +47,7 @@ def ours(errors):
 
 def test_a_message_from_its_stream_to_its_saved_form(notebook7, demo):
     """It streams; reloaded and run again it attaches; Copy and the file hold it exactly; one call is made."""
-    tab = notebook7(ask(demo, tokens=800))
+    tab = notebook7(ask(demo, tokens=1500))
     tab.run(1)
     before = tab.wait_stream("text", at_least(200))
     assert (before["state"], before["buttons"]) == ("streaming", ["Stop", "Copy"])
@@ -55,10 +55,10 @@ def test_a_message_from_its_stream_to_its_saved_form(notebook7, demo):
     tab.run(1)
     back = tab.wait_stream("the view to come back", at_least(int(before["chars"])))
     assert back["stream"] == before["stream"]
-    tab.wait_stream("the end", whole(answer(tokens=800)))
-    assert tab.copied() == answer(tokens=800)
+    tab.wait_stream("the end", whole(answer(tokens=1500)))
+    assert tab.copied() == answer(tokens=1500)
     saved = wait_for("the end in the file", lambda: "complete" in (text := tab.saved(1)) and text)
-    assert saved.startswith(answer(tokens=800).strip())
+    assert saved.startswith(answer(tokens=1500).strip())
     assert len(demo.requests) == 1
     assert not ours(tab.errors)
 

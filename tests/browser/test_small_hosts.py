@@ -13,6 +13,7 @@ from nbstream.options import NbStream
 from nbstream.runtime import runtime
 
 TOKENS = 200
+FOR_LONG = 6000  # until somebody stops it
 LONGER = 800  # a page is given 3 s for the code, and asks again after 5
 #: What a host may forbid and still be one: no script but its own.
 NO_BLOBS = "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; img-src 'self'"
@@ -109,12 +110,14 @@ def test_a_host_with_less(small, page, options):
     assert page.said == []
 
 
+@pytest.mark.parametrize("stream", [FOR_LONG], indirect=True)
 def test_a_policy_without_blobs(small, page, stream):
     """Where only the host's own scripts may run the answer is plain text, whole, and Stop and Copy work."""
     here = small(NO_BLOBS)
     page.goto(here.url)
     view = wait_for("text", lambda: (view := root(page)) and int(view["chars"]) > 100 and view)
     assert view["plain"]
+    assert page.locator(".nbstream").count() == 1
     assert (view["state"], view["link"]) == ("streaming", "live")
     page.get_by_role("button", name="Stop").click()
     stopped = wait_for("the stop", lambda: (view := root(page)) and view["state"] == "stopped" and view)
@@ -122,7 +125,7 @@ def test_a_policy_without_blobs(small, page, stream):
     wait_for("all that was saved", lambda: root(page)["chars"] == str(len(stream.text)))
     page.get_by_role("button", name="Copy").click()
     assert page.evaluate("() => navigator.clipboard.readText()") == stream.text
-    assert answer(tokens=TOKENS).startswith(stream.text)
+    assert answer(tokens=FOR_LONG).startswith(stream.text)
     assert "module" in stopped["line"]  # why there is no more than that
     # The browser reports what it was told to forbid; nobody else says anything.
     assert page.said
