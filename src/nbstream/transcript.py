@@ -48,6 +48,16 @@ class AgentText:
             self.pieces[part.kind].append(part.text)
         elif part.kind == "tool_call":
             self._add_tool_call(part.fields or {})
+        elif part.kind == "truncate" and part.fields:
+            self._take_back(part.fields)
+
+    def _take_back(self, fields: Mapping[str, Any]) -> None:
+        """Keep the first `length` code points of a kind, or as many tool calls."""
+        kind, length = fields.get("of", "text"), fields["length"]
+        if kind == "tool_call":
+            self.tool_calls = [call for call in self.tool_calls if call["index"] < length]
+        elif kind in self.pieces:
+            self.pieces[kind] = [self._joined(kind)[:length]]
 
     def _add_tool_call(self, fields: Mapping[str, Any]) -> None:
         """Join the pieces of one call: they share an index, and only the first carries id and name."""
