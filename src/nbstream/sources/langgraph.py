@@ -119,6 +119,9 @@ class LangGraph:
             self._starting = False
             # A server that cannot go on may begin again: its ids say how far that is known.
             self._skipping = event.id == self._first != self._newest
+        if event.id == self._safe:
+            # Known; or without an id of its own, and so with that which the call was made with: a greeting.
+            return True
         if event.id != self._newest:
             self._again = None if not self._skipping else self._again
             return self._skipping

@@ -1,0 +1,191 @@
+"""Agent protocols over a real socket, recorded here and in a relay: every ending in its state, and runs joined again."""
+
+import itertools
+
+import agent_wire
+import pytest
+from agent_wire import data, langgraph, piece
+from chain import until
+
+import nbstream
+from nbstream.testing import Answer
+
+#: Format, bytes of a whole run, what it says, a frame that reports an error.
+FORMATS = {
+    "agui": (agent_wire.AGUI, agent_wire.AGUI_SAYS, data({"type": "RUN_ERROR", "message": "out of cheese"})),
+    "vercel.ui": (agent_wire.VERCEL, agent_wire.VERCEL_SAYS, data({"type": "error", "errorText": "out of cheese"})),
+    "langgraph": (
+        agent_wire.LANGGRAPH,
+        agent_wire.LANGGRAPH_SAYS,
+        data({"error": "RuntimeError", "message": "out of cheese"}, name="error"),
+    ),
+}
+
+
+def frames(format):
+    """Return the events of a whole run, one by one."""
+    return [frame + b"\n\n" for frame in FORMATS[format][0].split(b"\n\n") if frame]
+
+
+def start(chain, format, *answers, otherwise=None, **options):
+    """Start a stream of *format* against *answers*."""
+    chain.server.script(answers, otherwise=otherwise)
+    path = "/threads/t1/runs/stream" if format == "langgraph" else "/chat"
+    source = nbstream.sse(chain.server.url + path, method="POST", json={"input": "q"}, format=format)
+    return nbstream.start(source, **options)
+
+
+def says(stream):
+    """Return what *stream* says, by agent and kind."""
+    agents = stream.agents.values()
+    texts = {(one.name, kind): getattr(one, kind) for one in agents for kind in ("text", "reasoning")}
+    return {name: text for name, text in texts.items() if text}
+
+
+def is_beginning(part, whole):
+    """Whether all texts of *part* are beginnings of those of *whole*."""
+    return all(whole.get(name, "").startswith(text) for name, text in part.items())
+
+
+@pytest.fixture(params=list(FORMATS))
+def format(request):
+    """Return the name of a format."""
+    return request.param
+
+
+def test_a_whole_run_is_complete(chain, format):
+    """The end mark completes: every agent's text, the tool call with its arguments, nothing unknown."""
+    raw, expected, _ = FORMATS[format]
+    stream = start(chain, format, Answer.sse(raw, piece_bytes=7))
+    assert stream.wait(15) == "complete"
+    assert says(stream) == expected
+    assert stream.tool_calls == [agent_wire.WEATHER]
+    assert "unknown" not in stream.status()["line"]
+
+
+def test_a_run_that_breaks_off_is_interrupted(chain, format):
+    """A connection that ends without the end mark, cleanly or not, is no end: interrupted, and nothing asked again."""
+    events = frames(format)
+    for end in ("clean", "reset"):
+        stream = start(chain, format, Answer.sse(*events[:-2], end=end))
+        assert stream.wait(15) == "interrupted"
+        assert says(stream) == FORMATS[format][1] or is_beginning(says(stream), FORMATS[format][1])
+        assert says(stream)
+        chain.server.wait_closed(2.0)
+    # LangGraph's run is asked for its status at a clean end; this server knows none.
+    asked = [request for request in chain.requests if request.method == "POST"]
+    assert len(asked) == 2
+
+
+def test_an_error_event_is_failed(chain, format):
+    """The upstream's own words are in the line; what came before is kept."""
+    events = frames(format)
+    stream = start(chain, format, Answer.sse(*events[:-3], FORMATS[format][2]))
+    assert stream.wait(15) == "failed"
+    assert "out of cheese" in stream.error["message"]
+    assert says(stream)
+
+
+def test_garbage_is_failed_and_quoted(chain, format):
+    """A frame that is not of the format ends the stream in one line that quotes it."""
+    garbage = b'event: messages\ndata: {"type": "nonsense\n\n'
+    stream = start(chain, format, Answer.sse(*frames(format)[:-3], garbage))
+    assert stream.wait(15) == "failed"
+    assert "nonsense" in stream.error["message"]
+
+
+def test_silence_is_a_stall_that_stop_ends(chain, format):
+    """Nothing comes and the connection stands: stalled; Stop closes it."""
+    stream = start(chain, format, Answer.sse(*frames(format)[:-3], end="stall"), first_s=0.4, idle_s=0.4)
+    until(lambda: stream.state == "stalled", "stalled")
+    stream.stop()
+    assert stream.wait(15) == "stopped"
+    chain.server.wait_closed(2.0)
+
+
+def test_a_get_is_told_again_and_goes_on_behind_what_was_taken_back(chain):
+    """Vercel: the resumed GET tells all of it again, the step that was taken back as well; shown once, and exact."""
+    events = frames("vercel.ui")
+    for cut in range(1, len(events), 3):
+        answers = [Answer.sse(*events[:cut], end="reset"), Answer.sse(*events)]
+        chain.server.script(answers)
+        stream = nbstream.start(nbstream.sse(chain.server.url + "/chat/1/stream", format="vercel.ui"))
+        assert stream.wait(15) == "complete", (cut, stream.error)
+        assert says(stream) == agent_wire.VERCEL_SAYS, cut
+        assert stream.tool_calls == [agent_wire.WEATHER]
+        chain.server.wait_closed(2.0)
+
+
+# LangGraph: a run goes on without us
+
+
+def twins():
+    """Return (id, bytes) of a run whose events share ids, two by two."""
+    events = [piece(f"w{number} 船 ", f"m{number // 5}", "writer") for number in range(14)]
+    ids = [f"{100 + number // 2}-0" for number in range(14)]
+    return [*zip(ids, langgraph(*events, ids=ids), strict=True), ("200-0", b"id: 200-0\nevent: end\ndata: null\n\n")]
+
+
+def behind(sent, last):
+    """Return what a server sends behind the id *last*."""
+    ids = [event_id for event_id, _ in sent]
+    place = -1 if last == "-1" else max(index for index, event_id in enumerate(ids) if event_id == last)
+    return [raw for _, raw in sent[place + 1 :]]
+
+
+RUN = {"Content-Location": "/threads/t1/runs/r1"}
+
+
+def test_a_run_is_joined_again_between_twins(chain):
+    """Cut behind any event, the run is joined with a GET behind a safe id: no second run, no text lost, none twice."""
+    sent = twins()
+    messages = ["".join(f"w{number} 船 " for number in some) for some in (range(5), range(5, 10), range(10, 14))]
+    whole = {("writer", "text"): "\n\n".join(messages)}
+    for cut in range(1, len(sent), 3):
+        first = Answer.sse(*(raw for _, raw in sent[:cut]), headers=RUN, end="reset")
+        stream = start(chain, "langgraph", first, otherwise=lambda ask: Answer.sse(*behind(sent, ask.last_event_id)))
+        assert stream.wait(15) == "complete", (cut, stream.error)
+        assert says(stream) == whole, cut
+        chain.server.wait_closed(2.0)
+        again = chain.requests[-1]
+        assert (again.method, again.path) == ("GET", "/threads/t1/runs/r1/stream")
+
+
+def test_stop_ends_the_run_itself(chain):
+    """Closing the connection would let the run go on, and cost: Stop sends the cancel that the server knows."""
+    sent = twins()
+    first = Answer.sse(*(raw for _, raw in sent[:5]), headers=RUN, end="stall")
+    stream = start(chain, "langgraph", first, Answer([b"{}"], 202, framing="length"))
+    until(lambda: says(stream), "text has come")
+    stream.stop()
+    assert stream.wait(15) == "stopped"
+    cancel = chain.server.wait_requests(2)[1]
+    assert (cancel.method, cancel.path) == ("POST", "/threads/t1/runs/r1/cancel")
+    assert cancel.query == {"wait": "0", "action": "interrupt"}
+    assert stream.error is None
+
+
+def test_a_cancel_that_is_refused_is_said(chain):
+    """The run may go on: the line says so instead of a plain "stopped"."""
+    first = Answer.sse(twins()[0][1], headers=RUN, end="stall")
+    stream = start(chain, "langgraph", first, otherwise=Answer([b"no"], 403, framing="length"))
+    until(lambda: says(stream), "text has come")
+    stream.stop()
+    assert stream.wait(15) == "stopped"
+    assert "may go on" in stream.error["message"]
+
+
+@pytest.mark.parametrize(
+    ("status", "state"),
+    [("success", "complete"), ("interrupted", "complete"), ("error", "failed"), ("running", "interrupted")],
+)
+def test_at_an_end_without_a_mark_the_run_is_asked(chain, status, state):
+    """A clean end of the connection may be a proxy's: only the run's own status makes it the end."""
+    answers = itertools.chain(
+        [Answer.sse(*frames("langgraph")[:-1], headers=RUN)],
+        [Answer([b'{"status": "%b"}' % status.encode()], headers={"Content-Type": "application/json"})],
+    )
+    stream = start(chain, "langgraph", *answers)
+    assert stream.wait(15) == state
+    assert chain.requests[1].path == "/threads/t1/runs/r1"
+    assert says(stream) == agent_wire.LANGGRAPH_SAYS
