@@ -89,7 +89,7 @@ VERCEL_SAYS = {
 WEATHER = {"index": 0, "id": "c1", "name": "weather", "arguments": '{"city": "Zürich"}'}
 
 
-def piece(content, message, node, task="1", step=1, namespace=(), **more):
+def piece(content, message, node, *, task="1", step=1, namespace=(), **more):
     """Return name and data of a LangGraph event with a piece of a message."""
     place = "|".join([*namespace, f"{node}:{task}"])
     about = {"langgraph_node": node, "langgraph_step": step, "langgraph_checkpoint_ns": place}

@@ -1,4 +1,4 @@
-"""Agent protocols over a real socket, recorded here and in a relay: every ending in its state, and runs joined again."""
+"""Agent protocols over a real socket, recorded here and in a relay: every end in its state, and runs joined again."""
 
 import itertools
 
@@ -22,16 +22,16 @@ FORMATS = {
 }
 
 
-def frames(format):
+def frames(protocol):
     """Return the events of a whole run, one by one."""
-    return [frame + b"\n\n" for frame in FORMATS[format][0].split(b"\n\n") if frame]
+    return [frame + b"\n\n" for frame in FORMATS[protocol][0].split(b"\n\n") if frame]
 
 
-def start(chain, format, *answers, otherwise=None, **options):
-    """Start a stream of *format* against *answers*."""
+def start(chain, protocol, *answers, otherwise=None, **options):
+    """Start a stream of *protocol* against *answers*."""
     chain.server.script(answers, otherwise=otherwise)
-    path = "/threads/t1/runs/stream" if format == "langgraph" else "/chat"
-    source = nbstream.sse(chain.server.url + path, method="POST", json={"input": "q"}, format=format)
+    path = "/threads/t1/runs/stream" if protocol == "langgraph" else "/chat"
+    source = nbstream.sse(chain.server.url + path, method="POST", json={"input": "q"}, format=protocol)
     return nbstream.start(source, **options)
 
 
@@ -48,28 +48,28 @@ def is_beginning(part, whole):
 
 
 @pytest.fixture(params=list(FORMATS))
-def format(request):
-    """Return the name of a format."""
+def protocol(request):
+    """Return the name of a protocol."""
     return request.param
 
 
-def test_a_whole_run_is_complete(chain, format):
+def test_a_whole_run_is_complete(chain, protocol):
     """The end mark completes: every agent's text, the tool call with its arguments, nothing unknown."""
-    raw, expected, _ = FORMATS[format]
-    stream = start(chain, format, Answer.sse(raw, piece_bytes=7))
+    raw, expected, _ = FORMATS[protocol]
+    stream = start(chain, protocol, Answer.sse(raw, piece_bytes=7))
     assert stream.wait(15) == "complete"
     assert says(stream) == expected
     assert stream.tool_calls == [agent_wire.WEATHER]
     assert "unknown" not in stream.status()["line"]
 
 
-def test_a_run_that_breaks_off_is_interrupted(chain, format):
+def test_a_run_that_breaks_off_is_interrupted(chain, protocol):
     """A connection that ends without the end mark, cleanly or not, is no end: interrupted, and nothing asked again."""
-    events = frames(format)
+    events = frames(protocol)
     for end in ("clean", "reset"):
-        stream = start(chain, format, Answer.sse(*events[:-2], end=end))
+        stream = start(chain, protocol, Answer.sse(*events[:-2], end=end))
         assert stream.wait(15) == "interrupted"
-        assert says(stream) == FORMATS[format][1] or is_beginning(says(stream), FORMATS[format][1])
+        assert says(stream) == FORMATS[protocol][1] or is_beginning(says(stream), FORMATS[protocol][1])
         assert says(stream)
         chain.server.wait_closed(2.0)
     # LangGraph's run is asked for its status at a clean end; this server knows none.
@@ -77,26 +77,26 @@ def test_a_run_that_breaks_off_is_interrupted(chain, format):
     assert len(asked) == 2
 
 
-def test_an_error_event_is_failed(chain, format):
+def test_an_error_event_is_failed(chain, protocol):
     """The upstream's own words are in the line; what came before is kept."""
-    events = frames(format)
-    stream = start(chain, format, Answer.sse(*events[:-3], FORMATS[format][2]))
+    events = frames(protocol)
+    stream = start(chain, protocol, Answer.sse(*events[:-3], FORMATS[protocol][2]))
     assert stream.wait(15) == "failed"
     assert "out of cheese" in stream.error["message"]
     assert says(stream)
 
 
-def test_garbage_is_failed_and_quoted(chain, format):
-    """A frame that is not of the format ends the stream in one line that quotes it."""
+def test_garbage_is_failed_and_quoted(chain, protocol):
+    """A frame that is not of the protocol ends the stream in one line that quotes it."""
     garbage = b'event: messages\ndata: {"type": "nonsense\n\n'
-    stream = start(chain, format, Answer.sse(*frames(format)[:-3], garbage))
+    stream = start(chain, protocol, Answer.sse(*frames(protocol)[:-3], garbage))
     assert stream.wait(15) == "failed"
     assert "nonsense" in stream.error["message"]
 
 
-def test_silence_is_a_stall_that_stop_ends(chain, format):
+def test_silence_is_a_stall_that_stop_ends(chain, protocol):
     """Nothing comes and the connection stands: stalled; Stop closes it."""
-    stream = start(chain, format, Answer.sse(*frames(format)[:-3], end="stall"), first_s=0.4, idle_s=0.4)
+    stream = start(chain, protocol, Answer.sse(*frames(protocol)[:-3], end="stall"), first_s=0.4, idle_s=0.4)
     until(lambda: stream.state == "stalled", "stalled")
     stream.stop()
     assert stream.wait(15) == "stopped"

@@ -190,7 +190,7 @@ def run_with_twins(rng, count=40):
     for index in range(count):
         node = rng.choice(["planner", "worker"])
         task = rng.choice(["x", "y"]) if node == "worker" else "p"
-        events.append(piece(rng.choice(["ja ", "船", "🌬️ ", "so "]), f"{node}{task}{index // 9}", node, task, 1))
+        events.append(piece(rng.choice(["ja ", "船", "🌬️ ", "so "]), f"{node}{task}{index // 9}", node, task=task))
         number += rng.choice([0, 0, 1])
         ids.append(f"{1000 + number}-0")
     return list(zip(ids, langgraph(*events, ids=ids), strict=True))
