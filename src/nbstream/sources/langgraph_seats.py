@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from nbstream.records import ASSISTANT
 from nbstream.sources.voices import Names, Voice, ended, started
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ class Seats:
         """
         place = str(about.get("langgraph_checkpoint_ns") or "").split("|")
         if not place[0]:
-            place = [*namespace, str(about.get("langgraph_node") or "assistant")]
+            place = [*namespace, str(about.get("langgraph_node") or ASSISTANT)]
         if len(place) > 1 and place[-1].partition(":")[0] in _PARTS_OF_AN_AGENT:
             place.pop()
             step = None
@@ -98,7 +99,8 @@ class Seats:
             return seat, ()
         seat.active = True
         self.moved(seat)
-        return seat, (started(seat.voice.agent, seat.parent),)
+        # A model alone is no graph: it has no node, and its one voice needs no introduction.
+        return seat, (started(seat.voice.agent, seat.parent),) if seat.node != ASSISTANT else ()
 
     def _seat(self, node: str, task: str, step: int | None) -> Seat | None:
         same = [seat for seat in self._seats if seat.node == node]
