@@ -151,6 +151,16 @@ def test_a_run_is_joined_again_between_twins(chain):
         assert (again.method, again.path) == ("GET", "/threads/t1/runs/r1/stream")
 
 
+def test_a_run_that_is_cut_before_its_first_word_is_not_begun_again(chain):
+    """The first event only names the run: behind a cut it is joined from its beginning, and no second run is paid."""
+    sent = [("99-0", data({"run_id": "r1"}, name="metadata", event_id="99-0")), *twins()]
+    first = Answer.sse(sent[0][1], headers=RUN, end="reset")
+    stream = start(chain, "langgraph", first, otherwise=lambda ask: Answer.sse(*behind(sent, ask.last_event_id)))
+    assert stream.wait(15) == "complete"
+    assert [(request.method, request.last_event_id) for request in chain.requests] == [("POST", None), ("GET", "-1")]
+    assert stream.text.split()[0] == "w0"
+
+
 def test_stop_ends_the_run_itself(chain):
     """Closing the connection would let the run go on, and cost: Stop sends the cancel that the server knows."""
     sent = twins()

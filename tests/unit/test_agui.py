@@ -84,7 +84,7 @@ def test_a_step_speaks_while_it_is_alone():
     step = {"type": "STEP_STARTED", "stepName": "planner"}
     arrivals = hears(
         step, *text_message("m1", "a"), {"type": "STEP_FINISHED", "stepName": "planner"}, *text_message("m2", "b"),
-        step, *text_message("m3", "c"),
+        step, {"type": "STEP_STARTED", "stepName": "inner", "subagentRunId": "s1"}, *text_message("m3", "c"),
         {"type": "STEP_STARTED", "stepName": "other"}, *text_message("m4", "d"), *text_message("m5", "e", name="Ada"),
     )  # fmt: skip
     assert said(arrivals) == {

@@ -196,11 +196,13 @@ class AGUI:
 
     def _begins_step(self, frame: Frame) -> tuple[Part, ...]:
         name = text_of(frame["stepName"])
-        self._steps[name] = self._named("step", name)
+        if frame.get("subagentRunId") is None:  # one of a subagent's is that subagent's own business
+            self._steps[name] = self._named("step", name)
         return ()
 
     def _ends_step(self, frame: Frame) -> tuple[Part, ...]:
-        self._steps.pop(text_of(frame["stepName"]), None)
+        if frame.get("subagentRunId") is None:
+            self._steps.pop(text_of(frame["stepName"]), None)
         return ()
 
     def _begins_subagent(self, frame: Frame) -> tuple[Part, ...]:
