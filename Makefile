@@ -19,7 +19,7 @@ OTHER_KERNELS := .venv-ipykernel-7.3 .venv-ipykernel-6.31
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak bench format clean venv kernels browser nginx lint js
+.PHONY: help demo test soak bench format clean venv kernels examples browser nginx lint js
 .DELETE_ON_ERROR:
 
 help:
@@ -29,7 +29,7 @@ demo: .venv/lab.stamp
 	$(BIN)/nbstream demo $(ARGS)
 
 # One pytest run over tests and notebooks, last, so that its closing lines tell the whole result.
-test: venv kernels browser nginx lint js
+test: venv kernels examples browser nginx lint js
 	$(BIN)/pytest --numprocesses 2 --dist worksteal --nbval-lax --nbval-current-env tests notebooks
 
 soak: venv kernels browser nginx
@@ -43,12 +43,13 @@ format: venv
 	$(BIN)/ruff format
 
 clean:
-	rm -rf .venv $(OTHER_KERNELS) js/node_modules build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-examples $(OTHER_KERNELS) js/node_modules build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 # --- set-up -----------------------------------------------------------------------------------------------------------
 
 venv: .venv/test.stamp
 kernels: $(OTHER_KERNELS:%=%/kernel.stamp)
+examples: .venv-examples/examples.stamp
 
 # Debian's Python has no ensurepip unless python3-venv is installed; the pip that is there can fill the environment too.
 define make_venv
@@ -70,6 +71,12 @@ endef
 	$(make_venv)
 	sed 's/^ipykernel==[^ ;]*/ipykernel==$*.0/' constraints.txt >$(@D)/constraints.txt
 	$(@D)/bin/python $(PIP_INSTALL) --constraint $(@D)/constraints.txt --editable .
+	@touch $@
+
+# Agent frameworks, for the programs under examples/: in an environment of their own, since each pins a world.
+.venv-examples/examples.stamp: pyproject.toml examples/constraints.txt
+	$(make_venv)
+	$(@D)/bin/python $(PIP_INSTALL) --constraint examples/constraints.txt --editable '.[examples]'
 	@touch $@
 
 browser:

@@ -53,6 +53,16 @@ export class Calls {
     else call.result(part);
   }
 
+  /** @param {number} count so many stay */
+  takeBack(count) {
+    for (const [index, call] of this.#byIndex) {
+      if (Number(index) < count) continue;
+      this.#byIndex.delete(index);
+      this.open.delete(call);
+      call.el.remove();
+    }
+  }
+
   /** What came is whole: something else follows, or nothing. */
   end() {
     for (const call of this.open) call.end();

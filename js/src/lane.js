@@ -88,6 +88,7 @@ export class Lane {
       case "gap":
         return this.#mark(gap(part));
       case "truncate":
+        if (part.of === "tool_call") return this.#calls.takeBack(Number(part.length));
         return taken > 0 ? this.#takeBack(part) : undefined;
       case "agent_start":
         if (typeof part.name === "string") this.#heading.textContent = part.name;

@@ -209,6 +209,14 @@ test("text that is taken back is gone, also where a call stands between, and is 
   assert.equal(await lane.source(), "anew");
 });
 
+test("tool calls are taken back by their number", () => {
+  for (const index of [0, 1, 2]) part("tool_call", { index, id: `${index}`, name: `look-${index}`, args_delta: "{}" });
+  part("truncate", { of: "tool_call", length: 1 });
+  assert.deepEqual(flow(), [["tool", "Tool call look-0 · running ..."]].map(dotless));
+  part("tool_call", { index: 1, id: "3", name: "again", args_delta: "{}" });
+  assert.equal(flow().length, 2);
+});
+
 test("reasoning can be taken back without the text", () => {
   say("reasoning", "hmm");
   say("text", "yes");

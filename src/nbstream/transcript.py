@@ -150,6 +150,8 @@ class AgentText:
             self.status = _word(fields.get("status"))
         elif (back := truncated(part)) is not None:
             self._truncate(back[0][1], back[1])
+        elif part.kind == "truncate" and fields.get("of") == "tool_call":
+            self._take_calls_back(fields.get("length"))
 
     def _write(self, kind: str, text: str) -> None:
         section = self.said[-1] if self.said else None
@@ -175,6 +177,11 @@ class AgentText:
             surplus = passages[-1].take_back(surplus)
             if surplus:
                 passages.pop()
+
+    def _take_calls_back(self, count: Any) -> None:
+        gone = {id(call) for index, call in self._calls.items() if type(index) is int and index >= count}
+        self.said = [one for one in self.said if id(one) not in gone]
+        self._calls = {index: call for index, call in self._calls.items() if id(call) not in gone}
 
     def _call(self, fields: Mapping[str, Any]) -> None:
         name = fields.get("id")

@@ -28,7 +28,7 @@ class Shows:
             log.append(1, record)
             self.progress.add(record)
         writer = Writer(log, self.progress, Live(), Clock(), lambda: None)
-        self.splice = Splice("s1", Shown(log, writer), self.progress)
+        self.splice = Splice("s1", Shown(log, writer, self.progress), self.progress)
 
     async def says(self, *arrivals):
         """Return the texts let through, one for each arrival let through."""

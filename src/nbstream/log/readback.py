@@ -38,6 +38,21 @@ def parts_of(log: Log, after: int = -1) -> Iterator[Part]:
             yield from record.parts
 
 
+def spoken_range(log: Log, agent: str, kind: str, start: int, end: int) -> str:
+    """
+    Return what *agent* has said of *kind* from code point *start* to *end*, counting what was taken back.
+
+    An upstream that repeats itself says that again, too. Reads the whole log: offsets do not lead to it.
+    """
+    out: list[str] = []
+    at = 0
+    for part in parts_of(log):
+        if part.agent == agent and part.kind == kind and at < end:
+            out.append(part.text[max(0, start - at) : end - at])
+            at += len(part.text)
+    return "".join(out)
+
+
 def text_range(log: Log, agent: str, kind: str, start: int, end: int) -> str:
     """
     Return the recorded text of *agent* and *kind* from code point *start* to *end*.

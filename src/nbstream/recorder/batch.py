@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from nbstream.recorder.progress import measure
+from nbstream.recorder.progress import measure, take_back
 from nbstream.records import TEXT_KINDS, Delta
 
 if TYPE_CHECKING:
@@ -98,13 +98,17 @@ class Batch:
     def _numbered(self, parts: Iterable[Part]) -> tuple[Part, ...]:
         sequences: dict[str, int] = {}
         lengths: dict[Name, int] = {}
+        taken = dict(self._progress.taken)
         out = []
         for part in parts:
             agent, name = part.agent, (part.agent, part.kind)
             sequences[agent] = sequences.get(agent, self._progress.sequences.get(agent, 0)) + 1
-            off = lengths.get(name, self._progress.lengths.get(name, 0))
-            lengths[name] = off + measure(part)
-            out.append(part._replace(sequence=sequences[agent], off=off if part.kind in TEXT_KINDS else 0))
+            begins = lengths.get(name, self._progress.lengths.get(name, 0))
+            lengths[name] = begins + measure(part)
+            off = begins - taken.get(name, 0) if part.kind in TEXT_KINDS else 0
+            out.append(part._replace(sequence=sequences[agent], off=off))
+            if part.kind == "truncate":
+                take_back(part, {**self._progress.lengths, **lengths}, taken)
         return tuple(out)
 
 

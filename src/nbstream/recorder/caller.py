@@ -61,7 +61,9 @@ class Caller:
         """Call until the end mark; raises `Ended` without one."""
         attempt, hole = 0, False
         while True:
-            self.cursor = await self._intake.connect()
+            place = await self._intake.connect()
+            # Where nothing has come but a place, that one counts: a run that has begun is not begun again.
+            self.cursor = self.cursor if place is None and not self._progress.shown else place
             stored, now = self._progress.tail, self._clock.monotonic()
             self._patience.output(now)
             self.call = Call(self._source, self.cursor, now, clock=self._clock, unhurried=self._may_gather)

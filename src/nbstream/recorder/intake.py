@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from nbstream.errors import SourceMalformed
 from nbstream.recorder.characters import Characters
+from nbstream.recorder.progress import take_back
 from nbstream.recorder.shown import Shown
 from nbstream.recorder.splice import Splice
 from nbstream.records import TEXT_KINDS
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from nbstream.log.contract import Log
     from nbstream.recorder.live import Live
-    from nbstream.recorder.progress import Progress
+    from nbstream.recorder.progress import Name, Progress
     from nbstream.recorder.writer import Writer
     from nbstream.records import Cursor
     from nbstream.sources.contract import Arrival, End
@@ -31,14 +32,19 @@ class Intake:
         self.usage = dict(progress.usage)
         self._stream = log.stream
         self._writer, self._progress, self._live = writer, progress, live
-        self._shown = Shown(log, writer)
+        self._shown = Shown(log, writer, progress)
         self._characters = Characters()
         self._splice = Splice(log.stream, self._shown, progress)
+        #: Code points taken back so far, stored or on their way.
+        self._taken = dict(progress.taken)
 
     @property
     def chars(self) -> int:
-        """Code points let through so far, stored or on their way."""
-        return sum(length for (_, kind), length in self._splice.lengths.items() if kind in TEXT_KINDS)
+        """Code points let through so far, stored or on their way, but for what was taken back."""
+        return sum(length for (_, kind), length in self._lengths().items() if kind in TEXT_KINDS)
+
+    def _lengths(self) -> dict[Name, int]:
+        return {name: length - self._taken.get(name, 0) for name, length in self._splice.lengths.items()}
 
     async def connect(self) -> Cursor | None:
         """Be ready for a new connection and return the cursor to make it behind: nothing is on its way any more."""
@@ -71,6 +77,9 @@ class Intake:
     def _queue(self, arrival: Arrival, now: float) -> bool:
         cursor = arrival.cursor
         self._live.arrived(now, arrival.pieces)
+        for part in arrival.parts:
+            if part.kind == "truncate":
+                take_back(part, self._splice.lengths, self._taken)
         if cursor is not None and self._splice.numbers:
             cursor = {**cursor, "numbers": dict(self._splice.numbers)}
         return self._writer.add(arrival.parts, cursor)
@@ -78,7 +87,7 @@ class Intake:
     async def _verify(self, end: End) -> None:
         """Check length and hash, where the end mark carries them, against what was recorded."""
         self._splice.finish()
-        have = sum(length for (_, kind), length in self._splice.lengths.items() if kind == "text")
+        have = sum(length for (_, kind), length in self._lengths().items() if kind == "text")
         if end.length is not None and end.length != have:
             msg = (
                 f"stream {self._stream}: the end mark says {end.length:,} characters, {have:,} have come;"

@@ -27,13 +27,26 @@ def measure(part: Part) -> int:
     return len(part.text) if part.kind in TEXT_KINDS else 1
 
 
+def take_back(part: Part, lengths: Mapping[Name, int], taken: dict[Name, int]) -> int:
+    """Note in *taken* what a `truncate` part takes back of *lengths*, which only grow; returns the code points."""
+    name = part.agent, str((part.fields or {}).get("of", "text"))
+    if name[1] not in TEXT_KINDS:
+        return 0
+    left = lengths.get(name, 0) - taken.get(name, 0)
+    back = max(0, left - int((part.fields or {})["length"]))
+    taken[name] = taken.get(name, 0) + back
+    return back
+
+
 @dataclass(slots=True)
 class Progress:
     """The numbers of one stream behind its last record. Other threads may look at it while one moves it."""
 
     tail: int = -1
-    #: Code points of text kinds, or number of parts of the others.
+    #: Code points of text kinds, or number of parts of the others; what was taken back still counts.
     lengths: dict[Name, int] = field(default_factory=dict)
+    #: Code points that `truncate` parts took back.
+    taken: dict[Name, int] = field(default_factory=dict)
     #: Code points of all agents.
     chars: int = 0
     #: agent -> its last sequence.
@@ -94,6 +107,8 @@ class Progress:
         self.sequences[part.agent] = part.sequence
         if part.kind in TEXT_KINDS:
             self.chars += length
+        elif part.kind == "truncate":
+            self.chars -= take_back(part, self.lengths, self.taken)
         elif part.kind == "raw":
             kind = str((part.fields or {}).get("type"))
             self.unknown[kind if kind in self.unknown or len(self.unknown) < UNKNOWN_TYPES else "others"] += 1

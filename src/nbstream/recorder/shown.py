@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from nbstream.log.readback import text_range
+from nbstream.log.readback import spoken_range, text_range
 
 if TYPE_CHECKING:
     from nbstream.log.contract import Log
-    from nbstream.recorder.progress import Name
+    from nbstream.recorder.progress import Name, Progress
     from nbstream.recorder.writer import Writer
 
 #: Read ahead: a repetition is compared token by token, the log is read in blocks.
@@ -17,10 +17,14 @@ BLOCK_CHARS = 64 * 1024
 
 
 class Shown:
-    """The text of *log*, and of what *writer* is still storing. Recorded text never changes, so a block stays true."""
+    """
+    The text of *log*, and of what *writer* is still storing. Recorded text never changes, so a block stays true.
 
-    def __init__(self, log: Log, writer: Writer) -> None:
-        self._log, self._writer = log, writer
+    Text that was taken back counts: what repeats itself says it again, and takes it back again.
+    """
+
+    def __init__(self, log: Log, writer: Writer, progress: Progress) -> None:
+        self._log, self._writer, self._progress = log, writer, progress
         #: agent and kind -> where the block begins, and its text.
         self._blocks: dict[Name, tuple[int, str]] = {}
 
@@ -30,6 +34,7 @@ class Shown:
         if not begins <= start <= end <= begins + len(block):
             await self._writer.flush()
             begins = start
-            block = await asyncio.to_thread(text_range, self._log, *name, start, max(end, start + BLOCK_CHARS))
+            read = spoken_range if self._progress.taken.get(name) else text_range
+            block = await asyncio.to_thread(read, self._log, *name, start, max(end, start + BLOCK_CHARS))
             self._blocks[name] = begins, block
         return block[start - begins : end - begins]

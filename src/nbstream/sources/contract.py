@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from httpx_sse import ServerSentEvent
 
     from nbstream.records import Cursor, Finish, Part
+    from nbstream.sources.call import Call
 
 #: How a cut call can go on. `event-id`: Last-Event-ID; `offset`: ?offset=N; `replay`: the same request again gives the
 #: same text from 0, so what is shown can be verified and skipped; `none`: only a new call, which costs and may differ.
@@ -97,6 +98,45 @@ class FrameReader(Protocol):
     def eof(self) -> Arrival | None:
         """Return the end, if the format takes a clean end of the connection without an end mark for one."""
         ...
+
+
+class Run(Protocol):
+    """A call that goes on at the server when its connection breaks, once the server has said which one it is."""
+
+    def joining(self, call: Call) -> Call:
+        """Return the call that listens to it again, instead of *call*, which would start another one."""
+        ...
+
+    def cancelling(self, call: Call) -> Call | None:
+        """Return the call that ends it, None when nobody knows which one it is."""
+        ...
+
+    def asking(self, call: Call) -> Call | None:
+        """Return the call whose answer, a JSON object, has its `status`; None as above."""
+        ...
+
+
+@runtime_checkable
+class Listening(Protocol):
+    """What a reader is besides, if its format says something outside its frames."""
+
+    @property
+    def run(self) -> Run | None:
+        """The run that it reads, if it is one."""
+        ...
+
+    def met(self, headers: Mapping[str, str]) -> None:
+        """Take note of the headers of an answer, before its first frame."""
+        ...
+
+    def finished(self, status: str) -> Arrival | None:
+        """Return the end, behind a clean end of the connection, if the run's *status* says that it has ended."""
+        ...
+
+
+def listening(reader: object) -> Listening | None:
+    """Return *reader* if its format says something outside its frames."""
+    return reader if isinstance(reader, Listening) else None
 
 
 class Source(Protocol):

@@ -6,24 +6,41 @@ import json
 from typing import TYPE_CHECKING
 
 from nbstream.errors import SourceMalformed
-from nbstream.sources.contract import Arrival, Traits
+from nbstream.sources.agui import AGUI
+from nbstream.sources.contract import Arrival, Traits, listening
 from nbstream.sources.frames import QUOTE_CHARS
+from nbstream.sources.langgraph import LangGraph
 from nbstream.sources.native import AgentOutput, Native
 from nbstream.sources.openai_chat import OpenAIChat
 from nbstream.sources.plain import PlainText
+from nbstream.sources.vercel_ui import HEADER, VercelUI
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from httpx_sse import ServerSentEvent
 
     from nbstream.records import Cursor
-    from nbstream.sources.contract import FrameReader
+    from nbstream.sources.contract import FrameReader, Run
+
+#: What the first frame of a format calls itself.
+TYPES = {
+    "agent_output": "agent_output", "delta": "nbstream", "done": "nbstream",
+    "RUN_STARTED": "agui", "RUN_ERROR": "agui", "TEXT_MESSAGE_START": "agui", "TEXT_MESSAGE_CHUNK": "agui",
+    "start": "vercel.ui", "start-step": "vercel.ui", "text-start": "vercel.ui", "reasoning-start": "vercel.ui",
+}  # fmt: skip
+#: LangGraph's frames have no type: its events are named.
+LANGGRAPH_MODES = frozenset({
+    "metadata", "messages", "messages/metadata", "messages/partial", "updates", "values", "custom",
+})  # fmt: skip
 
 READERS: dict[str, Callable[[Cursor | None], FrameReader]] = {
     "openai.chat": OpenAIChat,
     "nbstream": Native,
     "agent_output": AgentOutput,
+    "agui": AGUI,
+    "vercel.ui": VercelUI,
+    "langgraph": LangGraph,
     "text": PlainText,
 }
 
@@ -45,6 +62,7 @@ class Auto:
     def __init__(self, cursor: Cursor | None) -> None:
         self._chosen: FrameReader | None = None
         self._unknown: str | None = None
+        self._headers: Mapping[str, str] = {}
         if cursor and cursor.get("format") in READERS:
             self._chosen = READERS[cursor["format"]](cursor)
             self.read = self._chosen.read  # type: ignore[method-assign] # from now on without the detour
@@ -55,9 +73,7 @@ class Auto:
         if name == "text" and self._unknown is not None:
             raise self._not_known()
         if name is not None:
-            self._chosen = READERS[name]({"format": name})
-            self.read = self._chosen.read  # type: ignore[method-assign] # from now on without the detour
-            return self._chosen.read(event)
+            return self._choose(name).read(event)
         if not event.data:
             return None
         self._unknown = self._unknown or event.data
@@ -69,6 +85,33 @@ class Auto:
             raise self._not_known()
         return self._chosen.eof() if self._chosen is not None else None
 
+    @property
+    def run(self) -> Run | None:
+        """That of the chosen one."""
+        chosen = listening(self._chosen)
+        return chosen.run if chosen is not None else None
+
+    def met(self, headers: Mapping[str, str]) -> None:
+        """Choose by the headers where they tell; else the chosen one gets them."""
+        self._headers = headers
+        chosen = listening(self._chosen)
+        if chosen is not None:
+            chosen.met(headers)
+        elif self._chosen is None and headers.get(HEADER) == "v1":
+            self._choose("vercel.ui")
+
+    def finished(self, status: str) -> Arrival | None:
+        """Ask the chosen one."""
+        chosen = listening(self._chosen)
+        return chosen.finished(status) if chosen is not None else None
+
+    def _choose(self, name: str) -> FrameReader:
+        chosen = self._chosen = READERS[name]({"format": name})
+        if (listener := listening(chosen)) is not None:
+            listener.met(self._headers)
+        self.read = chosen.read  # type: ignore[method-assign] # from now on without the detour
+        return chosen
+
     def _not_known(self) -> SourceMalformed:
         return SourceMalformed(
             f"the frames are of no format that nbstream knows: {(self._unknown or '')[:QUOTE_CHARS]!r};"
@@ -79,6 +122,8 @@ class Auto:
 def _format_of(event: ServerSentEvent) -> str | None:
     """Return the format that *event* speaks, or None if it may be any."""
     data = event.data.strip()
+    if event.event.partition("|")[0] in LANGGRAPH_MODES and data.startswith(("{", "[")):
+        return "langgraph"
     if not data.startswith("{"):
         telling = {"message", "done", "end", "error"} if data else {"done", "end"}
         return "text" if event.event in telling else None
@@ -90,13 +135,13 @@ def _format_of(event: ServerSentEvent) -> str | None:
                 f"the first frame is broken JSON: {data[:QUOTE_CHARS]!r}; give format='text' if it is meant as text"
             ) from None
         return "text"
-    if frame.get("type") == "agent_output":
-        return "agent_output"
-    if frame.get("type") in {"delta", "done"} or event.event in {"done", "error"}:
+    kind = frame.get("type")
+    if isinstance(kind, str) and kind in TYPES:
+        return TYPES[kind]
+    if event.event in {"done", "error"}:
         return "nbstream"
-    if "choices" in frame or "error" in frame or frame.get("object") == "error":
-        return "openai.chat"
-    return None
+    is_chat = "choices" in frame or "error" in frame or frame.get("object") == "error"
+    return "openai.chat" if is_chat else None
 
 
 READERS["auto"] = Auto

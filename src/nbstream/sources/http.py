@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import socket
 import ssl
 import threading
 import time
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 import httpx
@@ -31,12 +32,15 @@ if TYPE_CHECKING:
 
     from nbstream.sources.call import Call
 
-__all__ = ["answer"]
+__all__ = ["answer", "tell"]
 
 MAX_REDIRECTS: Final = 5
 #: How much of a refusal is read, and for how long: some servers never end it.
 REFUSAL_BYTES: Final = 64 * 1024
 REFUSAL_S: Final = 5.0
+
+#: How long a server has to answer a question that is no stream.
+ANSWER_S: Final = 5.0
 
 # Reading has no limit: only the recorder's watchdog knows whether a model is thinking or dead.
 TIMEOUTS: Final = httpx.Timeout(30.0, read=None)
@@ -68,6 +72,35 @@ async def answer(call: Call, *, event_id: str = "", offset: int | None = None) -
                 yield await cancelled_once(_open(client, call, url, event_id, resumed=resumed))
         finally:
             await to_the_end(client.aclose())
+
+
+async def tell(call: Call) -> dict[str, Any]:
+    """
+    Send *call*, which is answered at once, and return the JSON object of the answer ({} for none).
+
+    A run that has ended already (404, 409) is no error. Raises `SourceError`; the connection is closed before it
+    returns.
+    """
+    client = httpx.AsyncClient(
+        verify=await asyncio.to_thread(_ssl_context),
+        timeout=ANSWER_S, limits=LIMITS, trust_env=not _is_loopback(httpx.URL(call.url).host),
+    )  # fmt: skip
+    with standing(safe_url(call.url), client.aclose):
+        try:
+            with _our_errors(call):
+                response = await cancelled_once(_send(client, call, call.url, ""))
+                if response.status_code in {404, 409}:
+                    return {}
+                if not 200 <= response.status_code < 300:
+                    raise await _refusal(call, response)
+                body = await response.aread()
+        finally:
+            await to_the_end(client.aclose())
+    try:
+        told = json.loads(body)
+    except ValueError:
+        return {}
+    return told if isinstance(told, dict) else {}
 
 
 async def _open(client: httpx.AsyncClient, call: Call, url: str, event_id: str, *, resumed: bool) -> httpx.Response:

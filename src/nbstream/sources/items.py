@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbstream.errors import SourceError, SourceLost, SourceMalformed, SourceRefused
 from nbstream.records import Part
+from nbstream.sources.agent_items import AgentItems
 from nbstream.sources.contract import Arrival, End
 from nbstream.sources.native import Native
 from nbstream.sources.openai_chat import OpenAIChat
@@ -31,7 +32,7 @@ _REFUSED: dict[str, int] = {
 
 class ItemReader:
     """
-    Reads str, `Part`, chat-completion chunks (dicts or objects) and native frames as dicts.
+    Reads str, `Part`, chat-completion chunks (dicts or objects), native frames as dicts, and what agents yield.
 
     The iterator's own end is the end mark, except behind chunks: their SDKs report a cut connection as a normal end, so
     there a finish_reason must have come. An iterator of nothing that we know is no empty answer: its end is an error.
@@ -40,6 +41,7 @@ class ItemReader:
     def __init__(self) -> None:
         self._chat = OpenAIChat()
         self._native = Native()
+        self._agents = AgentItems()
         self._end: Arrival | None = None
         self._unknown: str | None = None
         self._understood = False
@@ -60,21 +62,24 @@ class ItemReader:
             return Arrival((item,))
         if isinstance(item, (bytes, bytearray, memoryview)):
             raise SourceMalformed(f"the iterator yields {type(item).__name__}: decode to str before showing")
-        frame = item if isinstance(item, dict) else _plain(item) if hasattr(item, "choices") else None
-        if frame is None:
-            return Arrival((Part("raw", fields={"type": type(item).__name__}),))
         try:
+            said = self._agents.read(item)
+            if said is not None:
+                return said
+            frame = item if isinstance(item, dict) else _plain(item) if hasattr(item, "choices") else None
+            if frame is None:
+                return Arrival((Part("raw", fields={"type": type(item).__name__}),))
             if frame.get("type") in {"delta", "agent_output", "done", "error"} and "choices" not in frame:
                 return self._frame(frame)
             return self._chat.frame(frame)
-        except (AttributeError, TypeError, LookupError) as exc:
+        except (AttributeError, TypeError, LookupError, ValueError) as exc:
             raise SourceMalformed(f"the iterator yields an item that is no chunk: {str(item)[:80]!r}") from exc
 
     def eof(self) -> Arrival:
         """Return the end; raises `SourceLost` if chunks came without a finish_reason, or nothing that we know came."""
         if self._end is not None:
             return self._end
-        end = self._chat.eof()
+        end = self._chat.eof() or self._agents.eof()
         if end is not None:
             return end
         if self._chat.begun:

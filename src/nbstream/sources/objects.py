@@ -47,8 +47,11 @@ def from_object(obj: Streamable) -> ObjectSource:
     Running the cell again resumes it only if code and data that it reads are the same; one that reads other objects
     (a client made in the notebook) is never taken for the same: make them inside it.
 
-    Items are str, `Part`, chat-completion chunks (dicts or the SDK's objects) or native frames as dicts; others are
-    recorded by their type's name. The iterator's end is the end mark; where chunks come, a finish_reason is needed too.
+    Items are str, `Part`, chat-completion chunks (dicts or the SDK's objects), native frames as dicts, or what agents
+    yield: LangGraph (`graph.astream(..., stream_mode=["messages", "updates"], subgraphs=True)`), LangChain's messages
+    and events, AG-UI events, the OpenAI Agents SDK (`result.stream_events()`). Others are recorded by their type's
+    name. The iterator's end is the end mark; where chunks come, a finish_reason is needed too, and RUN_FINISHED where
+    AG-UI events do.
     """
     if isinstance(obj, (str, bytes, bytearray, dict)):
         raise TypeError(f"a {type(obj).__name__} is no stream: give an iterator, an async iterator or a factory")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from nbstream.errors import SourceError, SourceLost, SourceMalformed
 from nbstream.sources.call import Call
-from nbstream.sources.contract import Arrival, Traits
+from nbstream.sources.contract import Arrival, Traits, listening
 from nbstream.sources.formats import READERS
 from nbstream.sources.merging import merged
 from nbstream.sources.plain import Custom
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from httpx_sse import ServerSentEvent
 
     from nbstream.records import Cursor
-    from nbstream.sources.contract import FrameReader, Pulse
+    from nbstream.sources.contract import FrameReader, Pulse, Run
     from nbstream.sources.plain import Read
     from nbstream.wire.sse import SSEParser
 
@@ -45,7 +45,8 @@ def sse(
         json: Body, sent as JSON.
         content: Body, sent as it is. Not together with *json*.
         headers: Sent to this origin only; never stored, never shown.
-        format: `openai.chat`, `nbstream` (delta/done), `agent_output`, `text`, or `auto`: what the first frame says.
+        format: `openai.chat`, `nbstream` (delta/done), `agent_output`, `agui`, `vercel.ui`, `langgraph`, `text`, or
+            `auto`: what the first frame says.
         read: For any other format: gets each event (`event`, `data`, `id`) and returns the text in it, a `Part`, an
             `Arrival`, or None for nothing. `[DONE]`, or None for an event named `done` or `end`, ends the message.
     """
@@ -65,6 +66,7 @@ class SSESource:
         self.call = call
         self.format = format
         self._reader: Callable[[Cursor | None], FrameReader] = READERS[format]
+        self._run: Run | None = None
         if read is not None:
             self._reader = partial(Custom, read)
             name = getattr(read, "__qualname__", type(read).__qualname__)
@@ -100,6 +102,8 @@ class SSESource:
 
         call = self.call.ready()
         reader = self._reader(cursor)
+        if cursor is not None and (run := _run_of(reader)) is not None:
+            call = run.joining(call)
         event_id: str = cursor.get("id", "") if cursor else ""
         offset: int | None = cursor.get("offset") if cursor else None
         end: Arrival | None = None
@@ -108,6 +112,8 @@ class SSESource:
                 answer(call, event_id=event_id, offset=offset) as response,
                 aclosing(cast("AsyncGenerator[bytes, None]", response.aiter_bytes())) as chunks,
             ):
+                if (listener := listening(reader)) is not None:
+                    listener.met(response.headers)
                 yield Arrival()
                 parser = SSEParser(last_event_id=event_id)
                 # The first event of a connection stays alone: the recorder looks at it to recognise a start-over.
@@ -124,17 +130,49 @@ class SSESource:
                         break
                     alone = 0 if read else alone
                 else:
-                    end = reader.eof()
+                    end = reader.eof() or await self._asked(reader)
             if end is None:
                 raise SourceLost(f"{call} ended without an end mark")
         except SourceError as exc:
             exc.args = (call.redact(str(exc)),)
             raise
+        finally:
+            self._run = _run_of(reader) or self._run
         # Only now: whoever sees the end mark may rely on the connection being closed.
         yield end
 
     async def cancel(self, cursor: Cursor | None) -> None:
-        """Do nothing: closing the connection ends the call."""
+        """End a run that goes on without listeners; where closing the connection ends the call, do nothing."""
+        run = self._run or (_run_of(self._reader(cursor)) if cursor is not None else None)
+        cancelling = run.cancelling(self.call.ready()) if run is not None else None
+        if cancelling is not None:
+            from nbstream.sources.http import tell
+
+            try:
+                await tell(cancelling)
+            except SourceError as exc:
+                exc.args = (self.call.ready().redact(str(exc)),)
+                raise
+
+    async def _asked(self, reader: FrameReader) -> Arrival | None:
+        """Return the end if the run that *reader* read says itself that it has ended."""
+        run = _run_of(reader)
+        asking = run.asking(self.call.ready()) if run is not None else None
+        listener = listening(reader)
+        if asking is None or listener is None:
+            return None
+        from nbstream.sources.http import tell
+
+        try:
+            status = (await tell(asking)).get("status")
+        except SourceError:
+            return None  # it does not say: the connection was lost
+        return listener.finished(status) if isinstance(status, str) else None
+
+
+def _run_of(reader: FrameReader) -> Run | None:
+    listener = listening(reader)
+    return listener.run if listener is not None else None
 
 
 def _read(reader: FrameReader, events: Iterator[ServerSentEvent]) -> tuple[list[Arrival], SourceError | None]:

@@ -69,6 +69,8 @@ class EventStream:
             await send({"type": "http.response.start", "status": 204 if over else 200, "headers": headers})
             await send({"type": "http.response.body"})
             return
+        if self._sent >= 0:
+            await asyncio.to_thread(self._form.begin, log, self._sent)
         news = News()
         with self._activity.reading(self._stream, self._holder, news.hang_up):
             if self._holder is not None:
@@ -106,6 +108,10 @@ class EventStream:
             batch = await self._read(log)
             out = batch.items
             self._sent = batch.upto
+            rest = None if batch.last or batch.full else self._form.rest(batch.upto)
+            if rest is not None:
+                out.append(rest)
+                batch = batch._replace(last=True)
             if not caught_up and batch.upto >= tail:
                 caught_up = True
                 if self._form.status:

@@ -1,4 +1,4 @@
-"""The forms of an answer: records as they are, and plain `agent_output` frames."""
+"""The forms of an answer: records as they are, plain `agent_output` frames, and AG-UI (`agui.py`)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from nbstream.log.readback import intact, records_of
 from nbstream.records import Delta, encode
+from nbstream.relay.http.agui import AGUIRun
 from nbstream.relay.http.answers import Refusal
 from nbstream.truncation import truncated
 
@@ -30,6 +31,12 @@ class EventForm(Protocol):
     def record(self, offset: int, record: Record) -> bytes:
         """Return the events of one record. Its offset is the id of the last: only then has all of it arrived."""
 
+    def begin(self, log: Log, after: int) -> None:
+        """Get ready to go on behind record *after*, which the client has; may block."""
+
+    def rest(self, offset: int) -> bytes | None:
+        """Return what ends the answer if the record at *offset*, the last one, leaves the stream at rest."""
+
     def end(self, log: Log, offset: int) -> bytes:
         """Return what stands behind `close(complete)`, which is at *offset*; may block."""
 
@@ -42,7 +49,18 @@ class Plain:
         return encode(record)
 
 
-class Records:
+class _Unending:
+    """A form that remembers nothing, and goes on while the stream may be resumed."""
+
+    def begin(self, log: Log, after: int) -> None:
+        """See `EventForm.begin`."""
+
+    def rest(self, offset: int) -> bytes | None:  # noqa: ARG002 - never
+        """See `EventForm.rest`."""
+        return None
+
+
+class Records(_Unending):
     """Everything: each record is an event, its offset the id."""
 
     status = True
@@ -56,7 +74,7 @@ class Records:
         return b""
 
 
-class AgentOutput:
+class AgentOutput(_Unending):
     """
     Frames `{type: "agent_output", agent, content, sequence}`, one for each part of text, and `done` at the end.
 
@@ -110,7 +128,9 @@ def event_form(name: str | None) -> EventForm:
         return Records()
     if name == "agent_output":
         return AgentOutput()
-    raise Refusal(400, "format: records or agent_output")
+    if name == "agui":
+        return AGUIRun()
+    raise Refusal(400, "format: records, agent_output or agui")
 
 
 def event(name: str, data: Any) -> bytes:

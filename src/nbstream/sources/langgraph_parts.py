@@ -1,0 +1,299 @@
+"""
+What LangGraph's stream modes say, in our parts: the same for the events of its server and for what a graph yields.
+
+Text comes from `messages` (pieces of messages) or from snapshots of whole messages (`messages/partial` and
+`/complete`, messages in `updates` or `values`), whichever a run was asked for: where pieces come, the same text in
+`updates` and `values` is not shown again.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from nbstream.records import ASSISTANT, Part
+from nbstream.sources.contract import Arrival
+from nbstream.sources.langgraph_seats import Seats
+from nbstream.sources.voices import text_of, tool_result, waiting
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from nbstream.sources.langgraph_seats import Seat
+    from nbstream.sources.voices import Voice
+
+#: Understood, and nothing to show: the inside of the machine.
+_SILENT = frozenset({"metadata", "debug", "tasks", "checkpoints", "feedback", "ping"})
+#: Enough of an id to tell messages apart: the cursor of every record carries some.
+_ID_CHARS = 12
+
+_USAGE = {"input": "input_tokens", "output": "output_tokens", "total": "total_tokens"}
+
+
+class LangGraphParts:
+    """Reads one run; *state* is what `to_json` gave for the cursor it goes on behind."""
+
+    def __init__(self, state: Mapping[str, Any] | None = None) -> None:
+        state = state or {}
+        self._seats = Seats(state.get("seats", ()))
+        #: Who made each call that has no result yet.
+        self._calls: dict[str, str] = dict(state.get("calls", {}))
+        #: Pieces of messages have come, or updates of nodes: the lesser ones say nothing new then.
+        self._best: int = state.get("best", 0)
+        self._known: int | None = state.get("known")
+        self._asked: list[str] = list(state.get("asked", ()))
+        self._usage: dict[str, int] = dict(state.get("usage", {}))
+        self._model: str | None = None
+        #: Snapshots: where the message of each agent begins, what it said last, and whose it is.
+        self._begins: dict[str, int] = dict(state.get("begins", {}))
+        self._before: dict[str, str] = {}
+        self._about: dict[str, Any] = {}
+        #: Calls whose pieces come: their number with their agent, by message and place in it.
+        self._open: dict[str, int] = dict(state.get("open", {}))
+
+        self._modes: dict[str, Callable[[Sequence[str], Any], Arrival]] = {
+            "messages": self._pieces,
+            "messages-tuple": self._pieces,
+            "messages/partial": self._partial,
+            "messages/complete": partial(self._partial, complete=True),
+            "messages/metadata": self._metadata,
+            "updates": lambda namespace, data: Arrival(self._updates(namespace, data)),
+            "values": lambda namespace, data: Arrival(self._values(namespace, data)),
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what a cursor carries."""
+        rest = {
+            "calls": dict(self._calls), "open": dict(self._open), "begins": dict(self._begins), "best": self._best,
+            "known": self._known, "asked": self._asked, "usage": dict(self._usage),
+        }  # fmt: skip
+        return {"seats": self._seats.to_json(), **{name: value for name, value in rest.items() if value}}
+
+    @property
+    def paused(self) -> bool:
+        """Whether the run waits for a person."""
+        return bool(self._asked)
+
+    def event(self, mode: str, namespace: Sequence[str], data: Any) -> Arrival:
+        """Return what an event says; `AttributeError`, `TypeError` or `LookupError` for what is not one."""
+        if mode in self._modes:
+            return self._modes[mode](namespace, data)
+        if mode in _SILENT:
+            return Arrival()
+        return Arrival((Part("raw", fields={"type": mode}),))
+
+    def _pieces(self, namespace: Sequence[str], data: Any) -> Arrival:
+        self._best = 2
+        message, about = data
+        return self._arrival(self._message(namespace, message, about or {}), message, about)
+
+    def _partial(self, namespace: Sequence[str], data: Any, *, complete: bool = False) -> Arrival:
+        self._best = 2
+        parts: tuple[Part, ...] = ()
+        for message in data:
+            about = (self._about.get(_short(message)) or {}).get("metadata") or {}
+            parts += self._snapshot(namespace, message, about, complete=complete)
+        return self._arrival(parts, data[-1] if data and complete else {}, {})
+
+    def _metadata(self, namespace: Sequence[str], data: Any) -> Arrival:  # noqa: ARG002 - as all of them
+        self._about.update({key[-_ID_CHARS:]: value for key, value in data.items()})
+        return Arrival()
+
+    def _arrival(self, parts: tuple[Part, ...], message: Mapping[str, Any], about: Mapping[str, Any] | None) -> Arrival:
+        told = message.get("usage_metadata")
+        usage = None
+        if told:
+            for ours, theirs in _USAGE.items():
+                if type(told.get(theirs)) is int:
+                    self._usage[ours] = self._usage.get(ours, 0) + told[theirs]
+            usage = dict(self._usage)
+        model = (message.get("response_metadata") or {}).get("model_name") or (about or {}).get("ls_model_name")
+        if type(model) is not str or model == self._model:
+            return Arrival(parts, usage=usage)
+        self._model = model
+        return Arrival(parts, usage=usage, model=model)
+
+    # -- messages ---------------------------------------------------------------------------------------------------
+
+    def _message(
+        self, namespace: Sequence[str], message: Mapping[str, Any], about: Mapping[str, Any]
+    ) -> tuple[Part, ...]:
+        kind = text_of(message["type"])
+        if kind in {"tool", "ToolMessageChunk"}:
+            return self._result(namespace, message, about)
+        if kind == "ai":  # a whole one, from a node that made it without a model
+            return self._snapshot(namespace, message, about, complete=True)
+        if kind != "AIMessageChunk":
+            return ()
+        seat, parts = self._seats.take(namespace, about, str(message.get("name") or ""))
+        for kind_of_text, text in _texts(message):
+            parts += seat.voice.says(text, message=_short(message), kind=kind_of_text)
+        for chunk in message.get("tool_call_chunks") or ():
+            parts += self._call_chunk(seat, _short(message), chunk)
+        self._seats.moved(seat)
+        return parts
+
+    def _snapshot(
+        self, namespace: Sequence[str], message: Mapping[str, Any], about: Mapping[str, Any], *, complete: bool
+    ) -> tuple[Part, ...]:
+        """Read a message as far as it has come: what is new of it, behind what it says otherwise now."""
+        kind = text_of(message["type"])
+        if kind == "tool":
+            return self._result(namespace, message, about) if complete else ()
+        if kind not in {"ai", "AIMessageChunk"}:
+            return ()
+        key = _short(message)
+        parts: tuple[Part, ...] = ()
+        seat = self._seats.saying(key) if key else None
+        if seat is None:
+            seat, parts = self._seats.take(namespace, about, str(message.get("name") or ""))
+        for kind_of_text, whole in _texts(message):
+            parts += self._replaces(seat.voice, kind_of_text, key, whole)
+        if complete:
+            for call in message.get("tool_calls") or ():
+                parts += self._whole_call(seat, call)
+        self._seats.moved(seat)
+        return parts
+
+    def _replaces(self, voice: Voice, kind: str, message: str, whole: str) -> tuple[Part, ...]:
+        """Return what makes *whole* of what *voice* has said of *message*."""
+        at = f"{voice.agent} {kind}"
+        if voice.messages.get(kind) != message:
+            parts = voice.says(whole, message=message, kind=kind)
+            self._begins[at] = voice.lengths.get(kind, 0) - len(whole)
+        else:
+            begins = self._begins.get(at, 0)
+            # Behind a resume only the length is known: what a message has said it goes on saying.
+            before = self._before.get(at, whole[: voice.lengths.get(kind, 0) - begins])
+            same = _alike(before, whole)
+            parts = voice.takes_back(begins + same, kind=kind, tail=whole[:same][-2:])
+            parts += voice.says(whole[same:], message=message, kind=kind)
+        self._before[at] = whole
+        return parts
+
+    # -- tools ------------------------------------------------------------------------------------------------------
+
+    def _call_chunk(self, seat: Seat, message: str, chunk: Mapping[str, Any]) -> tuple[Part, ...]:
+        """Read a piece of a call: only its first one has id and name, the others its place in the message."""
+        key = f"{message} {chunk.get('index')}"
+        arguments = text_of(chunk.get("args") or "")
+        begun: tuple[Part, ...] = ()
+        if chunk.get("id") and key not in self._open:
+            begun = (self._begins_call(seat, text_of(chunk["id"]), text_of(chunk.get("name") or "")),)
+            self._open[key] = seat.voice.calls - 1
+        if not arguments:
+            return begun
+        return (*begun, Part("tool_call", agent=seat.voice.agent, fields=_more(self._open[key], arguments)))
+
+    def _whole_call(self, seat: Seat, call: Mapping[str, Any]) -> tuple[Part, ...]:
+        begun = self._begins_call(seat, text_of(call["id"]), text_of(call["name"]))
+        arguments = json.dumps(call.get("args"), ensure_ascii=False)
+        return begun, Part(
+            "tool_call", agent=seat.voice.agent, fields=_more(seat.voice.calls - 1, arguments, final=True)
+        )
+
+    def _begins_call(self, seat: Seat, call: str, name: str) -> Part:
+        voice = seat.voice
+        self._calls[call] = voice.agent
+        fields = {"index": voice.calls, "args_delta": "", "id": call, "name": name}
+        voice.calls += 1
+        voice.interrupts()
+        return Part("tool_call", agent=voice.agent, fields=fields)
+
+    def _result(
+        self, namespace: Sequence[str], message: Mapping[str, Any], about: Mapping[str, Any]
+    ) -> tuple[Part, ...]:
+        call = text_of(message["tool_call_id"])
+        parts: tuple[Part, ...] = ()
+        agent = self._calls.pop(call, None)
+        if agent is None:
+            seat, parts = self._seats.take(namespace, about, "")
+            agent = seat.voice.agent
+        return (*parts, tool_result(agent, call, message.get("content"), failed=message.get("status") == "error"))
+
+    # -- updates and values -----------------------------------------------------------------------------------------
+
+    def _updates(self, namespace: Sequence[str], data: Mapping[str, Any]) -> tuple[Part, ...]:
+        parts: tuple[Part, ...] = ()
+        for node, update in data.items():
+            if node == "__interrupt__":
+                parts += self._interrupts(update)
+                continue
+            if self._best < 2:
+                self._best = 1
+                for message in _messages(update):
+                    parts += self._snapshot(namespace, message, {"langgraph_node": node}, complete=True)
+            parts += self._seats.end(namespace, node)
+        return parts
+
+    def _values(self, namespace: Sequence[str], data: Mapping[str, Any]) -> tuple[Part, ...]:
+        """Read the whole state: the first one is what the run was given."""
+        parts = self._interrupts(data.get("__interrupt__") or ())
+        messages = list(_messages(data))
+        if namespace or self._best:
+            return parts
+        if self._known is not None:
+            for message in messages[self._known :]:
+                parts += self._snapshot((), message, {}, complete=True)
+        self._known = len(messages)
+        return parts
+
+    def _interrupts(self, interrupts: Iterable[Mapping[str, Any]]) -> tuple[Part, ...]:
+        """Return what waits for a person; a subgraph's interrupt comes once more from each graph around it."""
+        parts = []
+        for one in interrupts:
+            key = str(one.get("id") or one.get("interrupt_id") or json.dumps(one.get("value"), default=str))[:_ID_CHARS]
+            if key not in self._asked:
+                self._asked = [*self._asked, key]
+                parts.append(waiting(self._seats.speaker or ASSISTANT, one.get("value")))
+        return tuple(parts)
+
+
+def _alike(one: str, other: str) -> int:
+    """Return how many characters both begin with."""
+    if other.startswith(one):
+        return len(one)
+    return next((at for at, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1]), len(other))
+
+
+def _more(index: int, arguments: str, *, final: bool = False) -> dict[str, Any]:
+    return {"index": index, "args_delta": arguments, **({"final": True} if final else {})}
+
+
+def _short(message: Mapping[str, Any]) -> str:
+    return str(message.get("id") or "")[-_ID_CHARS:]
+
+
+def _messages(update: Any) -> list[Mapping[str, Any]]:
+    """Return the messages in the update of a node, or in a state; how else state is made is the graph's business."""
+    messages = update.get("messages") if isinstance(update, dict) else None
+    if isinstance(messages, dict):
+        messages = [messages]
+    return [one for one in messages or () if isinstance(one, dict) and "type" in one]
+
+
+def _texts(message: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the texts of a message, or of a piece of one, by kind."""
+    content = message.get("content")
+    thought = (message.get("additional_kwargs") or {}).get("reasoning_content")
+    texts = [("reasoning", thought)] if isinstance(thought, str) else []
+    if isinstance(content, str):
+        return [*texts, ("text", content)]
+    by_kind: dict[str, str] = dict(texts)
+    for block in content or ():
+        kind, text = ("text", block) if isinstance(block, str) else _text_of_block(block)
+        if text:
+            by_kind[kind] = by_kind.get(kind, "") + text
+    return list(by_kind.items())
+
+
+def _text_of_block(block: Mapping[str, Any]) -> tuple[str, str]:
+    kind = block.get("type")
+    if kind in {"reasoning", "thinking"}:
+        summary = block.get("summary") or ()
+        said = block.get("reasoning") or block.get("thinking") or "".join(str(one.get("text", "")) for one in summary)
+        return "reasoning", str(said)
+    if kind == "refusal":
+        return "refusal", str(block.get("refusal") or "")
+    return "text", str(block.get("text") or "") if kind == "text" else ""

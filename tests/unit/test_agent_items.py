@@ -1,0 +1,214 @@
+"""What agent frameworks yield in Python, recognised by shape: LangGraph, LangChain, AG-UI events, the Agents SDK."""
+
+import enum
+from types import SimpleNamespace as Thing
+
+import agent_wire
+import pytest
+from agent_wire import parts, said
+
+from nbstream.errors import SourceLost, SourceMalformed, SourceRefused
+from nbstream.records import Part
+from nbstream.sources.contract import End
+from nbstream.sources.items import ItemReader
+
+
+def hears(*items, end=True):
+    """Return what an iterator of *items* says."""
+    reader = ItemReader()
+    arrivals = [reader.read(item) for item in items]
+    return [*arrivals, reader.eof()] if end else arrivals
+
+
+class Message(Thing):
+    """A message as LangChain has it."""
+
+    def model_dump(self):
+        return dict(vars(self))
+
+
+def chunk(content, key="m1", **more):
+    """Return a piece of a message."""
+    return Message(type="AIMessageChunk", content=content, id=key, **more)
+
+
+def whole(content, key="m1", kind="ai"):
+    """Return a whole message."""
+    return Message(type=kind, content=content, id=key)
+
+
+def about(node, step=1):
+    """Return the metadata that a graph sends with a message."""
+    return {"langgraph_node": node, "langgraph_step": step, "langgraph_checkpoint_ns": f"{node}:1"}
+
+
+ASK = Thing(id="i1", value={"ask": "Send it?"})
+
+
+@pytest.mark.parametrize(
+    "items",
+    [
+        [((), "messages", (chunk("Hel"), about("writer"))), ((), "messages", (chunk("lo"), about("writer"))),
+         ((), "updates", {"writer": {"messages": [whole("Hello")]}})],
+        [("messages", (chunk("Hel"), about("writer"))), ("messages", (chunk("lo"), about("writer"))),
+         ("updates", {"writer": None}), ("values", {"messages": [whole("Hello")], "other": object()})],
+        [(chunk("Hel"), about("writer")), (chunk("lo"), about("writer"))],
+        [{"type": "messages", "ns": (), "data": (chunk("Hello"), about("writer"))}],
+        [((), (chunk("Hello"), about("writer")))],
+        [{"event": "on_chain_start", "data": {}}, {"event": "on_chain_end", "data": {"output": whole("Hello")}},
+         {"event": "on_chat_model_stream", "data": {"chunk": chunk("Hello")}, "metadata": about("writer")}],
+        [{"writer": {"messages": [whole("Hello")], "other": object()}}],
+    ],
+    ids=["all", "modes", "messages", "v2", "subgraphs", "events", "updates"],
+)  # fmt: skip
+def test_every_way_a_graph_streams(items):
+    """However many modes were asked for, with subgraphs or without: the node's text, once."""
+    arrivals = hears(*items)
+    assert said(arrivals) == {("writer", "text"): "Hello"}
+    assert arrivals[-1].end == End()
+    assert [part for part in parts(arrivals) if part.kind == "raw"] == []
+
+
+def test_the_states_of_a_graph():
+    """Only `values`: the first state is the question, what is added to it the answer."""
+    arrivals = hears({"messages": [whole("q", "q", "human")]}, {"messages": [whole("q", "q", "human"), whole("Hello")]})
+    assert list(said(arrivals).values()) == ["Hello"]
+
+
+def test_a_graph_that_waits_for_a_person():
+    """An interrupt is a wait, and the end of the iterator is a pause."""
+    arrivals = hears(((), "messages", (chunk("a"), about("w"))), ((), "updates", {"__interrupt__": (ASK,)}))
+    assert parts(arrivals)[-1] == Part("waiting", agent="w", fields={"on": '{"ask": "Send it?"}'})
+    assert arrivals[-1].end == End("pause", "interrupt")
+    assert hears({"__interrupt__": (ASK,)})[-1].end == End("pause", "interrupt")
+
+
+def test_a_model_alone_has_one_voice():
+    """`model.stream()` yields messages without a graph: the assistant speaks, and nobody is introduced."""
+    arrivals = hears(chunk("Hel"), chunk("lo"), chunk(""))
+    assert parts(arrivals) == [Part("text", "Hel"), Part("text", "lo")]
+
+
+class Kind(str, enum.Enum):
+    RUN_STARTED = "RUN_STARTED"
+    TEXT = "TEXT_MESSAGE_CHUNK"
+    RUN_FINISHED = "RUN_FINISHED"
+
+
+class Event:
+    def __init__(self, kind, **fields):
+        self.type, self._fields = kind, fields
+
+    def model_dump(self, **_):
+        return {"type": self.type.value, **self._fields}
+
+
+RUN = {"threadId": "t", "runId": "r"}
+
+
+def test_events_of_ag_ui_as_objects_and_as_dicts():
+    """What `AGUIAdapter.run_stream()` yields: the run's own end is the end."""
+    events = [Event(Kind.RUN_STARTED, **RUN), Event(Kind.TEXT, messageId="m", delta="Hello")]
+    arrivals = hears(*events, Event(Kind.RUN_FINISHED, **RUN))
+    assert said(arrivals) == {("assistant", "text"): "Hello"}
+    assert arrivals[-1].end == End()
+    dicts = [{"type": "TEXT_MESSAGE_CHUNK", "messageId": "m", "delta": "Hello"}, {"type": "RUN_FINISHED", **RUN}]
+    assert said(hears(*dicts)) == {("assistant", "text"): "Hello"}
+    with pytest.raises(SourceLost, match="RUN_FINISHED"):
+        hears(*events)
+
+
+# The OpenAI Agents SDK
+
+
+def raw(kind, index=0, **fields):
+    """Return an event of the model."""
+    return Thing(type="raw_response_event", data=Thing(type=f"response.{kind}", output_index=index, **fields))
+
+
+def done(name, item):
+    """Return an event of the SDK about *item*."""
+    return Thing(type="run_item_stream_event", name=name, item=item)
+
+
+def speaker(name):
+    """Return the event that says who runs."""
+    return Thing(type="agent_updated_stream_event", new_agent=Thing(name=name))
+
+
+CALL = Thing(type="function_call", call_id="c1", id="f1", name="weather", arguments='{"city": "Zürich"}')
+COMPLETED = raw("completed", response=Thing(model="m-1", usage=Thing(input_tokens=3, output_tokens=2, total_tokens=5)))
+HAND_OFF = [
+    speaker("triage"),
+    raw("reasoning_summary_text.delta", delta="hm"),
+    raw("output_text.delta", 1, delta="I ask "),
+    raw("output_text.delta", 1, delta="übers Wetter."),
+    raw("output_item.added", 2, item=CALL),
+    raw("function_call_arguments.delta", 2, delta='{"city": "Zü'),
+    raw("function_call_arguments.delta", 2, delta='rich"}'),
+    raw("output_item.done", 2, item=CALL),
+    COMPLETED,
+    done("tool_called", Thing(raw_item=CALL)),
+    done("tool_output", Thing(raw_item={"call_id": "c1", "output": "windig"}, output="windig")),
+    speaker("weather"),
+    raw("output_text.delta", delta="Windig."),
+    COMPLETED,
+    done("message_output_created", Thing(raw_item=Thing(id="x", content=[Thing(text="Windig.")]))),
+    speaker("triage"),
+    raw("output_text.delta", delta="Done."),
+]
+
+
+def test_a_hand_off_of_the_agents_sdk():
+    """Text belongs to the agent that runs; one that runs again goes on in its own words; usage adds up."""
+    arrivals = hears(*HAND_OFF)
+    assert said(arrivals) == {
+        ("triage", "reasoning"): "hm",
+        ("triage", "text"): "I ask übers Wetter.\n\nDone.",
+        ("weather", "text"): "Windig.",
+    }
+    told = [(part.kind, part.agent) for part in parts(arrivals) if part.kind.startswith("agent")]
+    assert told == [
+        ("agent_start", "triage"), ("agent_end", "triage"), ("agent_start", "weather"), ("agent_end", "weather"),
+        ("agent_start", "triage"),
+    ]  # fmt: skip
+    calls = [part.fields for part in parts(arrivals) if part.kind == "tool_call"]
+    assert "".join(call["args_delta"] for call in calls) == agent_wire.WEATHER["arguments"]
+    assert calls[-1] == {"index": 0, "args_delta": "", "final": True}
+    assert [part.fields for part in parts(arrivals) if part.kind == "tool_result"] == [
+        {"id": "c1", "content": "windig"}
+    ]
+    assert [one.usage for one in arrivals if one.usage][-1] == {"input": 6, "output": 4, "total": 10}
+
+
+def test_a_model_of_the_agents_sdk_that_does_not_stream():
+    """Without pieces the message and the call come as a whole."""
+    spoken = Thing(raw_item=Thing(id="x", content=[Thing(text="Hello")]))
+    arrivals = hears(speaker("one"), done("tool_called", Thing(raw_item=CALL)), done("message_output_created", spoken))
+    assert said(arrivals) == {("one", "text"): "Hello"}
+    calls = [part.fields for part in parts(arrivals) if part.kind == "tool_call"]
+    assert "".join(call["args_delta"] for call in calls) == CALL.arguments
+
+
+def test_a_model_that_fails_is_no_success():
+    """The error of an answer ends the stream in its words."""
+    failed = raw("failed", response=Thing(error=Thing(message="no credit")))
+    with pytest.raises(SourceRefused, match="no credit"):
+        hears(speaker("one"), failed)
+
+
+@pytest.mark.parametrize(
+    "item",
+    [((), "messages", 5), ("messages", chunk("a")), Thing(type="raw_response_event"),
+     {"type": "TEXT_MESSAGE_CONTENT"}],
+)  # fmt: skip
+def test_what_has_the_shape_but_not_the_content_is_malformed(item):
+    """It is an error that quotes the item, not a crash."""
+    with pytest.raises(SourceMalformed, match="no chunk"):
+        hears(item)
+
+
+def test_what_is_no_framework_s_stays_what_it_was():
+    """Tuples and objects of other shapes are named by type, as before."""
+    arrivals = hears("text", ("agent", "text"), Thing(type="other"), {"a": {"b": 1}}, end=False)
+    assert [part.fields["type"] for part in parts(arrivals)[1:3]] == ["tuple", "SimpleNamespace"]
