@@ -7,7 +7,7 @@ from recording import Recording, run
 
 from nbstream.errors import SourceLost
 from nbstream.log.readback import parts_of, records_of, spoken_range
-from nbstream.records import Part
+from nbstream.records import TEXT_KINDS, Part
 from nbstream.sources.contract import Arrival, End
 from nbstream.sources.voices import taken_back
 from nbstream.testing import FakeClock, ScriptedSource
@@ -45,7 +45,7 @@ def stays(log):
             assert part.off == lengths.get((part.agent, part.kind), 0)
             lengths[part.agent, part.kind] = part.off + len(part.text)
     transcript.add(records_of(log))
-    told = {(one.name, kind): getattr(one, kind) for one in transcript.agents.values() for kind in one.pieces}
+    told = {(one.name, kind): getattr(one, kind) for one in transcript.agents.values() for kind in TEXT_KINDS}
     return {name: text for name, text in told.items() if text}
 
 
