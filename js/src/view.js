@@ -2,7 +2,7 @@
  * One rendered view: pages come in, text is painted at a pace the page can bear, what was painted is acknowledged.
  */
 
-import { Controls } from "./controls.js";
+import { Controls, copyText } from "./controls.js";
 import { copySource } from "./copying.js";
 import { device, watchDevice } from "./device.js";
 import { AckPace, PaintPace } from "./pace.js";
@@ -226,7 +226,8 @@ export class View {
     const chars = Math.max(1, this.viewport.chars);
     let read = 0;
     const onRead = (/** @type {number} */ units) => this.controls.progress("copy", Math.min(1, (read += units) / chars));
-    const copied = await copySource(this.viewport.source({ signal, onRead }));
+    const source = this.viewport.source({ signal, onRead });
+    const copied = this.viewport.windowed ? await copySource(source) : await copyText(await source);
     this.#copying = null;
     this.controls.progress("copy", null);
     if (copied) this.controls.done("copy", "Copied.");

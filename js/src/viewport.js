@@ -71,6 +71,11 @@ export class Viewport {
     return this.#shared.windowing.points;
   }
 
+  /** Whether only a part of the answer is on the page. */
+  get windowed() {
+    return this.#shared.windowing.windowed;
+  }
+
   /**
    * The whole answer as Markdown. Rejects when a long one cannot be read from the log.
    * @param {import("./source.js").Reading} [reading]

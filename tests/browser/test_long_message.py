@@ -1,4 +1,4 @@
-"""A message too long for the page (3 MB; 10 MB under `make soak`): all there to scroll, find and copy, the page small."""
+"""A message too long for the page (3 MB; 10 MB under `make soak`): there to scroll, find and copy, the page small."""
 
 import os
 import random
@@ -54,7 +54,7 @@ CELLS = "() => window.jupyterapp.shell.currentWidget.content.widgets.map((cell) 
 
 
 @pytest.fixture(scope="module")
-def tab(lab, browser, aside, tmp_path_factory, soak):  # noqa: ARG001 - names the tests that have a larger number
+def tab(lab, browser, aside, tmp_path_factory, soak):  # `soak`: it has a larger number
     """Return a page on the whole message, saved and complete, shown to its end."""
     path = tmp_path_factory.mktemp("long") / "text.md"
     path.write_bytes(TEXT.encode())

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.host("kernel")  # about the page
 LONG = """\
 import asyncio, pathlib, nbstream
 def paragraph(n):
-    return f"Paragraph {{n}} of a text that grows{{' and grows' * {filler}}}, and has **no** end before it is told.\\n\\n"
+    return f"Paragraph {{n}} of a text that grows{{' and grows' * {filler}}}, and has **no** end till then.\\n\\n"
 async def source():
     for at in range(0, {first}, 100):
         yield "".join(map(paragraph, range(at, at + 100)))
