@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 LOOK_S = 0.25
 #: So long after the last look, this process was asleep (its machine, or stopped): nothing could come meanwhile.
 ASLEEP_S = 2.0
+#: Calls at a time where nobody says how many.
+UNBOUNDED = 2**31
 
 
 class Recorder:
@@ -88,7 +90,7 @@ class Recorder:
         def setting(crew: Crew | Solo) -> Setting:
             return Setting(
                 log, self._writer, self._clock, totals or Totals(), first_s, idle_s, attended, changed, jitter,
-                slots or asyncio.Semaphore(), self._voice_stop_requested, crew.turn,
+                slots or asyncio.Semaphore(UNBOUNDED), self._voice_stop_requested, crew.turn,
             )  # fmt: skip
 
         self._crew: Crew | Solo
