@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 from weakref import WeakKeyDictionary
 
-from nbstream.errors import Fenced, LogDamaged, SourceRefused, StoreFull, StreamGone
+from nbstream.errors import Fenced, LogDamaged, SourceRefused, StoreFull, StreamError, StreamGone
 from nbstream.recording import Birth, ended, wait_for_end
 from nbstream.rerun import Act, Ask, decide, left_behind
 from nbstream.runtime import runtime
@@ -143,12 +143,19 @@ class Host:
             return self.open(stream.id, from_store=True)
         return self._resume(_source_of(found), stream.id, stream.offered_to or found.open.key, agent)
 
-    def regenerate(self, stream: Stream) -> Stream:
-        """Ask the question anew: a new stream that names the old one as its parent, and takes its key."""
+    def regenerate(self, stream: Stream, agent: str | None = None) -> Stream:
+        """
+        Ask the question anew: a new stream that names the old one as its parent, and takes its key.
+
+        With *agent* only that one of a team is asked, and the others' words are taken over; for that all must rest.
+        """
         old = self.store.status(stream.id)
         source, key = _source_of(old), stream.offered_to or old.open.key
-        if isinstance(source, Team) and source.gone:
-            raise SourceRefused(f"agent {source.gone[0]} came from Python code of the notebook: run the cell again")
+        if agent is not None and (ended(self.store, stream.id) or self.store.status(stream.id).live):
+            raise StreamError(f"agent {agent} can be asked anew when the others are at rest; or stop them first")
+        gone = [name for name in source.gone if agent in (None, name)] if isinstance(source, Team) else []
+        if gone:
+            raise SourceRefused(f"agent {gone[0]} came from Python code of the notebook: run the cell again")
         if self._holds(old):
             self._stop_and_wait(stream.id)
         for _ in range(TRIES):
@@ -156,7 +163,7 @@ class Host:
             _, act = self._look(named, Ask(source.fingerprint, fresh=True))
             if named is not None and act is Act.REPLACE:
                 self._stop_and_wait(named)
-            new = self._begin(source, Birth(key, "regenerate", parent=stream.id, replaces=named))
+            new = self._begin(source, Birth(key, "regenerate", parent=stream.id, replaces=named, agent=agent))
             if new is not None:
                 return new
         raise _contested(key)

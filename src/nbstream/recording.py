@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from nbstream.lease import Lease
 from nbstream.recorder import Recorder
-from nbstream.recorder.plan import plan
+from nbstream.recorder.copying import copy_but
+from nbstream.recorder.plan import Plan, plan
 from nbstream.recorder.progress import Progress
 from nbstream.records import Open
 from nbstream.runtime import runtime
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from nbstream.log.contract import Lock, Log, Status, Store
-    from nbstream.recorder.plan import Plan
     from nbstream.records import Intent
     from nbstream.sources.contract import Source
 
@@ -57,6 +57,8 @@ class Birth:
     replaces: str | None = None
     #: The id to give it; None: drawn by whoever records it.
     stream: str | None = None
+    #: Of a team that is regenerated, the one agent that is asked anew: what the others said is taken from the parent.
+    agent: str | None = None
 
 
 class Recording(Protocol):
@@ -108,7 +110,11 @@ class Here:
         started = self._store.start(first, replaces=birth.replaces)
         if started.lock is None:
             return None
-        self._record(started.log, source, started.lock, Progress(tail=0, opens=1))
+        progress, who = Progress(tail=0, opens=1, team=isinstance(source, Team)), None
+        if birth.agent is not None and birth.parent is not None:
+            copy_but(birth.agent, self._store.log(birth.parent), started.log, progress)
+            who = Plan(frozenset({birth.agent}), frozenset())
+        self._record(started.log, source, started.lock, progress, who)
         return first.stream
 
     def resume(self, source: Source, stream: str, key: str, agent: str | None = None) -> bool:

@@ -180,5 +180,6 @@ def _agent_at_rest(
     return words.Facts(
         state=state, chars=track.chars if track else 0, error=(ended or {}).get("error"),
         finish=(ended or {}).get("finish"), model=track.model if track else None,
-        resumable=goes_on and spec.get("kind") != "object", repeatable=False,
+        resumable=goes_on and spec.get("kind") != "object",
+        repeatable=spec.get("kind") != "object" and not status.live,
     )  # fmt: skip

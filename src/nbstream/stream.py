@@ -39,7 +39,7 @@ class Host(Protocol):
     def resume(self, stream: Stream, agent: str | None = None) -> Stream:
         """See `Stream.resume`."""
 
-    def regenerate(self, stream: Stream) -> Stream:
+    def regenerate(self, stream: Stream, agent: str | None = None) -> Stream:
         """See `Stream.regenerate`."""
 
     def follow(self, stream: str) -> Callable[[], None]:
@@ -244,9 +244,13 @@ class Stream:
         """
         return self._host.resume(self, self._one(agent))
 
-    def regenerate(self) -> Stream:
-        """Ask the same question anew: returns a new stream whose parent is this one, which is kept."""
-        return self._host.regenerate(self)
+    def regenerate(self, agent: str | None = None) -> Stream:
+        """
+        Ask the same question anew: returns a new stream whose parent is this one, which is kept.
+
+        *agent*: only that one of a team is asked; the new stream says the same as this one of the others.
+        """
+        return self._host.regenerate(self, self._one(agent))
 
     # -- waiting ------------------------------------------------------------------------------------------------
 

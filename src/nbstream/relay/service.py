@@ -81,7 +81,7 @@ class Service:
             parent = _text(ask, "parent")
             birth = Birth(
                 key, "regenerate" if parent else "new", parent=parent, replaces=_text(ask, "replaces"),
-                stream=_text(ask, "id"),
+                stream=_text(ask, "id"), agent=_text(ask, "agent"),
             )  # fmt: skip
             if birth.stream is not None and self.store.find(key) == birth.stream:
                 return True, self._answer(birth.stream, ask)  # asked again: the first answer was lost
