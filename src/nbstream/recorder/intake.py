@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from nbstream.log.contract import Log
     from nbstream.recorder.live import Live
-    from nbstream.recorder.progress import Name, Progress
+    from nbstream.recorder.progress import Name, Track
     from nbstream.recorder.writer import Writer
     from nbstream.records import Cursor
     from nbstream.sources.contract import Arrival, End
@@ -26,17 +26,17 @@ MODEL_CHARS = 80
 
 
 class Intake:
-    """Takes in what the connections of one call bring, one connection after the other."""
+    """Takes in what the connections of one voice bring, one connection after the other; "" is a stream's only one."""
 
-    def __init__(self, log: Log, writer: Writer, progress: Progress, live: Live) -> None:
-        self.usage = dict(progress.usage)
-        self._stream = log.stream
-        self._writer, self._progress, self._live = writer, progress, live
-        self._shown = Shown(log, writer, progress)
+    def __init__(self, log: Log, writer: Writer, track: Track, live: Live, voice: str = "") -> None:
+        self.usage = dict(track.usage)
+        self._stream, self._voice = log.stream, voice
+        self._writer, self._track, self._live = writer, track, live
+        self._shown = Shown(log, writer, track)
         self._characters = Characters()
-        self._splice = Splice(log.stream, self._shown, progress)
+        self._splice = Splice(log.stream, self._shown, track)
         #: Code points taken back so far, stored or on their way.
-        self._taken = dict(progress.taken)
+        self._taken = dict(track.taken)
 
     @property
     def chars(self) -> int:
@@ -50,8 +50,8 @@ class Intake:
         """Be ready for a new connection and return the cursor to make it behind: nothing is on its way any more."""
         await self._writer.flush()
         self._characters = Characters()
-        self._splice = Splice(self._stream, self._shown, self._progress)
-        return self._progress.cursor
+        self._splice = Splice(self._stream, self._shown, self._track)
+        return self._track.cursor
 
     def take(self, arrival: Arrival, now: float) -> Awaitable[None] | None:
         """
@@ -62,7 +62,7 @@ class Intake:
         if arrival.usage:
             self.usage.update(arrival.usage)
         if arrival.model:
-            self._progress.model = arrival.model[:MODEL_CHARS]
+            self._track.model = arrival.model[:MODEL_CHARS]
         if arrival.end is None and self._characters.are_whole(arrival) and self._splice.lets_pass(arrival):
             return self._writer.room() if self._queue(arrival, now) else None
         return self._take(arrival, now)
@@ -82,7 +82,7 @@ class Intake:
                 take_back(part, self._splice.lengths, self._taken)
         if cursor is not None and self._splice.numbers:
             cursor = {**cursor, "numbers": dict(self._splice.numbers)}
-        return self._writer.add(arrival.parts, cursor)
+        return self._writer.add(arrival.parts, cursor, self._voice)
 
     async def _verify(self, end: End) -> None:
         """Check length and hash, where the end mark carries them, against what was recorded."""
@@ -94,7 +94,7 @@ class Intake:
                 f" what came is saved, Regenerate asks for a new answer"
             )
             raise SourceMalformed(msg, retryable=end.length > have)
-        if end.sha256 is not None and await self._writer.sha256() != end.sha256.lower():
+        if end.sha256 is not None and await self._writer.sha256(self._voice) != end.sha256.lower():
             msg = (
                 f"stream {self._stream}: the text of {have:,} characters has not the sha256 its end mark names;"
                 f" what came is saved, Regenerate asks for a new answer"

@@ -17,7 +17,7 @@ from nbstream.recorder.progress import measure
 from nbstream.records import TEXT_KINDS, Part
 
 if TYPE_CHECKING:
-    from nbstream.recorder.progress import Name, Progress
+    from nbstream.recorder.progress import Name, Track
     from nbstream.recorder.shown import Shown
     from nbstream.sources.contract import Arrival
 
@@ -29,25 +29,25 @@ LEAST_PROOF_CHARS = 8
 
 class Splice:
     """
-    Lets through what is new of one connection, which was made behind *progress*.
+    Lets through what is new of one connection, which was made behind *track*.
 
-    *shown* gives the text recorded so far; `lengths` and `numbers` count on from *progress* what was let through.
+    *shown* gives the text recorded so far; `lengths` and `numbers` count on from *track* what was let through.
     """
 
-    def __init__(self, stream: str, shown: Shown, progress: Progress) -> None:
-        self.lengths = dict(progress.lengths)
-        self.numbers = dict(progress.numbers)
+    def __init__(self, stream: str, shown: Shown, track: Track) -> None:
+        self.lengths = dict(track.lengths)
+        self.numbers = dict(track.numbers)
         self._stream, self._shown = stream, shown
-        self._first_id = (progress.cursor or {}).get("first")
-        self._last_id = (progress.cursor or {}).get("id")
+        self._first_id = (track.cursor or {}).get("first")
+        self._last_id = (track.cursor or {}).get("id")
         #: What the upstream sends once more before anything new, by agent and kind.
-        self._behind = progress.behind_of
+        self._behind = track.behind_of
         #: How far a repetition has come, and how far it must come; None when this call is no repetition.
-        self._repeated: dict[Name, int] | None = {} if progress.cursor is None and progress.shown else None
-        self._goal = dict(progress.lengths)
+        self._repeated: dict[Name, int] | None = {} if track.cursor is None and track.shown else None
+        self._goal = dict(track.lengths)
         #: Held back until it is clear whether they start over.
         self._held: list[Arrival] = []
-        self._deciding = progress.cursor is not None and progress.shown
+        self._deciding = track.cursor is not None and track.shown
 
     def lets_pass(self, arrival: Arrival) -> bool:
         """Whether *arrival* is new as a whole, without a look at what is shown; it is counted then."""
