@@ -8,6 +8,7 @@ from agent_wire import data, langgraph, piece
 from chain import until
 
 import nbstream
+from nbstream.log.readback import parts_of
 from nbstream.testing import Answer
 
 #: Format, bytes of a whole run, what it says, a frame that reports an error.
@@ -103,17 +104,22 @@ def test_silence_is_a_stall_that_stop_ends(chain, protocol):
     chain.server.wait_closed(2.0)
 
 
-def test_a_get_is_told_again_and_goes_on_behind_what_was_taken_back(chain):
-    """Vercel: the resumed GET tells all of it again, the step that was taken back as well; shown once, and exact."""
-    events = frames("vercel.ui")
-    for cut in range(1, len(events), 3):
-        answers = [Answer.sse(*events[:cut], end="reset"), Answer.sse(*events)]
-        chain.server.script(answers)
-        stream = nbstream.start(nbstream.sse(chain.server.url + "/chat/1/stream", format="vercel.ui"))
+@pytest.mark.parametrize("protocol", ["agui", "vercel.ui"])
+def test_a_get_is_told_again_and_shown_once(chain, protocol):
+    """A GET that is cut tells all of it again, what was taken back and who began as well; shown once, and exact."""
+    events, (_, expected, _) = frames(protocol), FORMATS[protocol]
+    marks = None
+    for cut in range(len(events) - 1, 0, -4):
+        chain.server.script([Answer.sse(*events[:cut], end="reset"), Answer.sse(*events)])
+        stream = nbstream.start(nbstream.sse(chain.server.url + "/chat/1/stream", format=protocol))
         assert stream.wait(15) == "complete", (cut, stream.error)
-        assert says(stream) == agent_wire.VERCEL_SAYS, cut
+        assert says(stream) == expected, cut
         assert stream.tool_calls == [agent_wire.WEATHER]
+        others = [(part.agent, part.kind) for part in parts_of(stream.log) if part.kind not in {"text", "reasoning"}]
+        marks = marks or others
+        assert others == marks, cut
         chain.server.wait_closed(2.0)
+    assert ("agent_start" in [kind for _, kind in marks]) is (protocol == "agui")
 
 
 # LangGraph: a run goes on without us
