@@ -65,6 +65,11 @@ class Splice:
         self.lengths[name] = have + measure(part)
         return True
 
+    def trust_numbers(self) -> None:
+        """Take the numbers of frames for the whole truth from here on: what was to come once more did not come."""
+        self._deciding = False
+        self._behind.clear()
+
     async def new(self, arrival: Arrival) -> list[Arrival]:
         """Return what of *arrival* (and of those held back before it) is new, oldest first."""
         if self._deciding and await self._hold(arrival):
