@@ -8,6 +8,7 @@ from nbstream import retry
 from nbstream.errors import SourceError, SourceMalformed, SourceRefused, SourceSilent
 from nbstream.recorder.call import Call
 from nbstream.recorder.ending import Ended, error_json
+from nbstream.recorder.ordering import Hole
 from nbstream.state import Event, State
 
 if TYPE_CHECKING:
@@ -76,10 +77,11 @@ class Caller:
                 await self._writer.flush()
                 if self._track.parts > stored:
                     attempt, hole = 0, False
-                if hole and isinstance(exc, SourceMalformed):
+                malformed = isinstance(exc, SourceMalformed) and not isinstance(exc, Hole)
+                if hole and malformed:
                     raise Ended(Event.REFUSED, exc) from exc  # still there when asked again
                 await self._wait_to_retry(exc, attempt, self.call.pulse)
-                attempt, hole = attempt + 1, hole or isinstance(exc, SourceMalformed)
+                attempt, hole = attempt + 1, hole or malformed
 
     def reconnect(self) -> None:
         """Drop a connection that is silent and call again behind the last record."""

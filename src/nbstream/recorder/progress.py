@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from nbstream.log.readback import records_of
+from nbstream.recorder.gaps import Gaps
 from nbstream.records import MARKS, TEXT_KINDS, Close, Delta
 
 if TYPE_CHECKING:
@@ -55,6 +56,8 @@ class Track:
 
     #: Code points of text kinds, or number of parts of the others; what was taken back still counts.
     lengths: dict[Name, int] = field(default_factory=dict)
+    #: What was said about each agent, by kind: an upstream that repeats itself says it again.
+    marks: Counter[Name] = field(default_factory=Counter)
     #: Code points that `truncate` parts took back.
     taken: dict[Name, int] = field(default_factory=dict)
     #: Code points of text, of all its agents.
@@ -70,6 +73,10 @@ class Track:
     model: str | None = None
     #: What its last `agent_end` says, once it has one and did not begin again.
     ended: Mapping[str, Any] | None = None
+    #: Frames that are missing, code points of those that came late, and whether there ever was a gap.
+    gaps: Gaps = field(default_factory=Gaps)
+    late: int = 0
+    gapped: bool = False
     #: Who spawned it, and the source it was spawned with: nobody else knows of it.
     parent: str | None = None
     spec: Mapping[str, Any] | None = None
@@ -96,6 +103,7 @@ class Track:
         """Move behind *part*."""
         self.parts += 1
         if part.kind in MARKS:
+            self.marks[part.agent, part.kind] += 1
             self._mark(part)
             return
         name, length = (part.agent, part.kind), measure(part)
@@ -130,6 +138,9 @@ class Track:
         if part.kind == "agent_start":
             self.ended, self.parent = None, fields.get("parent") or self.parent
             self.spec = fields.get("source") or self.spec
+        elif part.kind in ("gap", "late"):
+            self.gaps.count(part)
+            self.gapped, self.late = True, self.late + len(fields.get("text", ""))
         elif part.kind == "agent_end":
             self.ended = fields
             self.usage, self.model = fields.get("usage") or self.usage, fields.get("model") or self.model

@@ -67,7 +67,9 @@ class Voice:
         self.rested = asyncio.Event()
         self._setting = setting
         self._patience = Patience(setting.first_s, setting.idle_s, setting.clock.monotonic())
-        self.intake = Intake(setting.log, setting.writer, track, self.live, name)
+        self.intake = Intake(
+            setting.log, setting.writer, track, self.live, name, replayable=lambda: self.source.replayable
+        )
         self._caller = Caller(
             source, intake=self.intake, writer=setting.writer, track=track, live=self.live, patience=self._patience,
             totals=setting.totals, clock=setting.clock, jitter=setting.jitter, event=self._event,
@@ -159,6 +161,7 @@ class Voice:
         found = self._patience.look(
             self.live.state, call.pulse, shown=self.track.shown, attended=setting.attended, now=now
         )
+        found = found if isinstance(found, SourceError) else self.intake.expire(now) or found
         if isinstance(found, SourceError):
             call.cut(found)
         elif found is not None:
