@@ -199,7 +199,7 @@ class Splice:
         name = part.agent, part.kind
         overlap = self.lengths.get(name, 0) - at
         if self._marks[name] > 0:
-            self._marks[name] -= 1
+            self._marks -= type(self._marks)([name])  # what is at 0 is gone
             return None
         if part.kind not in TEXT_KINDS:
             return part if overlap <= 0 else None
