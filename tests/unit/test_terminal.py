@@ -43,14 +43,6 @@ def shown(*parts, dim=False):
     return "".join(out)
 
 
-def test_text_that_was_taken_back_is_said_to_be():
-    """A terminal cannot unsay it; what comes instead begins on a line of its own."""
-    took = Part("truncate", fields={"length": 4})
-    assert shown(Part("text", "one two"), took, Part("text", "three")).startswith(
-        "one two\n[assistant took text back, to 4 characters]\nthree\n"
-    )
-
-
 @pytest.mark.parametrize(
     ("text", "seen"),
     [

@@ -45,7 +45,7 @@ def test_a_tool_call_and_its_result():
     assert [part.fields for part in parts(at_once)] == [
         {"index": 0, "args_delta": "", "id": "c2", "name": "add"},
         {"index": 0, "args_delta": '{"a": 1}', "final": True},
-        {"id": "c2", "content": "no", "error": True},
+        {"id": "c2", "content": "no", "failed": True},
     ]
 
 

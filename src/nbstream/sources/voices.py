@@ -119,7 +119,7 @@ def tool_result(agent: str, call: str, content: Any, *, failed: bool = False) ->
     if len(text) > RESULT_CHARS:
         fields["length"] = len(text)
     if failed:
-        fields["error"] = True
+        fields["failed"] = True
     return Part("tool_result", agent=agent, fields=fields)
 
 

@@ -86,12 +86,6 @@ class TerminalView:
             heading, text = f"calls {fields.get('name') or 'a tool'}: ", fields.get("args_delta") or ""
         elif part.kind in TEXT_KINDS:
             heading, text = "", part.text
-        elif part.kind == "truncate":
-            # What a terminal has shown it keeps: said at least is that it no longer counts.
-            ends, self._voice = self._ends(), None
-            return (
-                ends + self._faint(f"[{strip(part.agent)} took text back, to {fields['length']:,} characters]") + "\n"
-            )
         else:
             return ""
         voice = part.agent, part.kind, fields.get("index")
