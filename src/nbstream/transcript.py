@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from nbstream.records import Close, Delta, Open
@@ -20,6 +21,8 @@ class AgentText:
     name: str
     pieces: dict[str, list[str]] = field(default_factory=lambda: {"text": [], "reasoning": [], "refusal": []})
     tool_calls: list[dict[str, Any]] = field(default_factory=list)
+    #: Frames that came behind the gap they belong in: place in the text, number, text.
+    late: list[tuple[int, int, str]] = field(default_factory=list)
 
     def _joined(self, kind: str) -> str:
         pieces = self.pieces[kind]
@@ -30,7 +33,11 @@ class AgentText:
     @property
     def text(self) -> str:
         """The answer."""
-        return self._joined("text")
+        text, out, at = self._joined("text"), [], 0
+        for place, _, said in sorted(self.late, key=itemgetter(0, 1)):
+            out += [text[at:place], said]
+            at = place
+        return "".join([*out, text[at:]]) if out else text
 
     @property
     def reasoning(self) -> str:
@@ -48,6 +55,8 @@ class AgentText:
             self.pieces[part.kind].append(part.text)
         elif part.kind == "tool_call":
             self._add_tool_call(part.fields or {})
+        elif part.kind == "late" and part.fields:
+            self.late.append((part.fields["at"], part.fields["number"], part.fields["text"]))
         elif part.kind == "truncate" and part.fields:
             self._take_back(part.fields)
 

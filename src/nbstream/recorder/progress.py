@@ -99,12 +99,13 @@ class Track:
             total[name] += length
         return total
 
-    def count(self, part: Part) -> None:
-        """Move behind *part*."""
+    def count(self, part: Part, *, voice: str | None = None) -> None:
+        """Move behind *part*; of a team's *voice* only what is said of itself says how it stands, not its own agents."""
         self.parts += 1
         if part.kind in MARKS:
             self.marks[part.agent, part.kind] += 1
-            self._mark(part)
+            if voice in (None, part.agent):
+                self._mark(part)
             return
         name, length = (part.agent, part.kind), measure(part)
         self.lengths[name] = self.lengths.get(name, 0) + length
@@ -198,7 +199,8 @@ class Progress(Track):
         self.count(part)
         self.sequences[part.agent] = part.sequence
         if self.team:
-            self.track(voice_of(part.agent)).count(part)
+            voice = voice_of(part.agent)
+            self.track(voice).count(part, voice=voice)
         if part.kind == "raw":
             kind = str((part.fields or {}).get("type"))
             self.unknown[kind if kind in self.unknown or len(self.unknown) < UNKNOWN_TYPES else "others"] += 1
