@@ -100,7 +100,7 @@ class Track:
         return total
 
     def count(self, part: Part, *, voice: str | None = None) -> None:
-        """Move behind *part*; of a team's *voice* only what is said of itself says how it stands, not its own agents."""
+        """Move behind *part*; what the agents inside a team's *voice* end with does not end the voice."""
         self.parts += 1
         if part.kind in MARKS:
             self.marks[part.agent, part.kind] += 1
