@@ -111,9 +111,9 @@ while not runtime().was_painted({self.stream!r}):
         self.kernel.front.call(lambda: self.kernel.opens(page))
         return page
 
-    def press(self, button: str, *, channel: str = "control") -> None:
-        """Press a button, as the widget does it."""
-        self.kernel.front.call(lambda: self._request({"type": button, "agent": None}, channel))
+    def press(self, button: str, *, channel: str = "control", agent: str | None = None) -> None:
+        """Press a button, as the widget does it: of the whole, or of one agent."""
+        self.kernel.front.call(lambda: self._request({"type": button, "agent": agent}, channel))
 
     def ask(self) -> None:
         """Ask for what comes behind the last record held."""

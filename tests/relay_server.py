@@ -53,8 +53,8 @@ class ScriptedService(Service):
         self.store.log(stream)
         return self._note(("stop", stream, agent), {"id": stream, "state": "stopped", "offset": 0})
 
-    def keep(self, stream):
-        return self._note(("keep", stream), {"id": stream, "state": "streaming", "offset": 0})
+    def keep(self, stream, agent=None):
+        return self._note(("keep", stream, agent), {"id": stream, "state": "streaming", "offset": 0})
 
     def drop(self, holder):
         self.asked.append(("drop", holder))

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from nbstream.overview import on_excess, usage
     from nbstream.sources.models import chat
     from nbstream.sources.sse import sse
+    from nbstream.sources.team import Agent, merge
     from nbstream.state import State
     from nbstream.stream import Stream
 
@@ -54,14 +55,16 @@ _HOMES = {
     "open_store": "nbstream.log.stores",
     "chat": "nbstream.sources.models",
     "sse": "nbstream.sources.sse",
+    **dict.fromkeys(("Agent", "merge"), "nbstream.sources.team"),
     "State": "nbstream.state",
     "Stream": "nbstream.stream",
 }
 
 __all__ = [
-    "Fenced", "LeaseOver", "LogDamaged", "LogError", "NotCancelled", "RelayError", "SourceError", "SourceLost",
+    "Agent", "Fenced", "LeaseOver", "LogDamaged", "LogError", "NotCancelled", "RelayError", "SourceError", "SourceLost",
     "SourceMalformed", "SourceRefused", "SourceSilent", "State", "StoreFull", "Stream", "StreamError", "StreamGone",
-    "chat", "clean", "on_excess", "open_store", "regenerate", "resume", "show", "sse", "start", "streams", "usage",
+    "chat", "clean", "merge", "on_excess", "open_store", "regenerate", "resume", "show", "sse", "start",
+    "streams", "usage",
 ]  # fmt: skip
 
 

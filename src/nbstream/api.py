@@ -94,20 +94,25 @@ def start(
     return stream
 
 
-def resume(stream: str | Stream) -> Stream:
+def resume(stream: str | Stream, agent: str | None = None) -> Stream:
     """
     Go on behind the last record of a stream, given by id, key or object; attaches when somebody already does.
 
-    A source that cannot resume gives the stream as it is saved. Raises `StreamGone` for one that is not in the store.
+    A source that cannot resume gives the stream as it is saved. *agent*: only that one of a team. Raises `StreamGone`
+    for a stream that is not in the store.
     """
-    gone_on = (_find(stream) if isinstance(stream, str) else stream).resume()
+    gone_on = (_find(stream) if isinstance(stream, str) else stream).resume(agent)
     gone_on.hold("process")
     return gone_on
 
 
-def regenerate(stream: str | Stream) -> Stream:
-    """Ask the same question anew: a new stream whose parent is the old one. The old one is kept."""
-    new = (_find(stream) if isinstance(stream, str) else stream).regenerate()
+def regenerate(stream: str | Stream, agent: str | None = None) -> Stream:
+    """
+    Ask the same question anew: a new stream whose parent is the old one. The old one is kept.
+
+    *agent*: only that one of a team is asked; the new stream keeps what the others said.
+    """
+    new = (_find(stream) if isinstance(stream, str) else stream).regenerate(agent)
     new.hold("process")
     return new
 

@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 from weakref import WeakKeyDictionary
 
-from nbstream.errors import Fenced, LogDamaged, StoreFull, StreamGone
+from nbstream.errors import Fenced, LogDamaged, SourceRefused, StoreFull, StreamError, StreamGone
 from nbstream.recording import Birth, ended, wait_for_end
 from nbstream.rerun import Act, Ask, decide, left_behind
 from nbstream.runtime import runtime
+from nbstream.sources.team import Team
 from nbstream.stream import Stream
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class Reach(Protocol):
     def follow(self, stream: str) -> Callable[[], None]:
         """Hear of everything that happens to *stream* at once, its live status too; returns the end of that."""
 
-    def press(self, status: Status, button: str) -> None:
+    def press(self, status: Status, button: str, agent: str | None = None) -> None:
         """Let the relay that records a stream stop, keep or resume it; without one nothing happens."""
 
 
@@ -127,25 +128,34 @@ class Host:
             self.store.touch(stream)
         return Stream(self, self.store.log(stream), from_store=from_store)
 
-    def resume(self, stream: Stream) -> Stream:
+    def resume(self, stream: Stream, agent: str | None = None) -> Stream:
         """Go on behind the last record; attaches when somebody already does. It is one answer to a stall, too."""
         if ended(self.store, stream.id):
             recorder = runtime().recorder(stream.id)
             if recorder is not None:
-                runtime().call(recorder.reconnect)  # which changes nothing unless it is stalled
+                runtime().call(lambda: recorder.reconnect(agent))  # which changes nothing unless somebody is stalled
             return stream
         found = self.store.status(stream.id)
         if found.live and self.reach is not None:
-            self.reach.press(found, "resume")
+            self.reach.press(found, "resume", agent)
             return stream
         if not stream.resumable:
             return self.open(stream.id, from_store=True)
-        return self._resume(_source_of(found), stream.id, stream.offered_to or found.open.key)
+        return self._resume(_source_of(found), stream.id, stream.offered_to or found.open.key, agent)
 
-    def regenerate(self, stream: Stream) -> Stream:
-        """Ask the question anew: a new stream that names the old one as its parent, and takes its key."""
+    def regenerate(self, stream: Stream, agent: str | None = None) -> Stream:
+        """
+        Ask the question anew: a new stream that names the old one as its parent, and takes its key.
+
+        With *agent* only that one of a team is asked, and the others' words are taken over; for that all must rest.
+        """
         old = self.store.status(stream.id)
         source, key = _source_of(old), stream.offered_to or old.open.key
+        if agent is not None and (ended(self.store, stream.id) or self.store.status(stream.id).live):
+            raise StreamError(f"agent {agent} can be asked anew when the others are at rest; or stop them first")
+        gone = [name for name in source.gone if agent in (None, name)] if isinstance(source, Team) else []
+        if gone:
+            raise SourceRefused(f"agent {gone[0]} came from Python code of the notebook: run the cell again")
         if self._holds(old):
             self._stop_and_wait(stream.id)
         for _ in range(TRIES):
@@ -153,7 +163,7 @@ class Host:
             _, act = self._look(named, Ask(source.fingerprint, fresh=True))
             if named is not None and act is Act.REPLACE:
                 self._stop_and_wait(named)
-            new = self._begin(source, Birth(key, "regenerate", parent=stream.id, replaces=named))
+            new = self._begin(source, Birth(key, "regenerate", parent=stream.id, replaces=named, agent=agent))
             if new is not None:
                 return new
         raise _contested(key)
@@ -162,10 +172,10 @@ class Host:
         """Hear at once of what recorders elsewhere do with *stream*; returns the end of that."""
         return self.reach.follow(stream) if self.reach is not None else _nothing
 
-    def press(self, status: Status, button: str) -> None:
+    def press(self, status: Status, button: str, agent: str | None = None) -> None:
         """Tell a recorder elsewhere what the user wants; the row in the store says it too, but is seen later."""
         if self.reach is not None and status.live:
-            self.reach.press(status, button)
+            self.reach.press(status, button, agent)
 
     def _offer(self, key: str, ask: Ask, others: frozenset[str]) -> Stream | None:
         """Return what may be offered to *key*, which names nothing."""
@@ -204,8 +214,8 @@ class Host:
         _keep(started, source)
         return self.open(started)
 
-    def _resume(self, source: Source, stream: str, key: str) -> Stream:
-        goes_on = self._where(source).resume(source, stream, key)
+    def _resume(self, source: Source, stream: str, key: str, agent: str | None = None) -> Stream:
+        goes_on = self._where(source).resume(source, stream, key, agent)
         if goes_on:
             _keep(stream, source)
         return self.open(stream, from_store=not goes_on)

@@ -44,7 +44,8 @@ def usage(runtime: Runtime, store: Store | None = None) -> Usage:
     recorders, totals = runtime.recorders, runtime.totals
     standing = connections()
     registered = {connection.owner for connection in standing}
-    others = sum(recorder.calling for stream, recorder in recorders.items() if stream not in registered)
+    callings = (calling for recorder in recorders.values() for calling in recorder.callings.items())
+    others = sum(calls for owner, calls in callings if owner not in registered)
     return Usage(
         live=len(recorders),
         upstream=len(standing) + others,

@@ -7,22 +7,26 @@ import platform
 import secrets
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from nbstream.lease import Lease
 from nbstream.recorder import Recorder
+from nbstream.recorder.copying import copy_but
+from nbstream.recorder.plan import Plan, plan
 from nbstream.recorder.progress import Progress
 from nbstream.records import Open
 from nbstream.runtime import runtime
+from nbstream.sources.team import Team
+from nbstream.state import State
 
 if TYPE_CHECKING:
     from asyncio import Semaphore
     from collections.abc import Callable
 
-    from nbstream.log.contract import Lock, Log, Store
+    from nbstream.log.contract import Lock, Log, Status, Store
     from nbstream.records import Intent
     from nbstream.sources.contract import Source
 
@@ -53,6 +57,8 @@ class Birth:
     replaces: str | None = None
     #: The id to give it; None: drawn by whoever records it.
     stream: str | None = None
+    #: Of a team that is regenerated, the one agent that is asked anew: what the others said is taken from the parent.
+    agent: str | None = None
 
 
 class Recording(Protocol):
@@ -65,9 +71,9 @@ class Recording(Protocol):
         The `open` is on disk before the first byte goes upstream.
         """
 
-    def resume(self, source: Source, stream: str, key: str) -> bool:
+    def resume(self, source: Source, stream: str, key: str, agent: str | None = None) -> bool:
         """
-        Go on behind the last record of *stream*, under *key*.
+        Go on behind the last record of *stream*, under *key*; of a team with *agent* only, or with all unfinished ones.
 
         True also if somebody else does so already; False when going on would repeat text or money: show what is saved.
         """
@@ -104,10 +110,14 @@ class Here:
         started = self._store.start(first, replaces=birth.replaces)
         if started.lock is None:
             return None
-        self._record(started.log, source, started.lock, Progress(tail=0, opens=1))
+        progress, who = Progress(tail=0, opens=1, team=isinstance(source, Team)), None
+        if birth.agent is not None and birth.parent is not None:
+            copy_but(birth.agent, self._store.log(birth.parent), started.log, progress)
+            who = Plan(frozenset({birth.agent}), frozenset())
+        self._record(started.log, source, started.lock, progress, who)
         return first.stream
 
-    def resume(self, source: Source, stream: str, key: str) -> bool:
+    def resume(self, source: Source, stream: str, key: str, agent: str | None = None) -> bool:
         """See `Recording.resume`."""
         found = self._store.status(stream)
         log, lock = self._store.log(stream), self._store.lock(stream)
@@ -120,19 +130,33 @@ class Here:
             progress = Progress.of(log)
             status = self._store.status(stream)
             final = status.close is not None and status.close.how == "complete"
-            if final or not (progress.cursor is not None or source.replayable or not progress.shown):
+            who = self._plan(source, progress, status, agent) if isinstance(source, Team) else None
+            if who is not None:
+                goes_on = bool(who.called) or status.close is None
+            else:
+                goes_on = progress.cursor is not None or source.replayable or not progress.shown
+            if final or not goes_on:
                 lock.release()
                 return False
             again = self._open(stream, key, "resume", source, None)
+            if who is not None:  # made again from the log, a team may know less of its agents than the log does
+                again = replace(again, source=status.open.source, fingerprint=status.open.fingerprint)
             log.append(progress.tail + 1, again)
             progress.add(again)
         except BaseException:
             lock.release()
             raise
-        self._record(log, source, lock, progress)
+        self._record(log, source, lock, progress, who)
         return True
 
-    def _record(self, log: Log, source: Source, lock: Lock, progress: Progress) -> None:
+    def _plan(self, team: Team, progress: Progress, status: Status, agent: str | None) -> Plan:
+        def stopped(name: str) -> bool:
+            return self._store.stop_requested(status.stream, opened=status.opened, agent=name)
+
+        was_stopped = status.state is State.STOPPED
+        return plan(team, progress, agent=agent, was_stopped=was_stopped, stopped=stopped)
+
+    def _record(self, log: Log, source: Source, lock: Lock, progress: Progress, who: Plan | None = None) -> None:
         stream, limits = log.stream, self._limits
         lease = Lease(limits.linger_s, lambda: self._held(stream))
 
@@ -141,7 +165,7 @@ class Here:
                 self._store, log, source, lock, progress,
                 first_s=limits.first_s, idle_s=limits.idle_s, changed=changed, slots=slots,
                 attended=lambda: self._attended(stream), lease=lease, totals=runtime().totals,
-                unhurried=lambda: runtime().unhurried(stream),
+                unhurried=lambda: runtime().unhurried(stream), plan=who,
             )  # fmt: skip
 
         if self._remark:

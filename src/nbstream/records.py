@@ -24,6 +24,8 @@ ASSISTANT = "assistant"
 
 #: Kinds whose parts are running text: adjacent ones of one agent join, and each carries `off`.
 TEXT_KINDS = frozenset({"text", "reasoning", "refusal"})
+#: Kinds that say something about an agent and are no output of it: they move no cursor and take no place in its text.
+MARKS = frozenset({"agent_start", "agent_end", "waiting", "gap", "late", "seam"})
 
 Intent: TypeAlias = Literal["new", "resume", "continue", "regenerate"]
 How: TypeAlias = Literal["complete", "stopped", "interrupted", "failed"]

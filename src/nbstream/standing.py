@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from nbstream import words
 from nbstream.errors import LogDamaged
 from nbstream.log.memory import MemoryStore
 from nbstream.log.readback import records_of
+from nbstream.recorder.crew import in_words
+from nbstream.recorder.plan import state_of
 from nbstream.recorder.progress import Progress
 from nbstream.records import Close, Delta, Open
 from nbstream.state import State
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from nbstream.log.contract import Log, Status, Store
-    from nbstream.recorder.at_work import AtWork
+    from nbstream.recorder.at_work import AgentAtWork, AtWork
+    from nbstream.recorder.progress import Track
     from nbstream.records import Record
     from nbstream.runtime import Runtime
 
@@ -75,6 +80,8 @@ class Standing:
     def resumable(self) -> bool:
         """Whether the message can go on behind its last record without repeating text or money."""
         source, progress = self._store.status(self._log.stream).open.source, self.read_on()
+        if progress.team and self.damage is None:
+            return any(facts.resumable for facts in self.agent_facts().values() if facts.state is not State.COMPLETE)
         if source.get("kind") == "object" or self.damage is not None:
             return False
         return not progress.shown or progress.cursor is not None or bool(source.get("replayable"))
@@ -87,6 +94,26 @@ class Standing:
         if recorder is None or (over and self._store.status(self._log.stream).close is not None):
             return self._at_rest()
         return self._live(recorder)
+
+    def agent_facts(self) -> dict[str, words.Facts]:
+        """Return what the lines of a team's agents say, in their order; empty for a source with one voice."""
+        progress = self.read_on()
+        if not progress.team:
+            return {}
+        status, recorder = self._store.status(self._log.stream), self._runtime.at_work(self._log.stream)
+        at_work = recorder.agents if recorder is not None and status.close is None else {}
+        specs = {**status.open.source["agents"]}
+        specs.update((name, track.spec) for name, track in tuple(progress.voices.items()) if track.spec is not None)
+        names = dict.fromkeys((*specs, *at_work))
+        now = time.monotonic()
+        return {
+            name: _agent_live(at_work[name], progress.voices.get(name), now) if name in at_work
+            else _agent_at_rest(specs[name], progress.voices.get(name), status, self._stopped(status, name))
+            for name in names
+        }  # fmt: skip
+
+    def _stopped(self, status: Status, agent: str) -> Callable[[], bool]:
+        return lambda: self._store.stop_requested(self._log.stream, opened=status.opened, agent=agent)
 
     @property
     def _runtime(self) -> Runtime:
@@ -124,7 +151,8 @@ class Standing:
             ended_at=close.at if close else None,
             elsewhere=status.live and not in_relay(status), outlives_kernel=in_relay(status),
             resumable=self.resumable, from_store=self._from_store,
-            repeatable=status.open.source.get("kind") != "object", resumed=progress.opens - 1, note=self._note(),
+            repeatable=status.open.source.get("kind") != "object", resumed=progress.opens - 1,
+            note=self._note() or self._count_agents(),
             in_memory=self._in_memory, unknown=dict(progress.unknown),
         )  # fmt: skip
 
@@ -134,6 +162,9 @@ class Standing:
             passed = record.at - self._last_at
             self._took_s = self._took_s + passed if passed >= 0 and self._took_s is not None else None
         self._last_at = record.at
+    def _count_agents(self) -> str | None:
+        agents = self.agent_facts()
+        return in_words(facts.state for facts in agents.values()) if agents else None
 
     def _note(self) -> str | None:
         if self.damage is not None:
@@ -141,3 +172,31 @@ class Standing:
         if self._offered:
             return "left here from before; running the cell again asks anew"
         return self._runtime.note(self._log.stream)
+
+
+def _agent_live(agent: AgentAtWork, track: Track | None, now: float) -> words.Facts:
+    live = agent.live
+    return words.Facts(
+        state=live.state, chars=track.chars if track else 0, note=agent.note, error=live.error, retries=live.retries,
+        retry_in_s=max(0.0, live.retry_at - now) if live.retry_at is not None else None,
+        silent_s=now - live.last_at if live.last_at is not None else None,
+        speed=live.speed, resumable=agent.can_reconnect, repeatable=False, saved=live.saved,
+    )  # fmt: skip
+
+
+def _agent_at_rest(
+    spec: Mapping[str, Any], track: Track | None, status: Status, stopped: Callable[[], bool]
+) -> words.Facts:
+    ended = track.ended if track is not None else None
+    if status.live and ended is None:  # somebody else records it, and says no more of it
+        state = State.STREAMING if track is not None and track.shown else State.CONNECTING
+    else:
+        state = state_of(track, stopped)
+    shown = track is not None and track.shown
+    goes_on = not shown or (track is not None and track.cursor is not None) or bool(spec.get("replayable"))
+    return words.Facts(
+        state=state, chars=track.chars if track else 0, error=(ended or {}).get("error"),
+        finish=(ended or {}).get("finish"), model=track.model if track else None,
+        resumable=goes_on and spec.get("kind") != "object",
+        repeatable=spec.get("kind") != "object" and not status.live,
+    )  # fmt: skip

@@ -36,16 +36,16 @@ class Host(Protocol):
     def runtime(self) -> Runtime:
         """The runtime of this process."""
 
-    def resume(self, stream: Stream) -> Stream:
+    def resume(self, stream: Stream, agent: str | None = None) -> Stream:
         """See `Stream.resume`."""
 
-    def regenerate(self, stream: Stream) -> Stream:
+    def regenerate(self, stream: Stream, agent: str | None = None) -> Stream:
         """See `Stream.regenerate`."""
 
     def follow(self, stream: str) -> Callable[[], None]:
         """Hear at once of what recorders elsewhere do with *stream*; returns the end of that."""
 
-    def press(self, status: Status, button: str) -> None:
+    def press(self, status: Status, button: str, agent: str | None = None) -> None:
         """Tell a recorder elsewhere what the user wants."""
 
 
@@ -162,6 +162,10 @@ class Stream:
         """Return what the state line says. Costs no more than what was appended since the last time."""
         return self._standing.facts()
 
+    def agent_facts(self) -> dict[str, words.Facts]:
+        """Return what the line of each agent says; empty for a source with one voice. Costs what `facts` costs."""
+        return self._standing.agent_facts()
+
     @property
     def damage(self) -> LogDamaged | None:
         """Why the log cannot be read to its tail; None when it can. `text` raises it, views show what is before."""
@@ -193,52 +197,60 @@ class Stream:
             "page_interval_s": interval_s,
             "page_interval_why": why,
             "host": self._recorded_by(facts),
+            "agents": {name: _agent(facts) for name, facts in self.agent_facts().items()},
         }
 
     # -- the buttons --------------------------------------------------------------------------------------------
 
-    def stop(self) -> None:
+    def stop(self, agent: str | None = None) -> None:
         """
         Stop: the upstream call is closed at once and never resumes by itself. Twice, or at rest, changes nothing.
+
+        *agent*: only that one of a team; the others go on.
 
         The intent is stored beside the log, so that it holds even if this process dies now, and reaches a recorder in
         another process within 250 ms.
         """
-        recorder = self._recorder
+        agent, recorder = self._one(agent), self._recorder
         if recorder is not None:
-            self._host.runtime.call(recorder.stop)
+            self._host.runtime.call(lambda: recorder.stop(agent))
         try:
             status = self._status()
             if status.close is None:
-                stored = self._host.store.request_stop(self.id, opened=status.opened)
+                stored = self._host.store.request_stop(self.id, opened=status.opened, agent=agent)
                 if recorder is None:
-                    self._host.press(status, "stop")
+                    self._host.press(status, "stop", agent)
                 stored.result(5)
         except (LogError, TimeoutError, FutureTimeoutError):  # two classes before Python 3.11
             if recorder is None:
                 raise
             # The socket is closed all the same; the recorder keeps the intent and says "not saved".
 
-    def keep(self) -> None:
-        """Keep waiting: the answer to a stall."""
-        recorder = self._recorder
+    def keep(self, agent: str | None = None) -> None:
+        """Keep waiting: the answer to a stall, of one *agent* or of all."""
+        agent, recorder = self._one(agent), self._recorder
         if recorder is not None:
-            self._host.runtime.call(recorder.keep)
+            self._host.runtime.call(lambda: recorder.keep(agent))
         else:
-            self._host.press(self._status(), "keep")
+            self._host.press(self._status(), "keep", agent)
 
-    def resume(self) -> Stream:
+    def resume(self, agent: str | None = None) -> Stream:
         """
         Go on behind the last record; attaches when somebody already does. It is an answer to a stall, too.
 
         A source that cannot resume gives the stream as it is saved; one that cannot be made again here (a Python
-        object, a call with the user's own headers) raises `SourceRefused`.
+        object, a call with the user's own headers) raises `SourceRefused`. Of a team the unfinished agents go on, or
+        only *agent*: then also one that was stopped, and the others are left alone.
         """
-        return self._host.resume(self)
+        return self._host.resume(self, self._one(agent))
 
-    def regenerate(self) -> Stream:
-        """Ask the same question anew: returns a new stream whose parent is this one, which is kept."""
-        return self._host.regenerate(self)
+    def regenerate(self, agent: str | None = None) -> Stream:
+        """
+        Ask the same question anew: returns a new stream whose parent is this one, which is kept.
+
+        *agent*: only that one of a team is asked; the new stream says the same as this one of the others.
+        """
+        return self._host.regenerate(self, self._one(agent))
 
     # -- waiting ------------------------------------------------------------------------------------------------
 
@@ -303,6 +315,13 @@ class Stream:
         self._host.follow(self.id)()  # a relay hears of it, as long as it is held
         return end
 
+    def _one(self, agent: str | None) -> str | None:
+        """Return the agent of a team that is meant; a source with one voice has but that."""
+        agents = self.agent_facts() if agent is not None else {}
+        if agents and agent not in agents:
+            raise ValueError(f"stream {self.id} has no agent {agent!r}: {', '.join(agents)}")
+        return agent if agents else None
+
     @property
     def _recorder(self) -> AtWork | None:
         runtime = self._host.runtime
@@ -341,3 +360,14 @@ class Stream:
         except LogDamaged as exc:
             self._standing.damage = exc
             raise
+
+
+def _agent(facts: words.Facts) -> dict[str, Any]:
+    return {
+        "state": str(facts.state),
+        "line": words.line(facts),
+        "actions": words.actions(facts),
+        "chars": facts.chars,
+        "retries": facts.retries,
+        "error": facts.error,
+    }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from nbstream.records import TEXT_KINDS, Close, Delta, Open
@@ -106,6 +107,10 @@ class AgentText:
     parent: str | None = None
     #: How it ended, where the source says so of each agent.
     status: str | None = None
+    #: Frames that came behind the gap they belong in: place in the text, number, text.
+    late: list[tuple[int, int, str]] = field(default_factory=list)
+    #: Places whose gap is closed.
+    closed: set[int] = field(default_factory=set)
     _passages: dict[str, list[Passage]] = field(default_factory=dict, repr=False)
     _lengths: dict[str, int] = field(default_factory=dict, repr=False)
     #: Index -> the last call of it: later pieces carry neither id nor name.
@@ -117,7 +122,11 @@ class AgentText:
     @property
     def text(self) -> str:
         """The answer."""
-        return self._joined("text")
+        text, out, at = self._joined("text"), [], 0
+        for place, _, came in sorted(self.late, key=itemgetter(0, 1)):
+            out += [text[at:place], came]
+            at = place
+        return "".join([*out, text[at:]]) if out else text
 
     @property
     def reasoning(self) -> str:
@@ -144,6 +153,8 @@ class AgentText:
             self._call(fields)
         elif part.kind in ("tool_result", "seam", "gap"):
             self.said.append(part)
+        elif part.kind == "late":
+            self._late(fields)
         elif part.kind == "agent_start":
             self.parent = _word(fields.get("parent")) or self.parent
         elif part.kind == "agent_end":
@@ -152,6 +163,15 @@ class AgentText:
             self._truncate(back[0][1], back[1])
         elif part.kind == "truncate" and fields.get("of") == "tool_call":
             self._take_calls_back(fields.get("length"))
+
+    def came_late(self, at: int) -> str:
+        """Return the text that came behind the gap at code point *at*, in the order of its frames."""
+        return "".join(text for place, _, text in sorted(self.late, key=itemgetter(0, 1)) if place == at)
+
+    def _late(self, fields: Mapping[str, Any]) -> None:
+        self.late.append((fields["at"], fields["number"], fields["text"]))
+        if fields.get("closes"):
+            self.closed.add(fields["at"])
 
     def _write(self, kind: str, text: str) -> None:
         section = self.said[-1] if self.said else None

@@ -59,8 +59,6 @@ class Facts:
     resumed: int = 0
     #: The stream lies in the memory of its process (`--no-save`).
     in_memory: bool = False
-    #: How each agent stands, where they stand differently.
-    agents: Mapping[str, str] = field(default_factory=dict)
     #: Type -> how many pieces of it came that nobody here can show.
     unknown: Mapping[str, int] = field(default_factory=dict)
     #: The buttons of `actions` stand beside the line.

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from nbstream.demo import DemoModel
+from nbstream.log.readback import parts_of
+from nbstream.recorder.progress import Progress
 from nbstream.records import Delta
 from nbstream.testing import Answer, FaultServer, Pause
 
@@ -39,6 +41,8 @@ class Question:
     asked: Callable[[], list[str | None]]
     id: str = field(default_factory=lambda: f"cell-{next(_count)}")
     label: str = ""
+    #: Where the answer comes from, for cells of another kind.
+    url: str = ""
 
     def key(self, kernel: Kernel, number: int = 0) -> str:
         """Return what names its stream in the store: the notebook, the cell, the count in it."""
@@ -57,9 +61,8 @@ def native(
     run = f"run-{next(_count)}"
     query = {"prompt": prompt, "max_tokens": tokens, "tokens_per_s": speed, "run": run, **more}
     text = DemoModel(0).text(prompt, max_tokens=tokens)
-    return Question(
-        show(f"{server.url}/stream?{urlencode(query)}"), text, _demo_log(server, run), label=f"native {speed:g}/s"
-    )
+    url = f"{server.url}/stream?{urlencode(query)}"
+    return Question(show(url), text, _demo_log(server, run), label=f"native {speed:g}/s", url=url)
 
 
 def chat(
@@ -164,6 +167,45 @@ def read(store: Store, stream: str) -> Saved:
             found.cursor, found.behind = record.cursor, record.behind
     found.text = "".join(texts)
     return found
+
+
+@dataclass
+class Lanes:
+    """What the store holds of the stream of a team."""
+
+    status: Status
+    progress: Progress
+    texts: dict[str, str]
+
+    def text(self, agent: str) -> str:
+        """Return what *agent* has said."""
+        return self.texts.get(agent, "")
+
+    def ended(self, agent: str) -> str | None:
+        """Return how *agent* ended, None if it did not."""
+        track = self.progress.voices.get(agent)
+        return track.ended["status"] if track is not None and track.ended is not None else None
+
+    def last_event_id(self, agent: str) -> str | None:
+        """Return what a request that resumes *agent* has to carry."""
+        track = self.progress.voices.get(agent)
+        return track.cursor["id"] if track is not None and track.cursor else None
+
+
+def read_lanes(store: Store, stream: str) -> Lanes:
+    """Read the stream of a team; checks that each agent's parts are dense and join on."""
+    log = store.log(stream)
+    texts: dict[str, list[str]] = {}
+    lengths: dict[str, int] = {}
+    sequences: dict[str, int] = {}
+    for part in parts_of(log):
+        sequences[part.agent] = sequences.get(part.agent, 0) + 1
+        assert part.sequence == sequences[part.agent], part
+        if part.kind == "text":
+            assert part.off == lengths.get(part.agent, 0), part
+            texts.setdefault(part.agent, []).append(part.text)
+            lengths[part.agent] = part.off + len(part.text)
+    return Lanes(store.status(stream), Progress.of(log), {agent: "".join(said) for agent, said in texts.items()})
 
 
 def check_dead(page: Page | None, question: Question, found: Saved | None) -> None:

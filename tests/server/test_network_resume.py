@@ -53,7 +53,7 @@ def test_a_gap_that_closes_when_asked_again_is_no_harm(chain, name):
     assert len(chain.requests) == 3
 
 
-@pytest.mark.parametrize("name", ["delta", "delta-offset", "agents", "chat"])
+@pytest.mark.parametrize("name", ["delta", "delta-offset", "chat"])
 def test_a_gap_that_stays_is_an_error(chain, name):
     """An event is missing however often one asks: failed, and what is shown ends before the hole."""
     message = Message.of(name)
@@ -63,6 +63,19 @@ def test_a_gap_that_stays_is_an_error(chain, name):
     assert chain.rest(stream) == "failed"
     assert stream.text == "".join(message.pieces[: CUT + 2])
     assert len(chain.requests) <= 5
+
+
+def test_a_gap_between_frames_that_count_themselves_is_named(chain):
+    """A frame is missing however often one asks: a `gap` names it, the text goes on, and its place is known."""
+    message = Message.of("agents")
+    chain.server.script([message.cut_in(CUT, end="reset")], otherwise=lambda _: behind(message, CUT, skip={CUT + 2}))
+    stream = chain.begin(chain.source(message), "".join(one for n, one in enumerate(message.pieces) if n != CUT + 2))
+    assert chain.rest(stream) == "complete"
+    (gap,) = [part for delta in stream.log.read(-1) for part in getattr(delta, "parts", ()) if part.kind == "gap"]
+    assert gap.fields == {"expected": CUT + 3, "got": CUT + 4, "at": 11 * (CUT + 2)}
+    # Behind the last record, behind the event before it, behind the event before the first resume.
+    asked = [request.last_event_id for request in chain.requests]
+    assert asked == [None, str(CUT), str(CUT + 1), str(CUT - 1)]
 
 
 @pytest.mark.parametrize("name", ["delta", "agents", "chat"])

@@ -140,7 +140,7 @@ def test_the_buttons_reach_the_service(shared):
     assert shared.ask("POST", "/v1/streams/s1/resume", {"key": "k"}).status == 200
     assert shared.ask("POST", "/v1/streams/s1/keep").status == 200
     assert shared.service.asked == [
-        ("stop", "s1", None), ("stop", "s1", "planner"), ("resume", "s1", {"key": "k"}), ("keep", "s1"),
+        ("stop", "s1", None), ("stop", "s1", "planner"), ("resume", "s1", {"key": "k"}), ("keep", "s1", None),
     ]  # fmt: skip
 
 

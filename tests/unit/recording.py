@@ -43,18 +43,19 @@ async def until(condition):
         await asyncio.sleep(0.0005)
 
 
-def opening(intent="new", stream="s1"):
+def opening(intent="new", stream="s1", spec=None):
     """An `open` record."""
-    return Open(stream, stream, intent, {"kind": "scripted"}, "scripted", "pid 1", "host", "boot", 1.0)
+    return Open(stream, stream, intent, spec or {"kind": "scripted"}, "scripted", "pid 1", "host", "boot", 1.0)
 
 
 class Recording:
     """One stream: `start` begins its first call, `resume` goes on as a new process would, from what the log says."""
 
-    def __init__(self, store=None, clock=None, stream="s1", log=None):
+    def __init__(self, store=None, clock=None, stream="s1", log=None, spec=None):
         self.store = store or MemoryStore()
         self.clock = clock or FakeClock()
-        started = self.store.start(opening(stream=stream))
+        self.spec = spec
+        started = self.store.start(opening(stream=stream, spec=spec))
         self.log, self.lock = started.log, started.lock
         #: The log as the recorder sees it.
         self.wrapped = log(self.log) if log else self.log
@@ -69,7 +70,7 @@ class Recording:
         self.lock = self.store.lock(self.log.stream)
         assert self.lock is not None, "the recorder before still holds the stream"
         progress = Progress.of(self.log)
-        again = opening("resume", self.log.stream)
+        again = opening("resume", self.log.stream, self.spec)
         self.log.append(progress.tail + 1, again)
         progress.add(again)
         return self._record(source, progress, options)

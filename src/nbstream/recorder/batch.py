@@ -8,7 +8,7 @@ ends inside an upstream event keeps the cursor before that event and says how mu
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nbstream.recorder.progress import measure, take_back
 from nbstream.records import TEXT_KINDS, Delta
@@ -35,13 +35,15 @@ class Batch:
     """
     A queue of parts on their way into the log, behind *progress* (which whoever stores the records moves).
 
-    Entries are (part, cursor): the cursor stands on the last part of an event and names the place behind it.
+    Entries are (part, cursor, voice): the cursor stands on the last part of an event and names the place behind it.
     """
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
-        self._entries: deque[tuple[Part, Cursor | None]] = deque()
+        self._entries: deque[tuple[Part, Cursor | None, str]] = deque()
         self._chars = 0
+        #: Entries that ever came, and that were ever taken: the order is theirs.
+        self.added = self.taken = 0
 
     def __bool__(self) -> bool:
         return bool(self._entries)
@@ -51,28 +53,30 @@ class Batch:
         """Whether the upstream should wait until some of this is stored."""
         return self._chars >= PENDING_CHARS
 
-    def add(self, parts: tuple[Part, ...], cursor: Cursor | None) -> bool:
+    def add(self, parts: tuple[Part, ...], cursor: Cursor | None, voice: str = "") -> bool:
         """Queue the parts of one event; returns whether the upstream should wait for room now."""
         last = parts[-1]
         if len(parts) > 1 or len(last.text) > PIECE_CHARS:
             *before, last = [piece for part in parts for piece in _pieces(part)]
             for part in before:
-                self._entries.append((part, None))
+                self._entries.append((part, None, voice))
                 self._chars += len(part.text) + PART_CHARS
-        self._entries.append((last, cursor))
+            self.added += len(before)
+        self.added += 1
+        self._entries.append((last, cursor, voice))
         self._chars += len(last.text) + PART_CHARS
         return self._chars >= PENDING_CHARS
 
     def take(self, at: float) -> Delta:
         """Remove one record's worth and return it, joined and numbered. Not to be called when empty."""
         entries = self._entries
-        cursor, behind = self._progress.cursor, self._progress.behind
+        places: dict[str, _Place] = {}
         runs: list[tuple[Part, list[str]]] = []
         texts: list[str] = []
         room = RECORD_BYTES
         agent = kind = None
         while entries:
-            part, place = entries[0]
+            part, cursor, voice = entries[0]
             text = part.text
             size = len(text) if text.isascii() else len(text.encode())
             joins = part.kind == kind and part.agent == agent and part.fields is None
@@ -82,18 +86,23 @@ class Batch:
                 break
             room -= size
             entries.popleft()
+            self.taken += 1
             self._chars -= len(text) + PART_CHARS
             if not joins:
                 texts = []
                 runs.append((part, texts))
                 agent, kind = part.agent, part.kind if part.kind in TEXT_KINDS and part.fields is None else None
             texts.append(text)
-            if place is not None:
-                cursor, behind = place, 0
-            elif cursor is not None:
-                behind += measure(part)
+            place = places.get(voice)
+            if place is None:
+                track = self._progress.track(voice)
+                place = places[voice] = _Place(track.cursor, track.behind)
+            place.move(part, cursor)
         parts = self._numbered(part._replace(text="".join(texts)) for part, texts in runs)
-        return Delta(parts=parts, at=at, cursor=cursor, behind=behind)
+        if "" in places:
+            return Delta(parts=parts, at=at, cursor=places[""].cursor, behind=places[""].behind)
+        voices = {voice: place.to_json() for voice, place in places.items() if place.cursor is not None}
+        return Delta(parts=parts, at=at, cursor={"voices": voices} if voices else None)
 
     def _numbered(self, parts: Iterable[Part]) -> tuple[Part, ...]:
         sequences: dict[str, int] = {}
@@ -110,6 +119,24 @@ class Batch:
             if part.kind == "truncate":
                 take_back(part, {**self._progress.lengths, **lengths}, taken)
         return tuple(out)
+
+
+class _Place:
+    """Where the upstream of one voice goes on, as a record is filled."""
+
+    __slots__ = ("behind", "cursor")
+
+    def __init__(self, cursor: Cursor | None, behind: int) -> None:
+        self.cursor, self.behind = cursor, behind
+
+    def move(self, part: Part, cursor: Cursor | None) -> None:
+        if cursor is not None:
+            self.cursor, self.behind = cursor, 0
+        elif self.cursor is not None:
+            self.behind += measure(part)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"cursor": self.cursor, "behind": self.behind}
 
 
 def _pieces(part: Part) -> Iterator[Part]:

@@ -8,6 +8,7 @@ from nbstream import retry
 from nbstream.errors import SourceError, SourceMalformed, SourceRefused, SourceSilent
 from nbstream.recorder.call import Call
 from nbstream.recorder.ending import Ended, error_json
+from nbstream.recorder.ordering import Hole
 from nbstream.state import Event, State
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from nbstream.recorder.intake import Intake
     from nbstream.recorder.live import Live
     from nbstream.recorder.patience import Patience
-    from nbstream.recorder.progress import Progress
+    from nbstream.recorder.progress import Track
     from nbstream.recorder.totals import Totals
     from nbstream.recorder.writer import Writer
     from nbstream.records import Cursor
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 class Caller:
     """
-    The calls of one recorder, one after the other.
+    The calls of one voice, one after the other.
 
     What arrives goes through *intake* to *writer*. *event* is told what happens to the stream, *live* what is true
     meanwhile; *jitter* gives random numbers from 0 to 1, *unhurried* says whether what comes may be gathered.
@@ -38,7 +39,7 @@ class Caller:
         *,
         intake: Intake,
         writer: Writer,
-        progress: Progress,
+        track: Track,
         live: Live,
         patience: Patience,
         totals: Totals,
@@ -51,7 +52,7 @@ class Caller:
         self.call: Call | None = None
         #: The last place the upstream named, stored or not.
         self.cursor: Cursor | None = None
-        self._source, self._intake, self._writer, self._progress = source, intake, writer, progress
+        self._source, self._intake, self._writer, self._track = source, intake, writer, track
         self._live, self._patience, self._totals = live, patience, totals
         self._clock, self._jitter, self._event = clock, jitter, event
         self._unhurried = unhurried
@@ -63,8 +64,8 @@ class Caller:
         while True:
             place = await self._intake.connect()
             # Where nothing has come but a place, that one counts: a run that has begun is not begun again.
-            self.cursor = self.cursor if place is None and not self._progress.shown else place
-            stored, now = self._progress.tail, self._clock.monotonic()
+            self.cursor = self.cursor if place is None and not self._track.shown else place
+            stored, now = self._track.parts, self._clock.monotonic()
             self._patience.output(now)
             self.call = Call(self._source, self.cursor, now, clock=self._clock, unhurried=self._may_gather)
             try:
@@ -76,12 +77,13 @@ class Caller:
                     self._again = False
                     continue
                 await self._writer.flush()
-                if self._progress.tail > stored:
+                if self._track.parts > stored:
                     attempt, hole = 0, False
-                if hole and isinstance(exc, SourceMalformed):
+                malformed = isinstance(exc, SourceMalformed) and not isinstance(exc, Hole)
+                if hole and malformed:
                     raise Ended(Event.REFUSED, exc) from exc  # still there when asked again
                 await self._wait_to_retry(exc, attempt, self.call.pulse)
-                attempt, hole = attempt + 1, hole or isinstance(exc, SourceMalformed)
+                attempt, hole = attempt + 1, hole or malformed
 
     def reconnect(self) -> None:
         """Drop a connection that is silent and call again behind the last record."""
@@ -93,10 +95,10 @@ class Caller:
     @property
     def can_reconnect(self) -> bool:
         """Whether calling again would repeat neither text nor money."""
-        return not self._progress.shown or self._progress.cursor is not None or self._source.replayable
+        return not self._track.shown or self._track.cursor is not None or self._source.replayable
 
     async def _wait_to_retry(self, error: SourceError, attempt: int, pulse: Pulse) -> None:
-        event = retry.verdict(error, shown=self._progress.shown, resumable=self.can_reconnect)
+        event = retry.verdict(error, shown=self._track.shown, resumable=self.can_reconnect)
         if event is not Event.LOST:
             raise Ended(event, error)
         asked = error.retry_after_s if isinstance(error, SourceRefused) else None
@@ -117,7 +119,7 @@ class Caller:
 
     def _may_gather(self) -> bool:
         # The first text is never delayed.
-        return self._progress.shown and self._live.state is State.STREAMING and self._unhurried()
+        return self._track.shown and self._live.state is State.STREAMING and self._unhurried()
 
     def _take(self, arrival: Arrival) -> Awaitable[None] | None:
         """Let the log have what is new of one arrival; returns what to wait for before the next."""

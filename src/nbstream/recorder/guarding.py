@@ -28,7 +28,8 @@ class Guard:
     """
     Closes the connections of its loop that no call wants; see `nbstream.guard`.
 
-    *recorders* returns those at work, by stream. Connections on other loops belong to somebody else.
+    *recorders* returns those at work, by stream; each agent of a team owns the connections of its own calls.
+    Connections on other loops belong to somebody else.
     """
 
     def __init__(
@@ -53,7 +54,9 @@ class Guard:
         """Look once; return what was closed."""
         loop = asyncio.get_running_loop()
         here = [connection for connection in connections() if connection.loop is loop]
-        calling = {stream: recorder.calling for stream, recorder in self._recorders().items()}
+        calling = {
+            owner: calls for recorder in self._recorders().values() for owner, calls in recorder.callings.items()
+        }
         found = self._suspicion.confirmed(faults(here, calling))
         for finding in found:
             await self._close(finding)

@@ -1,16 +1,23 @@
-"""How far a stream has come: what the next part's numbers are, and where the upstream goes on."""
+"""
+How far a stream has come: what the next part's numbers are, and where its upstreams go on.
+
+A stream with one upstream is one `Track`. In the stream of a team each agent is a voice with an upstream of its own,
+and the cursor of a record is `{"voices": {name: {"cursor", "behind"}}}`, of the voices that speak in this record only:
+a record costs what it says, not what the team has.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from nbstream.log.readback import records_of
-from nbstream.records import TEXT_KINDS, Close, Delta
+from nbstream.recorder.gaps import Gaps
+from nbstream.records import MARKS, TEXT_KINDS, Close, Delta
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from nbstream.log.contract import Log
     from nbstream.records import Cursor, Part, Record
@@ -24,7 +31,12 @@ UNKNOWN_TYPES = 16
 
 def measure(part: Part) -> int:
     """Return how far *part* moves its agent and kind: code points of text, one for anything else."""
-    return len(part.text) if part.kind in TEXT_KINDS else 1
+    return len(part.text) if part.kind in TEXT_KINDS else part.kind not in MARKS
+
+
+def voice_of(agent: str) -> str:
+    """Return the voice of a team that *agent* belongs to: agents inside it are called "voice/name"."""
+    return agent.partition("/")[0]
 
 
 def take_back(part: Part, lengths: Mapping[Name, int], taken: dict[Name, int]) -> int:
@@ -39,18 +51,19 @@ def take_back(part: Part, lengths: Mapping[Name, int], taken: dict[Name, int]) -
 
 
 @dataclass(slots=True)
-class Progress:
-    """The numbers of one stream behind its last record. Other threads may look at it while one moves it."""
+class Track:
+    """The numbers of one upstream behind the last record."""
 
-    tail: int = -1
     #: Code points of text kinds, or number of parts of the others; what was taken back still counts.
     lengths: dict[Name, int] = field(default_factory=dict)
+    #: What was said about each agent, by kind: an upstream that repeats itself says it again.
+    marks: Counter[Name] = field(default_factory=Counter)
     #: Code points that `truncate` parts took back.
     taken: dict[Name, int] = field(default_factory=dict)
-    #: Code points of all agents.
+    #: Code points of text, of all its agents.
     chars: int = 0
-    #: agent -> its last sequence.
-    sequences: dict[str, int] = field(default_factory=dict)
+    #: Parts stored so far.
+    parts: int = 0
     cursor: Cursor | None = None
     #: What is stored behind the cursor, in order: at every resume the upstream sends it once more.
     trail: list[tuple[Name, int]] = field(default_factory=list)
@@ -58,30 +71,15 @@ class Progress:
     numbers: dict[str, int] = field(default_factory=dict)
     usage: Mapping[str, int] = field(default_factory=dict)
     model: str | None = None
-    #: Type -> how many pieces came of it that no reader here understands.
-    unknown: Counter[str] = field(default_factory=Counter)
-    #: How often the call was opened: once, and once more for every resume.
-    opens: int = 0
-
-    @classmethod
-    def of(cls, log: Log) -> Progress:
-        """Read *log* through (blocking; about a second for 100 MB) and return where it stands."""
-        progress = cls()
-        for record in records_of(log):
-            progress.add(record)
-        return progress
-
-    def add(self, record: Record) -> None:
-        """Move behind *record*."""
-        if isinstance(record, Delta):
-            for part in record.parts:
-                self._count(part)
-            self._follow(record)
-        elif isinstance(record, Close):
-            self.usage, self.model = record.usage or self.usage, record.model or self.model
-        else:
-            self.opens += 1
-        self.tail += 1
+    #: What its last `agent_end` says, once it has one and did not begin again.
+    ended: Mapping[str, Any] | None = None
+    #: Frames that are missing, code points of those that came late, and whether there ever was a gap.
+    gaps: Gaps = field(default_factory=Gaps)
+    late: int = 0
+    gapped: bool = False
+    #: Who spawned it, and the source it was spawned with: nobody else knows of it.
+    parent: str | None = None
+    spec: Mapping[str, Any] | None = None
 
     @property
     def shown(self) -> bool:
@@ -101,34 +99,113 @@ class Progress:
             total[name] += length
         return total
 
-    def _count(self, part: Part) -> None:
+    def count(self, part: Part, *, voice: str | None = None) -> None:
+        """Move behind *part*; what the agents inside a team's *voice* end with does not end the voice."""
+        self.parts += 1
+        if part.kind in MARKS:
+            self.marks[part.agent, part.kind] += 1
+            if voice in (None, part.agent):
+                self._mark(part)
+            return
         name, length = (part.agent, part.kind), measure(part)
         self.lengths[name] = self.lengths.get(name, 0) + length
-        self.sequences[part.agent] = part.sequence
         if part.kind in TEXT_KINDS:
             self.chars += length
         elif part.kind == "truncate":
             self.chars -= take_back(part, self.lengths, self.taken)
-        elif part.kind == "raw":
-            kind = str((part.fields or {}).get("type"))
-            self.unknown[kind if kind in self.unknown or len(self.unknown) < UNKNOWN_TYPES else "others"] += 1
 
-    def _follow(self, record: Delta) -> None:
-        """Move the cursor, and keep of the trail what is behind it."""
-        if record.cursor is None:
+    def follow(self, parts: Iterable[Part], cursor: Cursor | None, behind: int) -> None:
+        """Move the cursor, and keep of the trail what is *behind* it; *parts* are those of the record."""
+        if cursor is None:
             return
-        self.cursor = record.cursor
-        self.numbers.update(record.cursor.get("numbers") or {})
-        trail = self.trail if record.behind else []
-        for part in record.parts if record.behind else ():
+        self.cursor = cursor
+        self.numbers.update(cursor.get("numbers") or {})
+        trail = self.trail if behind else []
+        for part in parts if behind else ():
             name, length = (part.agent, part.kind), measure(part)
             if trail and trail[-1][0] == name:
                 length += trail.pop()[1]
             trail.append((name, length))
-        surplus = sum(length for _, length in trail) - record.behind
+        surplus = sum(length for _, length in trail) - behind
         while surplus > 0:
             name, length = trail.pop(0)
             if length > surplus:
                 trail.insert(0, (name, length - surplus))
             surplus -= length
         self.trail = trail
+
+    def _mark(self, part: Part) -> None:
+        fields = part.fields or {}
+        if part.kind == "agent_start":
+            self.ended, self.parent = None, fields.get("parent") or self.parent
+            self.spec = fields.get("source") or self.spec
+        elif part.kind in ("gap", "late"):
+            self.gaps.count(part)
+            self.gapped, self.late = True, self.late + len(fields.get("text", ""))
+        elif part.kind == "agent_end":
+            self.ended = fields
+            self.usage, self.model = fields.get("usage") or self.usage, fields.get("model") or self.model
+
+
+@dataclass(slots=True)
+class Progress(Track):
+    """The numbers of one stream behind its last record. Other threads may look at it while one moves it."""
+
+    tail: int = -1
+    #: agent -> its last sequence.
+    sequences: dict[str, int] = field(default_factory=dict)
+    #: The stream is a team's: then these are its upstreams, by name.
+    team: bool = False
+    voices: dict[str, Track] = field(default_factory=dict)
+    #: Type -> how many pieces came of it that no reader here understands.
+    unknown: Counter[str] = field(default_factory=Counter)
+    #: How often the call was opened: once, and once more for every resume.
+    opens: int = 0
+
+    @classmethod
+    def of(cls, log: Log) -> Progress:
+        """Read *log* through (blocking; about a second for 100 MB) and return where it stands."""
+        progress = cls()
+        for record in records_of(log):
+            progress.add(record)
+        return progress
+
+    def add(self, record: Record) -> None:
+        """Move behind *record*."""
+        if isinstance(record, Delta):
+            for part in record.parts:
+                self._count(part)
+            if self.team:
+                self._follow_voices(record)
+            else:
+                self.follow(record.parts, record.cursor, record.behind)
+        elif isinstance(record, Close):
+            self.usage, self.model = record.usage or self.usage, record.model or self.model
+        else:
+            self.opens += 1
+            self.team = "agents" in record.source
+        self.tail += 1
+
+    def track(self, voice: str) -> Track:
+        """Return the upstream of this name; "" is that of a stream which has only one."""
+        if not voice:
+            return self
+        found = self.voices.get(voice)
+        if found is None:
+            found = self.voices[voice] = Track()
+        return found
+
+    def _count(self, part: Part) -> None:
+        self.count(part)
+        self.sequences[part.agent] = part.sequence
+        if self.team:
+            voice = voice_of(part.agent)
+            self.track(voice).count(part, voice=voice)
+        if part.kind == "raw":
+            kind = str((part.fields or {}).get("type"))
+            self.unknown[kind if kind in self.unknown or len(self.unknown) < UNKNOWN_TYPES else "others"] += 1
+
+    def _follow_voices(self, record: Delta) -> None:
+        for name, place in ((record.cursor or {}).get("voices") or {}).items():
+            own = [part for part in record.parts if voice_of(part.agent) == name]
+            self.track(name).follow(own, place["cursor"], place["behind"])

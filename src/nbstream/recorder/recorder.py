@@ -1,8 +1,11 @@
 """
-The recorder: pulls one source and appends to one log. Nothing else writes to a stream.
+The recorder: pulls the sources of one stream and appends to one log. Nothing else writes to a stream.
 
 It works from an `open` to its `close`. A reader learns everything from the log; `Recorder.live` adds what is true only
 meanwhile (retries, waits, speed). Everything here belongs to the loop that runs `run`.
+
+The voices of the stream do the calling (`voice.py`): one for a source, one an agent for a team. What agents do for and
+with each other is in `crew.py`.
 """
 
 from __future__ import annotations
@@ -12,17 +15,16 @@ import random
 from typing import TYPE_CHECKING
 
 from nbstream.clock import Clock
-from nbstream.errors import LeaseOver, LogError, SourceError
-from nbstream.recorder.caller import Caller
-from nbstream.recorder.ending import Outcome, call_off, ended, error_json
-from nbstream.recorder.intake import Intake
+from nbstream.errors import LogError
+from nbstream.recorder.crew import Crew
+from nbstream.recorder.ending import ended, error_json
 from nbstream.recorder.live import Live
-from nbstream.recorder.patience import Patience
+from nbstream.recorder.solo import Solo
 from nbstream.recorder.totals import Totals
+from nbstream.recorder.voice import Setting
 from nbstream.recorder.writer import Writer
-from nbstream.records import Close, How
-from nbstream.sources.connections import owned_by
-from nbstream.state import Event, State, step
+from nbstream.sources.team import Team
+from nbstream.state import State
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -30,14 +32,19 @@ if TYPE_CHECKING:
 
     from nbstream.lease import Lease
     from nbstream.log.contract import Lock, Log, Store
-    from nbstream.recorder.call import Call
+    from nbstream.recorder.at_work import AgentAtWork
+    from nbstream.recorder.plan import Plan
     from nbstream.recorder.progress import Progress
-    from nbstream.sources.contract import End, Source
+    from nbstream.recorder.voice import Voice
+    from nbstream.records import Close
+    from nbstream.sources.contract import Source
 
 #: How often stop rows of other processes, the lease and silence are looked at.
 LOOK_S = 0.25
 #: So long after the last look, this process was asleep (its machine, or stopped): nothing could come meanwhile.
 ASLEEP_S = 2.0
+#: Calls at a time where nobody says how many.
+UNBOUNDED = 2**31
 
 
 class Recorder:
@@ -48,7 +55,8 @@ class Recorder:
     *attended* says whether somebody is there to answer the stall's question, *lease* how long the call goes on while
     nobody holds the stream (None: for ever). *changed* is called whenever `live` has changed in a way a reader may want
     to see. *slots* bounds how many calls are made at a time. *totals* counts over all recorders. *unhurried* says
-    whether only pages look, so that tokens may be gathered for some hundredths of a second.
+    whether only pages look, so that tokens may be gathered for some hundredths of a second. *plan*: of a team, who is
+    called (None: all); the others stay as they ended.
     """
 
     def __init__(
@@ -69,30 +77,42 @@ class Recorder:
         lease: Lease | None = None,
         totals: Totals | None = None,
         unhurried: Callable[[], bool] = lambda: False,
+        plan: Plan | None = None,
     ) -> None:
         self.source = source
-        self.opened = progress.tail
-        self.live = Live()
         self._store, self._log, self._lock, self._progress = store, log, lock, progress
-        self._clock, self._attended, self._changed = clock or Clock(), attended, changed
-        self._lease, self._totals = lease, totals or Totals()
-        self._patience = Patience(first_s, idle_s, self._clock.monotonic())
-        self._writer = Writer(log, progress, self.live, self._clock, self._saving, unhurried=unhurried)
-        self._intake = Intake(log, self._writer, progress, self.live)
-        self._caller = Caller(
-            source, intake=self._intake, writer=self._writer, progress=progress, live=self.live,
-            patience=self._patience, totals=self._totals, clock=self._clock, jitter=jitter, event=self._event,
-            unhurried=unhurried,
-        )  # fmt: skip
-        self._slots = slots or asyncio.Semaphore()
-        self._pulling: asyncio.Task[End] | None = None
-        self._intent: Event | None = None
-        self._left: LeaseOver | None = None
+        self._clock, self._changed = clock or Clock(), changed
+        self._lease = lease
+        #: The one voice's, or what is true of the whole: then its state counts only once all is over.
+        self._live = Live()
+        self._writer = Writer(log, progress, self._live, self._clock, self._saving, unhurried=unhurried)
         self._close: Close | None = None
+        progress.team = isinstance(source, Team)
 
-    def stop(self) -> None:
-        """Close the upstream at once; `close(stopped)` follows. At rest, or a second time, it changes nothing."""
-        self._end(Event.STOP)
+        def setting(crew: Crew | Solo) -> Setting:
+            return Setting(
+                log, self._writer, self._clock, totals or Totals(), first_s, idle_s, attended, changed, jitter,
+                slots or asyncio.Semaphore(UNBOUNDED), unhurried, self._voice_stop_requested, crew.turn,
+            )  # fmt: skip
+
+        self._crew: Crew | Solo
+        if isinstance(source, Team):
+            self._crew = Crew(source, progress, setting, plan)
+        else:
+            self._crew = Solo(source, progress, setting, self._live)
+
+    @property
+    def opened(self) -> int:
+        """Offset of the last `open`."""
+        return self._crew.opens[-1]
+
+    def stop(self, agent: str | None = None) -> None:
+        """
+        Close the upstream at once; `close(stopped)` follows. At rest, or a second time, it changes nothing.
+
+        *agent*: only that one of a team; the others go on.
+        """
+        self._crew.stop(agent)
 
     def leave(self, why: str | None = None) -> None:
         """
@@ -101,35 +121,52 @@ class Recorder:
         *why* says in one line why nobody wants the rest, and an upstream that needs to be told is told. Without it this
         process just goes, and another one may resume the call.
         """
-        if self._intent is None and why is not None:
-            self._left = LeaseOver(why)
-        self._end(Event.LEFT)
+        for voice in self._crew.at_work:
+            voice.leave(why)
 
-    def keep(self) -> None:
+    def keep(self, agent: str | None = None) -> None:
         """Keep waiting: one answer to a stall."""
-        if self.live.state is State.STALLED:
-            self._patience.output(self._clock.monotonic())
-            self._event(Event.KEEP)
+        for voice in self._crew.chosen(agent):
+            voice.keep()
 
-    def reconnect(self) -> None:
-        """Resume, the other answer to a stall: drop the silent connection and call again behind the last record."""
-        self._caller.reconnect()
+    def reconnect(self, agent: str | None = None) -> None:
+        """
+        Resume, the other answer to a stall: drop the silent connection and call again behind the last record.
+
+        An agent at rest that can go on does so, also a stopped one if it is named.
+        """
+        if self._close is None:
+            self._crew.resume(agent)
+
+    @property
+    def live(self) -> Live:
+        """What is true only meanwhile; of a team, of all its agents together."""
+        return self._crew.live_of_all(self._live)
+
+    @property
+    def agents(self) -> Mapping[str, AgentAtWork]:
+        """The agents of a team that are called, each for itself; empty for a source with one voice."""
+        return self._crew.agents
 
     @property
     def can_reconnect(self) -> bool:
         """Whether calling again would repeat neither text nor money."""
-        return self._caller.can_reconnect
+        return all(voice.can_reconnect for voice in self._crew.voices.values())
 
     @property
     def ending(self) -> bool:
         """Whether the call is over, or told to be: only its `close` is to come, and the release of the stream."""
-        called = self._pulling is not None and self._pulling.done()
-        return called or self._intent is not None or not self.live.state.live
+        return all(voice.ending for voice in self._crew.voices.values())
 
     @property
     def calling(self) -> bool:
         """Whether a call is being made: only then may a connection of this stream stand."""
-        return self.live.connections > 0 and not self.ending
+        return any(self.callings.values())
+
+    @property
+    def callings(self) -> dict[str, bool]:
+        """Owner of connections -> whether it makes a call."""
+        return {voice.owner: voice.calling for voice in self._crew.voices.values()}
 
     @property
     def progress(self) -> Progress:
@@ -139,7 +176,7 @@ class Recorder:
     @property
     def note(self) -> str | None:
         """One more thing the state line says."""
-        return self.live.note or self.source.note
+        return self._live.note or self._crew.note
 
     @property
     def repeatable(self) -> bool:
@@ -159,12 +196,13 @@ class Recorder:
     @property
     def model(self) -> str | None:
         """The model's own name, once it said it."""
-        return self._progress.model
+        return self._crew.model
 
     def status_json(self) -> dict[str, Any]:
         """Describe how it stands to another process; `Live.from_json` reads the live part of it. From any thread."""
-        return {
-            **self.live.to_json(self._clock.monotonic()),
+        now = self._clock.monotonic()
+        status = {
+            **self.live.to_json(now),
             "note": self.note,
             "offset": self.tail,
             "chars": self.chars,
@@ -172,66 +210,40 @@ class Recorder:
             "resumable": self.can_reconnect,
             "repeatable": self.repeatable,
         }
+        agents = dict(self.agents)
+        if agents:
+            status["agents"] = {
+                name: {
+                    **agent.live.to_json(now), "note": agent.note, "chars": agent.chars,
+                    "resumable": agent.can_reconnect,
+                }
+                for name, agent in agents.items()
+            }  # fmt: skip
+        return status
 
     async def run(self) -> None:
         """Record until the call is at rest and its `close` is stored. The source's errors end up in the records."""
         helpers = asyncio.ensure_future(self._writer.run()), asyncio.ensure_future(self._watch())
-        self._pulling = asyncio.ensure_future(self._pull())
+        self._crew.begin()
         try:
-            if self._intent is not None:
-                self._pulling.cancel()
-            await asyncio.wait({self._pulling, *helpers}, return_when=asyncio.FIRST_COMPLETED)
-            await ended(self._pulling)  # also when a helper gave up: the upstream is closed first
+            while self._crew.working and not any(helper.done() for helper in helpers):
+                await asyncio.wait({*self._crew.working, *helpers}, return_when=asyncio.FIRST_COMPLETED)
+            await ended(*self._crew.working)  # also when a helper gave up: the upstreams are closed first
             for helper in helpers:
                 if helper.done():
                     helper.result()
-            self.live.connections = 0
-            self._close = self._closing(await self._outcome(self._pulling))
+            self._crew.check()
+            self._close = self._crew.closing(self._clock.time())
             self._saving()
-            await self._writer.close(self._close)
+            await self._writer.append(self._close)
             self._rest(State(self._close.how), self._close.error)
         except LogError as exc:
             # Another writer has the stream, or it is gone: whoever reads the log sees what is true.
             self._rest(State.INTERRUPTED, error_json(exc))
         finally:
             self._lock.release()
-            await ended(self._pulling, *helpers)
+            await ended(*self._crew.working, *helpers)
             self._changed()
-
-    async def _outcome(self, pulled: asyncio.Task[End]) -> Outcome:
-        """Say what the call came to; an upstream that must be told that nobody wants the rest is told first."""
-        if self._intent is Event.LEFT and await self._stop_requested():
-            self._intent = Event.STOP  # the row was set while nobody looked
-        outcome = Outcome.of(pulled, self._intent, self._left)
-        if not outcome.unwanted or self._caller.call is None:
-            return outcome
-        remark = await call_off(self.source, self._caller.cursor, self.live, self._clock, self._changed)
-        outcome = Outcome.of(pulled, self._intent, self._left)  # somebody may have pressed Stop meanwhile
-        return outcome if remark is None else outcome.add(remark)
-
-    def _closing(self, outcome: Outcome) -> Close:
-        """Say how the call ended."""
-        how: How = step(self.live.state, outcome.event).value  # type: ignore[assignment]  # all are states at rest
-        return Close(
-            how=how,
-            at=self._clock.time(),
-            finish=outcome.finish,
-            raw_finish=outcome.end.raw_finish if outcome.end else None,
-            usage=self._intake.usage,
-            error=error_json(outcome.error) if outcome.error else None,
-            model=self._progress.model,
-            chars=self._intake.chars,
-        )
-
-    async def _pull(self) -> End:
-        """Wait for a slot, then call the source until its end mark; raises `Ended` without one."""
-        if self._slots.locked():
-            self.live.note = "waiting for a slot"
-            self._changed()
-        async with self._slots:
-            self.live.note = None
-            with owned_by(self._log.stream):
-                return await self._caller.run()
 
     async def _watch(self) -> None:
         """Look for what no arrival tells: a stop row of another process, a lease that is over, a silence."""
@@ -245,33 +257,35 @@ class Recorder:
             # *now* stays that of the beginning: a sleep while the store is asked is seen at the next look.
             # The lease is looked at first, and its end acted on last: a stop of the same moment is a stop.
             over = self._lease is not None and self._lease.over(now)
-            if await self._stop_requested():
-                self.stop()
-            elif over and self._lease is not None:
+            for voice in await self._stops_requested():
+                voice.stop()
+            if over and self._lease is not None:
                 self.leave(self._lease.reason)
-            if self._caller.call is not None and self.live.connections:
-                self._look_at(self._caller.call, now)
+            for voice in self._crew.at_work:
+                voice.look(now)
 
     def _slept(self, seconds: float, now: float) -> None:
-        call = self._caller.call
-        self._patience.skip(seconds, call.pulse if call else None, now)
+        for voice in self._crew.at_work:
+            voice.skip(seconds, now)
         if self._lease is not None:
             self._lease.skip(seconds)
 
-    async def _stop_requested(self) -> bool:
-        return await asyncio.to_thread(self._store.stop_requested, self._log.stream, opened=self.opened)
+    async def _stops_requested(self) -> list[Voice]:
+        return await asyncio.to_thread(
+            lambda voices: [voice for voice in voices if self._is_stopped(voice)], self._crew.at_work
+        )
 
-    def _look_at(self, call: Call, now: float) -> None:
-        state, shown = self.live.state, self._progress.shown
-        if call.paused:
-            self._patience.paused(call.pulse, now)
-            return
-        found = self._patience.look(state, call.pulse, shown=shown, attended=self._attended, now=now)
-        if isinstance(found, SourceError):
-            call.cut(found)
-        elif found is not None:
-            self._totals.stalls += 1
-            self._event(found)
+    async def _voice_stop_requested(self, voice: Voice) -> bool:
+        return await asyncio.to_thread(self._is_stopped, voice)
+
+    def _is_stopped(self, voice: Voice) -> bool:
+        """Look (blocking) whether a stop row stands for *voice*: one set since the `open` it began with."""
+        since, stream = voice.since, self._log.stream
+        return since is not None and any(
+            self._store.stop_requested(stream, opened=opened, agent=voice.name or None)
+            for opened in tuple(self._crew.opens)
+            if opened >= since
+        )
 
     def _saving(self) -> None:
         """
@@ -279,21 +293,9 @@ class Recorder:
 
         Complete is complete only when all of it is stored: whoever waits for the text gets the whole.
         """
-        if self._close is not None and self._close.how != "complete" and not self.live.saved:
-            self.live.state, self.live.error = State(self._close.how), self._close.error
+        if self._close is not None and self._close.how != "complete" and not self._live.saved:
+            self._live.state, self._live.error = State(self._close.how), self._close.error
         self._changed()
 
     def _rest(self, state: State, error: Mapping[str, Any] | None) -> None:
-        self.live.state, self.live.error, self.live.connections = state, error, 0
-
-    def _event(self, event: Event) -> None:
-        self.live.state = step(self.live.state, event)
-        self._changed()
-
-    def _end(self, event: Event) -> None:
-        if self._intent is Event.LEFT and event is Event.STOP:
-            self._intent = event
-        if self._intent is None and self.live.state.live:
-            self._intent = event
-            if self._pulling is not None:
-                self._pulling.cancel()
+        self._live.state, self._live.error, self._live.connections = state, error, 0

@@ -9,7 +9,7 @@ from nbstream.log.readback import spoken_range, text_range
 
 if TYPE_CHECKING:
     from nbstream.log.contract import Log
-    from nbstream.recorder.progress import Name, Progress
+    from nbstream.recorder.progress import Name, Track
     from nbstream.recorder.writer import Writer
 
 #: Read ahead: a repetition is compared token by token, the log is read in blocks.
@@ -23,7 +23,7 @@ class Shown:
     Text that was taken back counts: what repeats itself says it again, and takes it back again.
     """
 
-    def __init__(self, log: Log, writer: Writer, progress: Progress) -> None:
+    def __init__(self, log: Log, writer: Writer, progress: Track) -> None:
         self._log, self._writer, self._progress = log, writer, progress
         #: agent and kind -> where the block begins, and its text.
         self._blocks: dict[Name, tuple[int, str]] = {}

@@ -17,7 +17,7 @@ from nbstream.recorder.progress import measure
 from nbstream.records import TEXT_KINDS, Part
 
 if TYPE_CHECKING:
-    from nbstream.recorder.progress import Name, Progress
+    from nbstream.recorder.progress import Name, Track
     from nbstream.recorder.shown import Shown
     from nbstream.sources.contract import Arrival
 
@@ -29,29 +29,32 @@ LEAST_PROOF_CHARS = 8
 
 class Splice:
     """
-    Lets through what is new of one connection, which was made behind *progress*.
+    Lets through what is new of one connection, which was made behind *track*.
 
-    *shown* gives the text recorded so far; `lengths` and `numbers` count on from *progress* what was let through.
+    *shown* gives the text recorded so far; `lengths` and `numbers` count on from *track* what was let through.
     """
 
-    def __init__(self, stream: str, shown: Shown, progress: Progress) -> None:
-        self.lengths = dict(progress.lengths)
-        self.numbers = dict(progress.numbers)
+    def __init__(self, stream: str, shown: Shown, track: Track) -> None:
+        self.lengths = dict(track.lengths)
+        self.numbers = dict(track.numbers)
         self._stream, self._shown = stream, shown
-        self._first_id = (progress.cursor or {}).get("first")
-        self._last_id = (progress.cursor or {}).get("id")
+        self._first_id = (track.cursor or {}).get("first")
+        self._last_id = (track.cursor or {}).get("id")
         #: What the upstream sends once more before anything new, by agent and kind.
-        self._behind = progress.behind_of
+        self._behind = track.behind_of
         #: How far a repetition has come, and how far it must come; None when this call is no repetition.
-        self._repeated: dict[Name, int] | None = {} if progress.cursor is None and progress.shown else None
-        self._goal = dict(progress.lengths)
+        self._repeated: dict[Name, int] | None = {} if track.cursor is None and track.shown else None
+        self._goal = dict(track.lengths)
+        #: Marks that a repetition makes once more.
+        self._marks = track.marks.copy() if self._repeated is not None else type(track.marks)()
+        self._made = track.marks.copy()
         #: Held back until it is clear whether they start over.
         self._held: list[Arrival] = []
-        self._deciding = progress.cursor is not None and progress.shown
+        self._deciding = track.cursor is not None and track.shown
 
     def lets_pass(self, arrival: Arrival) -> bool:
         """Whether *arrival* is new as a whole, without a look at what is shown; it is counted then."""
-        if self._deciding or self._repeated is not None or self._behind or len(arrival.parts) != 1:
+        if self._deciding or self._repeated is not None or self._behind or self._marks or len(arrival.parts) != 1:
             return False
         part = arrival.parts[0]
         name = part.agent, part.kind
@@ -64,6 +67,11 @@ class Splice:
             self.numbers[part.agent] = arrival.number
         self.lengths[name] = have + measure(part)
         return True
+
+    def trust_numbers(self) -> None:
+        """Take the numbers of frames for the whole truth from here on: what was to come once more did not come."""
+        self._deciding = False
+        self._behind.clear()
 
     async def new(self, arrival: Arrival) -> list[Arrival]:
         """Return what of *arrival* (and of those held back before it) is new, oldest first."""
@@ -135,6 +143,7 @@ class Splice:
 
     def _repeat(self) -> None:
         self._deciding, self._repeated = False, {}
+        self._marks = self._made.copy()
         self._behind.clear()
         self.numbers.clear()
 
@@ -189,6 +198,9 @@ class Splice:
         """Return what of *part*, which begins at *at*, is not shown yet, after checking what is."""
         name = part.agent, part.kind
         overlap = self.lengths.get(name, 0) - at
+        if self._marks[name] > 0:
+            self._marks -= type(self._marks)([name])  # what is at 0 is gone
+            return None
         if part.kind not in TEXT_KINDS:
             return part if overlap <= 0 else None
         if overlap < 0:

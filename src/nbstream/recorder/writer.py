@@ -10,6 +10,7 @@ from nbstream.errors import StoreFull
 from nbstream.log.readback import parts_of
 from nbstream.recorder.batch import Batch
 from nbstream.recorder.gathering import GATHER_S
+from nbstream.recorder.progress import voice_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,10 +49,15 @@ class Writer:
         self._batch = Batch(progress)
         self._arrived = asyncio.Event()
         self._moved = asyncio.Event()
-        self._storing = False
+        #: Entries of the batch that are stored.
+        self._stored = 0
+        #: Who numbers a record holds it until the record is stored.
+        self._pen = asyncio.Lock()
         self._error: Exception | None = None
-        #: None when the text did not begin under this writer; `sha256` then reads the log.
-        self._digest = None if progress.shown else hashlib.sha256()
+        #: By voice. Of those whose text did not begin under this writer there is none: `sha256` then reads the log.
+        self._digests: dict[str, hashlib._Hash] = {}
+        shown = ("",) if progress.shown else ()
+        self._begun_before = {*shown, *(name for name, track in progress.voices.items() if track.shown)}
 
     async def run(self) -> None:
         """Store what arrives until cancelled or the log refuses."""
@@ -63,41 +69,46 @@ class Writer:
                 if self._progress.shown and self._unhurried():
                     await self._clock.sleep(GATHER_S)
                 while self._batch:
-                    self._storing = True
-                    record = self._batch.take(self._clock.time())
-                    await self._store(record)
-                    self._hash(record)
-                    self._storing = False
+                    async with self._pen:
+                        record = self._batch.take(self._clock.time())
+                        taken = self._batch.taken
+                        await self._store(record)
+                        self._hash(record)
+                        self._stored = taken
                     self._turn()
         except Exception as exc:
             self._error = exc
             self._turn()
             raise
 
-    def add(self, parts: tuple[Part, ...], cursor: Cursor | None) -> bool:
+    def add(self, parts: tuple[Part, ...], cursor: Cursor | None, voice: str = "") -> bool:
         """Queue the parts of one event; returns whether to wait for `room` before the next."""
         self._arrived.set()
-        return self._batch.add(parts, cursor)
+        return self._batch.add(parts, cursor, voice)
 
     async def room(self) -> None:
         """Wait until there is room for more."""
         await self._until(lambda: not self._batch.full)
 
     async def flush(self) -> None:
-        """Wait until everything added is stored."""
-        await self._until(lambda: not (self._batch or self._storing))
+        """Wait until everything added so far is stored; what others add meanwhile is not waited for."""
+        added = self._batch.added
+        await self._until(lambda: self._stored >= added)
 
-    async def close(self, record: Record) -> None:
-        """Store the last record of this writer, behind everything added."""
+    async def append(self, record: Record) -> int:
+        """Store a record that is no output, behind everything added so far; return its offset."""
         await self.flush()
-        await self._store(record)
+        async with self._pen:
+            await self._store(record)
+            return self._progress.tail
 
-    async def sha256(self) -> str:
-        """Return the hash of all text (hex, over UTF-8)."""
+    async def sha256(self, voice: str = "") -> str:
+        """Return the hash of all text of *voice* (hex, over UTF-8)."""
         await self.flush()
-        if self._digest is None:
-            self._digest = await asyncio.to_thread(self._hash_log)
-        return self._digest.hexdigest()
+        digest = self._digests.get(voice)
+        if digest is None:
+            digest = await asyncio.to_thread(self._hash_log, voice)
+        return digest.hexdigest()
 
     async def _store(self, record: Record) -> None:
         while True:
@@ -128,14 +139,17 @@ class Writer:
         self._moved.clear()
 
     def _hash(self, record: Delta) -> None:
-        if self._digest is not None:
-            for part in record.parts:
-                if part.kind == "text":
-                    self._digest.update(part.text.encode())
+        for part in record.parts:
+            voice = voice_of(part.agent) if self._progress.team else ""
+            if part.kind == "text" and voice not in self._begun_before:
+                digest = self._digests.get(voice)
+                if digest is None:
+                    digest = self._digests[voice] = hashlib.sha256()
+                digest.update(part.text.encode())
 
-    def _hash_log(self) -> hashlib._Hash:
+    def _hash_log(self, voice: str) -> hashlib._Hash:
         digest = hashlib.sha256()
         for part in parts_of(self._log):
-            if part.kind == "text":
+            if part.kind == "text" and (not voice or voice_of(part.agent) == voice):
                 digest.update(part.text.encode())
         return digest

@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from contextlib import aclosing, suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from nbstream.errors import LogError, RelayError, StreamError
@@ -117,7 +118,7 @@ class Following:
                     status = json.loads(event.data)
                     if status is None:
                         return
-                    runtime().appoint(self.stream, FarRecorder(status, lambda name: self._press(client, name)))
+                    runtime().appoint(self.stream, FarRecorder(status, partial(self._press, client)))
                 elif event.kind == "record":
                     runtime().signal(self.stream)
                     # A record a token is a wake-up a token; pages do not look so often.
@@ -140,23 +141,23 @@ class Following:
             with suppress(RelayError):
                 await client.hold(self.stream, self._reach.holder, 0)
 
-    def _press(self, client: RelayClient, button: str) -> None:
+    def _press(self, client: RelayClient, button: str, agent: str | None) -> None:
         """Send a button to the relay; the row of a stop lies in the store already or will in a moment."""
 
         async def send() -> None:
             with suppress(StreamError):
-                await press(client, self.stream, button)
+                await press(client, self.stream, button, agent)
 
         task: asyncio.Task[object] = asyncio.ensure_future(send())
         self._presses.add(task)
         task.add_done_callback(self._presses.discard)
 
 
-async def press(client: RelayClient, stream: str, button: str) -> None:
-    """Press one of `stop`, `keep`, `resume` in the relay."""
+async def press(client: RelayClient, stream: str, button: str, agent: str | None = None) -> None:
+    """Press one of `stop`, `keep`, `resume` in the relay, for one agent or for all."""
     if button == "stop":
-        await client.stop(stream)
+        await client.stop(stream, agent)
     elif button == "keep":
-        await client.keep(stream)
+        await client.keep(stream, agent)
     else:
-        await client.resume(stream, {})
+        await client.resume(stream, {} if agent is None else {"agent": agent})

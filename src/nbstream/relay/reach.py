@@ -124,12 +124,12 @@ class Reach:
             return True
         return any(holder != self.holder and holder.startswith(OWNERS) for holder in holders)
 
-    def press(self, status: Status, button: str) -> None:
+    def press(self, status: Status, button: str, agent: str | None = None) -> None:
         """See `host.Reach`. The row in the store says stop too, so a relay out of reach is no error."""
         client = self.recorder_of(status)
         if client is not None:
             with suppress(RelayError, LogError, LateError):
-                self._do(press(client, status.stream, button))
+                self._do(press(client, status.stream, button, agent))
 
     def follow(self, stream: str) -> Callable[[], None]:
         """See `host.Reach`."""

@@ -31,14 +31,14 @@ class InRelay:
         started, answer = self._ask(
             lambda client: client.start({
                 **self._common, "key": birth.key, "parent": birth.parent,
-                "replaces": birth.replaces, "id": stream,
+                "replaces": birth.replaces, "id": stream, "agent": birth.agent,
             })
         )  # fmt: skip
         return answer["id"] if started else None
 
-    def resume(self, source: Source, stream: str, key: str) -> bool:  # noqa: ARG002 - as above
+    def resume(self, source: Source, stream: str, key: str, agent: str | None = None) -> bool:  # noqa: ARG002
         """See `Recording.resume`."""
-        answer = self._ask(lambda client: client.resume(stream, {**self._common, "key": key}))
+        answer = self._ask(lambda client: client.resume(stream, {**self._common, "key": key, "agent": agent}))
         return bool(answer["resumed"])
 
     @property
@@ -113,11 +113,11 @@ class _OrHere:
                 raise
             return self._here(f"{FALLBACK} ({exc})").begin(source, birth)
 
-    def resume(self, source: Source, stream: str, key: str) -> bool:
+    def resume(self, source: Source, stream: str, key: str, agent: str | None = None) -> bool:
         """See `Recording.resume`."""
         try:
-            return self._relay.resume(source, stream, key)
+            return self._relay.resume(source, stream, key, agent)
         except RelayError as exc:
             if exc.status is not None:
                 raise
-            return self._here(f"{FALLBACK} ({exc})").resume(source, stream, key)
+            return self._here(f"{FALLBACK} ({exc})").resume(source, stream, key, agent)

@@ -17,7 +17,7 @@ from nbstream.recording import Birth, Here, Limits, ended
 from nbstream.relay.holders import LONGEST_S, Holders
 from nbstream.rerun import Ask
 from nbstream.runtime import runtime
-from nbstream.sources.portable import unpack
+from nbstream.sources.portable import endpoints_of, unpack, with_key
 from nbstream.sources.redaction import Redactor
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from nbstream.runtime import Runtime
     from nbstream.sources.contract import Source
     from nbstream.sources.sse import SSESource
+    from nbstream.sources.team import Team
 
 #: Live streams of one relay. Each is a connection, a task and at most 16 MiB of one unfinished event.
 MAX_LIVE = 64
@@ -80,7 +81,7 @@ class Service:
             parent = _text(ask, "parent")
             birth = Birth(
                 key, "regenerate" if parent else "new", parent=parent, replaces=_text(ask, "replaces"),
-                stream=_text(ask, "id"),
+                stream=_text(ask, "id"), agent=_text(ask, "agent"),
             )  # fmt: skip
             if birth.stream is not None and self.store.find(key) == birth.stream:
                 return True, self._answer(birth.stream, ask)  # asked again: the first answer was lost
@@ -93,24 +94,29 @@ class Service:
         return found != before, self._answer(found, ask)
 
     def resume(self, stream: str, ask: Mapping[str, Any]) -> dict[str, Any]:
-        """Go on behind the last record; of one that is live: end its stall, if it is stalled."""
+        """
+        Go on behind the last record; of one that is live: end its stall, if it is stalled.
+
+        With `agent` that one of a team goes on, else all that are unfinished.
+        """
+        agent = self._agent(stream, _text(ask, "agent"))
         if ended(self.store, stream):
             recorder = runtime().recorder(stream)
             if recorder is not None:
-                runtime().call(recorder.reconnect)
+                runtime().call(lambda: recorder.reconnect(agent))
             return {**self._answer(stream, ask), "resumed": True}
         status, goes_on = self.store.status(stream), True
         if not status.live:
             source = self._source(ask["source"]) if ask.get("source") else self._source_of(status, ask)
             key = _key(ask) if ask.get("key") else status.open.key
-            goes_on = self._with_room(self._here(ask)).resume(source, stream, key)
+            goes_on = self._with_room(self._here(ask)).resume(source, stream, key, agent)
         return {**self._answer(stream, ask), "resumed": goes_on}
 
     def stop(self, stream: str, agent: str | None = None) -> dict[str, Any]:
-        """Stop: the upstream is closed at once and never resumes by itself. At rest it changes nothing."""
-        recorder = runtime().recorder(stream)
+        """Stop all of it or one agent: the upstream is closed at once and never resumes by itself. At rest: nothing."""
+        agent, recorder = self._agent(stream, agent), runtime().recorder(stream)
         if recorder is not None:
-            runtime().call(recorder.stop)
+            runtime().call(lambda: recorder.stop(agent))
         status = self.store.status(stream)
         if status.close is None:
             try:
@@ -122,11 +128,11 @@ class Service:
         ended(self.store, stream)
         return self._answer(stream, {})
 
-    def keep(self, stream: str) -> dict[str, Any]:
+    def keep(self, stream: str, agent: str | None = None) -> dict[str, Any]:
         """Keep waiting: the answer to a stall."""
-        recorder = runtime().recorder(stream)
+        agent, recorder = self._agent(stream, agent), runtime().recorder(stream)
         if recorder is not None:
-            runtime().call(recorder.keep)
+            runtime().call(lambda: recorder.keep(agent))
         return self._answer(stream, {})
 
     def hold(
@@ -222,24 +228,32 @@ class Service:
                 self._secrets.popitem(last=False)
             self._redact = None
 
-    def _source(self, packed: Mapping[str, Any]) -> SSESource:
+    def _agent(self, stream: str, agent: str | None) -> str | None:
+        """Return the agent of a team that is meant; a source with one voice has but that."""
+        if agent is None:
+            return None
+        agents = self.store.status(stream).open.source.get("agents")
+        if agents and agent not in agents:
+            raise ValueError(f"agent: the stream has none called {agent!r}")
+        return agent if agents else None
+
+    def _source(self, packed: Mapping[str, Any]) -> SSESource | Team:
         source = unpack(packed)
-        self._remember(source.call.secrets)
+        self._remember(secret for one in endpoints_of(source) for secret in one.call.secrets)
         return source
 
     def _source_of(self, status: Status, ask: Mapping[str, Any]) -> Source:
         """Make the source again that the log describes; its key comes with the request."""
         from nbstream.sources import from_spec
-        from nbstream.sources.sse import SSESource
 
         source = from_spec(status.open.source)
         key = ask.get("api_key")
-        needed = source.call.key_env
-        if needed is not None and not key:
+        needed = ", ".join(dict.fromkeys(one.call.key_env for one in endpoints_of(source) if one.call.key_env))
+        if needed and not key:
             raise SourceRefused(f"interrupted: needs {needed}; resume it from a notebook that has it, or send api_key")
         if key:
             self._remember([str(key)])
-        return SSESource(source.call.with_key(str(key or "")), source.format)
+        return with_key(source, str(key or ""))
 
     def _here(self, ask: Mapping[str, Any]) -> Here:
         given = ask.get("limits") or {}

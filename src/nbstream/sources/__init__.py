@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from nbstream.sources.contract import Source
-    from nbstream.sources.sse import SSESource
 
 
 def as_source(given: Any) -> Source:
@@ -30,13 +29,17 @@ def as_source(given: Any) -> Source:
     return from_object(given)
 
 
-def from_spec(spec: Mapping[str, Any]) -> SSESource:
+def from_spec(spec: Mapping[str, Any]) -> Source:
     """
     Make the source again that the log describes, in a process that never saw it.
 
     Raises `SourceRefused` with one line for what cannot be made from its description: a Python object, or a call whose
-    keys were given by the user's code.
+    keys were given by the user's code. A team is made again with those of its agents that can be.
     """
+    if "agents" in spec:
+        from nbstream.sources.team import of_spec
+
+        return of_spec(spec, from_spec)
     if spec.get("kind") != "sse" or str(spec.get("format", "")).startswith("read:"):
         msg = "it came from Python code of the notebook: run the cell that made it"
         raise SourceRefused(msg)

@@ -26,6 +26,8 @@ class Place:
         self.last: str = kept.pop("id", "")
         kept.pop("offset", None)
         kept.pop("numbers", None)
+        kept.pop("older", None)
+        kept.pop("since", None)
         self._kept = kept
 
     def behind(self, event_id: str) -> dict[str, Any] | None:

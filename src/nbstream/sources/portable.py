@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from nbstream.sources.call import Call
 from nbstream.sources.formats import READERS
 from nbstream.sources.sse import SSESource
+from nbstream.sources.team import Agent, Team, merge
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,14 +20,19 @@ if TYPE_CHECKING:
 #: What may stand in the description of an address, and of a model.
 _URL_NAMES = frozenset({"url", "method", "json", "content", "content_base64", "headers", "format", "key_env", "key"})
 _MODEL_NAMES = frozenset({"prompt", "messages", "model", "base_url", "system", "params", "key_env", "key", "headers"})
+#: And of a team, whose agents are described as above.
+_TEAM_NAMES = frozenset({"agents", "limit", "wait_for", "parents", "fail_fast"})
 
 
 def pack(source: Source) -> dict[str, Any] | None:
     """
     Return the description of *source* that `unpack` reads, with the key from this process's environment.
 
-    None for what only this process can call: a Python object, an endpoint read by the user's own function.
+    None for what only this process can call: a Python object, an endpoint read by the user's own function, a team with
+    such an agent.
     """
+    if isinstance(source, Team):
+        return _pack_team(source)
     if not isinstance(source, SSESource) or source.format not in READERS:
         return None
     call = source.call
@@ -45,14 +51,56 @@ def pack(source: Source) -> dict[str, Any] | None:
     return packed
 
 
-def unpack(packed: Mapping[str, Any]) -> SSESource:
+def unpack(packed: Mapping[str, Any]) -> SSESource | Team:
     """
     Make the source that *packed* describes; a key is taken from it, never from the environment of this process.
 
     Raises `ValueError` or `TypeError` with one clear line.
     """
     if not isinstance(packed, dict):
-        raise TypeError("source must be an object: with url, or with prompt and model")
+        raise TypeError("source must be an object: with url, or with prompt and model, or with agents")
+    return _unpack_team(packed) if "agents" in packed else _unpack_one(packed)
+
+
+def endpoints_of(source: Source) -> list[SSESource]:
+    """Return the endpoints that are called for *source*: one, or one an agent."""
+    agents = source.agents.values() if isinstance(source, Team) else (source,)
+    return [one for one in agents if isinstance(one, SSESource)]
+
+
+def with_key(source: Source, key: str) -> Source:
+    """Return *source* with a key that came with the request: the environment of this process counts for nothing."""
+    if isinstance(source, Team):
+        return source.of_agents({name: with_key(one, key) for name, one in source.agents.items()})  # type: ignore[arg-type]
+    return SSESource(source.call.with_key(key), source.format) if isinstance(source, SSESource) else source
+
+
+def _pack_team(team: Team) -> dict[str, Any] | None:
+    agents = {name: pack(one) for name, one in team.agents.items() if not isinstance(one, Agent)}
+    if len(agents) < len(team.agents) or None in agents.values():
+        return None
+    return {"agents": agents, **team.rules}
+
+
+def _unpack_team(packed: Mapping[str, Any]) -> Team:
+    unknown = sorted(set(packed) - _TEAM_NAMES)
+    if unknown:
+        raise ValueError(f"source has an unknown field {unknown[0]!r}")
+    agents, wait_for, parents = packed["agents"], packed.get("wait_for") or {}, packed.get("parents") or {}
+    for name, value in (("agents", agents), ("wait_for", wait_for), ("parents", parents)):
+        if not isinstance(value, dict):
+            raise TypeError(f"source: {name} must be an object")
+    if any(not isinstance(one, dict) or "agents" in one for one in agents.values()):
+        raise TypeError("source: each agent must be an object, with url, or with prompt and model")
+    if not all(isinstance(names, list) and all(isinstance(one, str) for one in names) for names in wait_for.values()):
+        raise TypeError("source: wait_for must name agents in lists")
+    return merge(
+        {name: _unpack_one(one) for name, one in agents.items()},
+        limit=packed.get("limit"), wait_for=wait_for, parents=parents, fail_fast=bool(packed.get("fail_fast")),
+    )  # fmt: skip
+
+
+def _unpack_one(packed: Mapping[str, Any]) -> SSESource:
     for name in (
         "url",
         "method",

@@ -64,7 +64,9 @@ def page(log: Log, after: int, *, max_bytes: int) -> Page:
     return Page(after=after, upto=upto, parts=tuple(join(parts)), bytes=size, damage=damage)
 
 
-def state_of(facts: words.Facts, damaged: Page | None, complaint: str | None) -> dict[str, Any]:
+def state_of(
+    facts: words.Facts, damaged: Page | None, complaint: str | None, agents: Mapping[str, words.Facts] | None = None
+) -> dict[str, Any]:
     """Return `state` as docs/protocol.md has it; *damaged* is the page that ends at a damaged record, if one does."""
     line, lost, offset = words.line(facts), words.lost_line(facts), facts.tail
     if damaged is not None:
@@ -80,6 +82,18 @@ def state_of(facts: words.Facts, damaged: Page | None, complaint: str | None) ->
         "offset": offset,
         "chars": facts.chars,
         "saved": facts.saved,
+        **_agents(agents or {}),
+    }
+
+
+def _agents(agents: Mapping[str, words.Facts]) -> dict[str, Any]:
+    """Return what a team's lanes say, a field each: what does not change is not sent again."""
+    if not agents:
+        return {}
+    return {
+        "agents": {name: str(facts.state) for name, facts in agents.items()},
+        "lines": {name: words.line(facts) for name, facts in agents.items()},
+        "buttons": {name: words.actions(facts) for name, facts in agents.items()},
     }
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from nbstream import words
 from nbstream.log.readback import intact, records_of
+from nbstream.records import Part
 from nbstream.transcript import Call, Section, result_of
 from nbstream.view.excerpt import Fences, excerpts, shortened
 from nbstream.view.harmless import code_block, harmless, plain
@@ -20,7 +21,7 @@ from nbstream.view.terminal import strip
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from nbstream.records import Part, Record
+    from nbstream.records import Record
     from nbstream.stream import Stream
     from nbstream.transcript import AgentText, Transcript
 
@@ -77,7 +78,7 @@ def plain_text(
 def saved_form(stream: Stream) -> str:
     """Return the saved form of what *stream* has said so far; reads the log, so not for the loop's thread."""
     facts = stream.facts()
-    return markdown(_saved(stream, facts), words.saved_line(facts), stream=stream.id, states=facts.agents)
+    return markdown(_saved(stream, facts), words.saved_line(facts), stream=stream.id, states=_states(stream))
 
 
 def document(stream: Stream) -> dict[str, str]:
@@ -85,8 +86,8 @@ def document(stream: Stream) -> dict[str, str]:
     facts = stream.facts()
     said, line = _saved(stream, facts), words.saved_line(facts)
     return {
-        "text/markdown": markdown(said, line, stream=stream.id, states=facts.agents),
-        "text/plain": plain_text(said, line, stream=stream.id, states=facts.agents),
+        "text/markdown": markdown(said, line, stream=stream.id, states=_states(stream)),
+        "text/plain": plain_text(said, line, stream=stream.id, states=_states(stream)),
     }
 
 
@@ -107,6 +108,13 @@ def in_order(agent: AgentText) -> Iterator[Piece]:
             if not waiting or fences.inside:
                 continue
         elif one is not None:
+            if isinstance(one, Part) and one.kind == "gap":
+                at = (one.fields or {}).get("at", -1)
+                late = agent.came_late(at)
+                texts.setdefault("text", []).append(late)
+                fences.feed(late)
+                if at in agent.closed:
+                    continue  # nothing is missing here any more
             waiting.append(one)
             if fences.inside:
                 continue
@@ -161,6 +169,10 @@ def _plain_agent(agent: AgentText) -> Iterator[str]:
 def _details(summary: str, inside: str) -> str:
     # Markdown inside HTML is rendered only between blank lines.
     return f"<details><summary>{summary}</summary>\n\n{inside.strip(chr(10))}\n\n</details>"
+
+
+def _states(stream: Stream) -> dict[str, str]:
+    return {name: str(facts.state) for name, facts in stream.agent_facts().items()}
 
 
 def _saved(stream: Stream, facts: words.Facts) -> Transcript:

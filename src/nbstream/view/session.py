@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 #: While something counts (a wait, a silence), the line is sent this often.
 TICK_S = 1.0
 #: What only counts along with the text goes out this often: it is as long as the text of a page at reading speed.
-COUNTERS = frozenset({"line", "chars", "offset", "pace"})
+COUNTERS = frozenset({"line", "chars", "offset", "pace", "lines"})
 LINE_S = 0.5
 #: Pages whose acks are awaited, at most: one that never acknowledges gets one page a second.
 UNACKED = 64
@@ -148,7 +148,7 @@ class PageSession:
         elif kind == "ack":
             self._ack(view, int(message["offset"]), float(message.get("ms") or 0))
         elif kind in ("stop", "keep", "resume", "regenerate"):
-            _keep(self._press(str(kind)), self._presses)
+            _keep(self._press(str(kind), message.get("agent")), self._presses)
         elif kind in ("read", "find"):
             _keep(self._ranges.answer(self.stream, message), self._answers)
 
@@ -194,13 +194,13 @@ class PageSession:
         self._acked_at = time.monotonic()
         self._news.set()
 
-    async def _press(self, button: str) -> None:
+    async def _press(self, button: str, agent: str | None = None) -> None:
         self._complaint = None
         try:
             if button in ("stop", "keep"):
-                await asyncio.to_thread(self.stream.stop if button == "stop" else self.stream.keep)
+                await asyncio.to_thread(self.stream.stop if button == "stop" else self.stream.keep, agent)
             else:
-                await self._switch(button)
+                await self._switch(button, agent)
         except (TimeoutError, futures.TimeoutError):  # two classes before Python 3.11
             self._complaint = f"{button}: no answer in time, press it again"
         except StreamError as exc:
@@ -209,13 +209,13 @@ class PageSession:
             self._complaint = f"{button}: {type(exc).__name__}: {' '.join(str(exc).split())}"
         self._news.set()
 
-    async def _switch(self, button: str) -> None:
+    async def _switch(self, button: str, agent: str | None = None) -> None:
         if self._switching:
             return  # pressed twice: one call
         act = self.stream.resume if button == "resume" else self.stream.regenerate
         self._switching = True
         try:
-            new = await asyncio.to_thread(act)
+            new = await asyncio.to_thread(act, agent)
         finally:
             self._switching = False
         if new.id != self.stream.id:
@@ -299,7 +299,7 @@ class PageSession:
         """Read a page of *stream*, and its state behind it (blocking); of what cannot be read the state says why."""
         try:
             found = page(stream.log, after, max_bytes=max_bytes)
-            return found, state_of(stream.facts(), self._damage_of(found), self._complaint)
+            return found, state_of(stream.facts(), self._damage_of(found), self._complaint, stream.agent_facts())
         except StreamError as exc:
             return Page(after, after, (), 0), state_unread(exc, self._said, self._complaint)
 

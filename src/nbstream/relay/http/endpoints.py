@@ -100,7 +100,9 @@ class Endpoints:
         return JSONResponse(await self._understood(self._service.stop, stream, agent))
 
     async def _keep(self, request: Request) -> ASGIApp:
-        return JSONResponse(await self._understood(self._service.keep, stream_of(request)))
+        stream, ask = stream_of(request), await json_body(request, self._limits)
+        agent = _optional(ask, "agent", str, None)
+        return JSONResponse(await self._understood(self._service.keep, stream, agent))
 
     async def _hold(self, request: Request) -> ASGIApp:
         stream, ask = stream_of(request), await json_body(request, self._limits)

@@ -47,9 +47,9 @@ class RelayClient:
         """Stop the stream, or one agent of it, for good."""
         return await self._press(stream, "stop", {} if agent is None else {"agent": agent})
 
-    async def keep(self, stream: str) -> dict[str, Any]:
-        """Keep waiting: the answer to a stall."""
-        return await self._press(stream, "keep", {})
+    async def keep(self, stream: str, agent: str | None = None) -> dict[str, Any]:
+        """Keep waiting: the answer to a stall, of one agent or of all."""
+        return await self._press(stream, "keep", {} if agent is None else {"agent": agent})
 
     async def hold(self, stream: str, holder: str, for_s: float, *, end: bool = False, attended: bool = True) -> None:
         """Hold the stream for so long under the name *holder*, 0 lets go; *end*: the holder is gone for good."""

@@ -1,0 +1,212 @@
+"""
+One voice of a stream: a source, the calls that are made of it, its state and its end.
+
+A stream with one source has one voice, called ""; a team has one for each agent. Voices share the log and its writer,
+and nothing else: what is cut, stopped or refused is one voice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from nbstream.errors import LeaseOver, SourceError
+from nbstream.recorder.caller import Caller
+from nbstream.recorder.ending import Outcome, call_off, ended, error_json
+from nbstream.recorder.intake import Intake
+from nbstream.recorder.live import Live
+from nbstream.recorder.patience import Patience
+from nbstream.sources.connections import owned_by
+from nbstream.state import Event, State, step
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from contextlib import AbstractAsyncContextManager
+
+    from nbstream.clock import Clock
+    from nbstream.log.contract import Log
+    from nbstream.recorder.call import Call
+    from nbstream.recorder.progress import Track
+    from nbstream.recorder.totals import Totals
+    from nbstream.recorder.writer import Writer
+    from nbstream.sources.contract import End, Source
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What the voices of one stream share; see `Recorder` for what its options mean."""
+
+    log: Log
+    writer: Writer
+    clock: Clock
+    totals: Totals
+    first_s: float
+    idle_s: float
+    attended: Callable[[], bool]
+    changed: Callable[[], None]
+    jitter: Callable[[], float]
+    slots: asyncio.Semaphore
+    unhurried: Callable[[], bool]
+    #: Says whether a stop row stands for a voice.
+    stop_requested: Callable[[Voice], Awaitable[bool]]
+    #: Entered once it is a voice's turn to call.
+    turn: Callable[[Voice], AbstractAsyncContextManager[None]] = field(repr=False)
+
+
+class Voice:
+    """Calls *source*, of which *track* is stored. Made on the loop that runs it; runs once."""
+
+    def __init__(self, name: str, source: Source, track: Track, setting: Setting, live: Live | None = None) -> None:
+        self.name, self.source, self.track = name, source, track
+        self.live = live or Live()
+        #: Offset of the `open` it began with; only stops of that one and of later ones concern it. None: not yet known.
+        self.since: int | None = None
+        #: What it came to, once it is at rest.
+        self.outcome: Outcome | None = None
+        #: It is at rest, and all of it is stored.
+        self.rested = asyncio.Event()
+        self._setting = setting
+        self._patience = Patience(setting.first_s, setting.idle_s, setting.clock.monotonic())
+        self.intake = Intake(
+            setting.log, setting.writer, track, self.live, name, replayable=lambda: self.source.replayable
+        )
+        self._caller = Caller(
+            source, intake=self.intake, writer=setting.writer, track=track, live=self.live, patience=self._patience,
+            totals=setting.totals, clock=setting.clock, jitter=setting.jitter, event=self._event,
+            unhurried=setting.unhurried,
+        )  # fmt: skip
+        self._pulling: asyncio.Task[End] | None = None
+        self._intent: Event | None = None
+        self._left: LeaseOver | None = None
+
+    def stop(self) -> None:
+        """See `Recorder.stop`."""
+        self._end(Event.STOP)
+
+    def leave(self, why: str | None = None) -> None:
+        """See `Recorder.leave`."""
+        if self._intent is None and why is not None:
+            self._left = LeaseOver(why)
+        self._end(Event.LEFT)
+
+    def keep(self) -> None:
+        """Keep waiting: one answer to a stall."""
+        if self.live.state is State.STALLED:
+            self._patience.output(self._setting.clock.monotonic())
+            self._event(Event.KEEP)
+
+    def reconnect(self) -> None:
+        """Drop a silent connection and call again behind the last record: the other answer to a stall."""
+        self._caller.reconnect()
+
+    @property
+    def can_reconnect(self) -> bool:
+        """Whether calling again would repeat neither text nor money."""
+        return self._caller.can_reconnect
+
+    @property
+    def ending(self) -> bool:
+        """Whether the call is over, or told to be."""
+        called = self._pulling is not None and self._pulling.done()
+        return called or self._intent is not None or not self.live.state.live
+
+    @property
+    def calling(self) -> bool:
+        """Whether a call is being made: only then may a connection of this voice stand."""
+        return self.live.connections > 0 and not self.ending
+
+    @property
+    def chars(self) -> int:
+        """Code points of its text stored."""
+        return self.track.chars
+
+    @property
+    def owner(self) -> str:
+        """The name under which its connections are registered."""
+        stream = self._setting.log.stream
+        return f"{stream}/{self.name}" if self.name else stream
+
+    @property
+    def note(self) -> str | None:
+        """One more thing the state line says."""
+        return self.live.note or self.source.note
+
+    async def run(self) -> Outcome:
+        """Call until the end; return what it came to. The errors of the store are raised."""
+        self._pulling = asyncio.ensure_future(self._pull())
+        try:
+            if self._intent is not None:
+                self._pulling.cancel()
+            await asyncio.wait({self._pulling})
+        finally:
+            await ended(self._pulling)
+        self.live.connections = 0
+        self.outcome = await self._outcome(self._pulling)
+        return self.outcome
+
+    def rest(self, outcome: Outcome) -> None:
+        """Be at rest as *outcome* says."""
+        self.live.state = step(self.live.state, outcome.event)
+        self.live.error = error_json(outcome.error) if outcome.error else None
+        self.live.connections = 0
+
+    def look(self, now: float) -> None:
+        """Look for a silence."""
+        call = self._caller.call
+        if call is None or not self.live.connections:
+            return
+        if call.paused:
+            self._patience.paused(call.pulse, now)
+            return
+        setting = self._setting
+        found = self._patience.look(
+            self.live.state, call.pulse, shown=self.track.shown, attended=setting.attended, now=now
+        )
+        found = found if isinstance(found, SourceError) else self.intake.expire(now) or found
+        if isinstance(found, SourceError):
+            call.cut(found)
+        elif found is not None:
+            setting.totals.stalls += 1
+            self._event(found)
+
+    def skip(self, seconds: float, now: float) -> None:
+        """Do not count *seconds*: this process was asleep."""
+        call: Call | None = self._caller.call
+        self._patience.skip(seconds, call.pulse if call else None, now)
+
+    async def _outcome(self, pulled: asyncio.Task[End]) -> Outcome:
+        """Say what the call came to; an upstream that must be told that nobody wants the rest is told first."""
+        setting = self._setting
+        if self._intent is Event.LEFT and await setting.stop_requested(self):
+            self._intent = Event.STOP  # the row was set while nobody looked
+        outcome = Outcome.of(pulled, self._intent, self._left)
+        if not outcome.unwanted or self._caller.call is None:
+            return outcome
+        remark = await call_off(self.source, self._caller.cursor, self.live, setting.clock, setting.changed)
+        outcome = Outcome.of(pulled, self._intent, self._left)  # somebody may have pressed Stop meanwhile
+        return outcome if remark is None else outcome.add(remark)
+
+    async def _pull(self) -> End:
+        """Wait for its turn and a slot, then call the source until its end mark; raises `Ended` without one."""
+        setting = self._setting
+        async with setting.turn(self):
+            if setting.slots.locked():
+                self.live.note = "waiting for a slot"
+                setting.changed()
+            async with setting.slots:
+                self.live.note = None
+                with owned_by(self.owner):
+                    return await self._caller.run()
+
+    def _event(self, event: Event) -> None:
+        self.live.state = step(self.live.state, event)
+        self._setting.changed()
+
+    def _end(self, event: Event) -> None:
+        if self._intent is Event.LEFT and event is Event.STOP:
+            self._intent = event
+        if self._intent is None and self.live.state.live:
+            self._intent = event
+            if self._pulling is not None:
+                self._pulling.cancel()

@@ -1,0 +1,438 @@
+"""Several agents in one stream: each has calls, an end and a stop of its own, and the log has the one order of all."""
+
+import asyncio
+import random
+
+import pytest
+from recording import Recording, run, until
+
+import nbstream
+from nbstream.errors import SourceLost, SourceRefused
+from nbstream.log.readback import parts_of
+from nbstream.recorder.plan import plan
+from nbstream.recorder.progress import Progress
+from nbstream.records import Delta, Open, Part
+from nbstream.sources.contract import Arrival, End
+from nbstream.testing import SILENCE, Gate, ScriptedSource
+
+END = End()
+CUT = SourceLost("the connection was reset")
+NO = SourceRefused("no such model", status=404)
+
+
+def event(number, text):
+    """A text event with an id."""
+    return Arrival((Part("text", text),), {"id": str(number), "first": "1"}, event_id=str(number))
+
+
+class Team(Recording):
+    """The stream of a team, recorded in a test's own time."""
+
+    def __init__(self, rules=None, **agents):
+        self.team = nbstream.merge(agents, **(rules or {}))
+        super().__init__(spec=dict(self.team.spec))
+
+    def start(self, **options):
+        return super().start(self.team, **options)
+
+    def resume(self, agent=None, **agents):
+        """Go on as a new process would, with these sources: as the table in `plan.py` says."""
+        self.team = self.team.of_agents({**self.team.agents, **agents})
+        status = self.store.status("s1")
+        who = plan(
+            self.team, Progress.of(self.log), agent=agent, was_stopped=status.state == "stopped",
+            stopped=lambda name: self.store.stop_requested("s1", opened=status.opened, agent=name),
+        )  # fmt: skip
+        return super().resume(self.team, plan=who)
+
+    async def dies(self):
+        """Let its process die: nothing is said any more."""
+        self.task.cancel()
+        await asyncio.gather(self.task, return_exceptions=True)
+
+    def state_of(self, agent):
+        return self.recorder.agents[agent].live.state
+
+    def marks(self, kind):
+        return [(part.agent, dict(part.fields or {})) for part in parts_of(self.log) if part.kind == kind]
+
+    @property
+    def ends(self):
+        """Agent -> how it ended last."""
+        return {agent: fields["status"] for agent, fields in self.marks("agent_end")}
+
+
+def test_two_agents_speak_in_one_stream():
+    """Each has its own exact text and its own numbers; the stream is complete when both are."""
+
+    async def main():
+        stream = Team(a=ScriptedSource(["Hel", "lo", END]), b=ScriptedSource(["Wor", "ld", END])).start()
+        close = await stream
+        assert (close.how, close.finish, close.chars) == ("complete", "stop", 10)
+        assert (stream.text_of("text", "a"), stream.text_of("text", "b")) == ("Hello", "World")
+        assert stream.ends == {"a": "complete", "b": "complete"}
+        stream.check()
+
+    run(main())
+
+
+def test_an_agent_inside_an_agent_has_a_name_of_its_own():
+    """Two members whose frames name the same agent do not write into one text."""
+
+    async def main():
+        said = [Part("text", "x", "pilot"), END]
+        stream = Team(a=ScriptedSource(said), b=ScriptedSource(said)).start()
+        await stream
+        assert (stream.text_of("text", "a/pilot"), stream.text_of("text", "b/pilot")) == ("x", "x")
+
+    run(main())
+
+
+def test_the_limit_makes_a_queue_that_is_seen():
+    """With a limit of one, agents call one after the other in their order; who waits says so, and its place."""
+
+    async def main():
+        gates = [Gate(), Gate(), Gate()]
+        sources = {name: ScriptedSource([gate, "x", END]) for name, gate in zip("abc", gates, strict=True)}
+        stream = Team({"limit": 1}, **sources).start()
+        for name, gate in zip("abc", gates, strict=True):
+            await gate.arrived()
+            assert sum(source.open_connections for source in sources.values()) == 1
+            if name == "a":
+                assert stream.recorder.agents["b"].note == "waiting for a slot"
+                assert stream.recorder.agents["c"].note == "waiting for a slot, 1 before it"
+            gate.open()
+        await stream
+        assert stream.marks("waiting") == [("b", {"on": []}), ("c", {"on": []})]
+
+    run(main())
+
+
+def test_an_agent_waits_for_another_and_reads_its_text():
+    """What an `Agent` makes of another's text is made once that is whole and saved."""
+
+    async def main():
+        gate = Gate()
+        read = nbstream.Agent(lambda team: ScriptedSource([f"I read: {team['a']}", END]))
+        stream = Team({"wait_for": {"b": ["a"]}}, a=ScriptedSource(["one ", gate, "two", END]), b=read).start()
+        await gate.arrived()
+        assert stream.recorder.agents["b"].note == "waiting for a"
+        gate.open()
+        await stream
+        assert stream.text_of("text", "b") == "I read: one two"
+        assert stream.marks("waiting") == [("b", {"on": ["a"]})]
+
+    run(main())
+
+
+@pytest.mark.parametrize(("script", "state"), [([NO], "failed"), ([event(1, "x"), SILENCE], "stopped")])
+def test_an_agent_whose_predecessor_did_not_complete_is_not_called(script, state):
+    """It says whom it waits for, and is interrupted: once that one is complete, it can go on."""
+
+    async def main():
+        second = ScriptedSource(["never", END])
+        stream = Team({"wait_for": {"b": ["a"]}}, a=ScriptedSource(script), b=second).start()
+        if state == "stopped":
+            await until(lambda: stream.text_of("text", "a"))
+            stream.recorder.stop("a")
+        close = await stream
+        assert (close.how, stream.ends) == ("interrupted", {"a": state, "b": "interrupted"})
+        assert f"it waits for a, which is {state}" in close.error["message"]
+        assert second.connections == []
+
+    run(main())
+
+
+@pytest.mark.parametrize("fail_fast", [False, True])
+def test_one_that_fails(fail_fast):
+    """The others go on; with `fail_fast` they are interrupted, their calls are closed, and they say why."""
+
+    async def main():
+        gate = Gate()
+        other = ScriptedSource([event(1, "x"), gate, event(2, "y"), END])
+        stream = Team({"fail_fast": fail_fast}, a=ScriptedSource([NO]), b=other).start()
+        await until(lambda: stream.ends.get("a") == "failed")
+        if not fail_fast:
+            gate.open()
+        close = await stream
+        assert stream.ends == {"a": "failed", "b": "interrupted" if fail_fast else "complete"}
+        assert close.how == ("interrupted" if fail_fast else "failed")
+        assert close.error["message"].startswith("b: agent a has failed" if fail_fast else "a: no such model")
+        assert other.open_connections == 0
+
+    run(main())
+
+
+@pytest.mark.parametrize("by_row", [False, True])
+def test_stop_of_one_leaves_the_others_alone(by_row):
+    """The button of one agent, or a row for it in the store, closes its call and no other."""
+
+    async def main():
+        gate = Gate()
+        a, b = ScriptedSource([event(1, "a"), SILENCE]), ScriptedSource([event(1, "b"), gate, event(2, "c"), END])
+        stream = Team(a=a, b=b).start()
+        await gate.arrived()
+        await until(lambda: stream.text_of("text", "a"))
+        if by_row:
+            stream.store.request_stop("s1", opened=0, agent="a").result()
+            await stream.after(0.25)
+        else:
+            stream.recorder.stop("a")
+        await until(lambda: a.open_connections == 0)
+        assert (b.open_connections, stream.recorder.ending) == (1, False)
+        gate.open()
+        close = await stream
+        assert (close.how, stream.ends, stream.text_of("text", "b")) == (
+            "stopped",
+            {"a": "stopped", "b": "complete"},
+            "bc",
+        )
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("scripts", "how"),
+    [
+        (["complete", "complete"], "complete"),
+        (["complete", "stopped"], "stopped"),
+        (["failed", "stopped"], "failed"),
+        (["failed", "stopped", "interrupted"], "interrupted"),
+        (["complete", "interrupted"], "interrupted"),
+    ],
+)
+def test_how_a_team_ends(scripts, how):
+    """The first that applies: interrupted, failed, stopped, complete."""
+
+    async def main():
+        script = {"complete": ["x", END], "failed": [NO], "stopped": ["x", SILENCE], "interrupted": ["x", CUT]}
+        stream = Team(**{f"a{number}": ScriptedSource(script[end]) for number, end in enumerate(scripts)}).start()
+        stopped = [f"a{number}" for number, end in enumerate(scripts) if end == "stopped"]
+        await until(lambda: all(stream.text_of("text", name) for name in stopped))
+        for name in stopped:
+            stream.recorder.stop(name)
+        assert (await stream).how == how
+        assert [stream.ends[f"a{number}"] for number in range(len(scripts))] == scripts
+
+    run(main())
+
+
+def test_one_goes_on_while_the_others_speak():
+    """A stopped agent resumes behind its last record on a further `open`, which its older stop row does not touch."""
+
+    async def main():
+        gate = Gate()
+        a = ScriptedSource([event(1, "a"), SILENCE], [event(2, "b"), END])
+        b = ScriptedSource([event(1, "x"), gate, event(2, "y"), END])
+        stream = Team(a=a, b=b).start()
+        await until(lambda: stream.text_of("text", "a"))
+        stream.store.request_stop("s1", opened=0, agent="a").result()
+        stream.recorder.stop("a")
+        await until(lambda: stream.ends.get("a") == "stopped")
+        stream.recorder.reconnect("a")
+        await until(lambda: len(a.connections) == 2)
+        await stream.after(1)
+        gate.open()
+        close = await stream
+        assert (close.how, stream.text_of("text", "a"), stream.text_of("text", "b")) == ("complete", "ab", "xy")
+        assert [type(record) for record in stream.records].count(Open) == 2
+        assert (len(b.connections), a.connections[1].cursor["id"]) == (1, "1")
+        stream.check()
+
+    run(main())
+
+
+def test_a_stop_after_it_went_on_is_a_stop():
+    """A row for the further `open` stops the agent again."""
+
+    async def main():
+        a = ScriptedSource([event(1, "a"), SILENCE], [event(2, "b"), SILENCE])
+        stream = Team(a=a, b=ScriptedSource([SILENCE])).start()
+        await until(lambda: stream.text_of("text", "a"))
+        stream.recorder.stop("a")
+        await until(lambda: stream.ends.get("a") == "stopped")
+        stream.recorder.reconnect("a")
+        await until(lambda: stream.text_of("text", "a") == "ab")
+        stream.store.request_stop("s1", opened=stream.recorder.opened, agent="a").result()
+        await stream.after(0.25)
+        await until(lambda: stream.state_of("a") == "stopped")
+        stream.recorder.stop()
+        assert (await stream).how == "stopped"
+
+    run(main())
+
+
+def test_a_dead_process_and_who_goes_on():
+    """Only unfinished agents are called again, each behind its own last record: none complete, none stopped."""
+
+    async def main():
+        done, stopped, failed = (
+            ScriptedSource(["all", END]),
+            ScriptedSource([event(1, "s"), SILENCE]),
+            ScriptedSource([NO]),
+        )
+        cut = ScriptedSource([event(1, "x"), event(2, "y"), SILENCE])
+        stream = Team(done=done, stopped=stopped, failed=failed, cut=cut).start()
+        await until(lambda: stream.text_of("text", "cut") == "xy" and stream.text_of("text", "stopped"))
+        stream.recorder.stop("stopped")
+        await until(lambda: set(stream.ends) == {"done", "stopped", "failed"})
+        await stream.dies()
+        again = {
+            "done": ScriptedSource(), "stopped": ScriptedSource(), "failed": ScriptedSource(["at last", END]),
+            "cut": ScriptedSource([event(3, "z"), END]),
+        }  # fmt: skip
+        close = await stream.resume(**again)
+        assert {name: len(source.connections) for name, source in again.items()} == {
+            "done": 0, "stopped": 0, "failed": 1, "cut": 1,
+        }  # fmt: skip
+        assert again["cut"].connections[0].cursor["id"] == "2"
+        assert (stream.text_of("text", "cut"), stream.text_of("text", "done")) == ("xyz", "all")
+        assert (close.how, close.chars) == ("stopped", len("allsat lastxyz"))
+        stream.check()
+
+    run(main())
+
+
+def test_a_stop_that_nobody_recorded():
+    """A row for one agent of a process that died with it: it stays stopped when the others go on."""
+
+    async def main():
+        sources = {name: ScriptedSource([event(1, name), SILENCE]) for name in "ab"}
+        stream = Team(**sources).start()
+        await until(lambda: all(stream.text_of("text", name) for name in "ab"))
+        stream.store.request_stop("s1", opened=0, agent="a").result()
+        await stream.dies()
+        again = {"a": ScriptedSource(), "b": ScriptedSource([event(2, "!"), END])}
+        assert (await stream.resume(**again)).how == "stopped"
+        assert (stream.ends, again["a"].connections) == ({"a": "stopped", "b": "complete"}, [])
+
+    run(main())
+
+
+def test_resume_of_one_agent_at_rest():
+    """Only that one is called, also if it was stopped; the others stay as they ended."""
+
+    async def main():
+        stream = Team(a=ScriptedSource([event(1, "a"), SILENCE]), b=ScriptedSource(["b", CUT])).start()
+        await until(lambda: stream.text_of("text", "a"))
+        stream.recorder.stop("a")
+        await stream.after(10)
+        assert (await stream).how == "interrupted"
+        again = {"a": ScriptedSource([event(2, "!"), END]), "b": ScriptedSource()}
+        assert (await stream.resume("a", **again)).how == "interrupted"
+        assert (stream.ends["a"], stream.ends["b"], again["b"].connections) == ("complete", "interrupted", [])
+
+    run(main())
+
+
+def test_an_agent_spawns_another():
+    """It begins while its parent speaks, names it, and another process knows of it."""
+
+    async def main():
+        gate = Gate()
+
+        def planner(team):
+            team.spawn("helper", ScriptedSource(["help", END], spec={"kind": "scripted"}), parent="planner")
+            return ScriptedSource(["plan", gate, END])
+
+        stream = Team(planner=nbstream.Agent(planner)).start()
+        await until(lambda: stream.text_of("text", "helper") == "help")
+        assert stream.marks("agent_start")[1] == (
+            "helper", {"parent": "planner", "source": {"kind": "scripted", "replayable": False}},
+        )  # fmt: skip
+        gate.open()
+        assert (await stream).how == "complete"
+        assert stream.ends == {"helper": "complete", "planner": "complete"}
+
+    run(main())
+
+
+def test_a_stall_of_one_is_its_own():
+    """One agent falls silent and asks; the other speaks on, and the stream as a whole with it."""
+
+    async def main():
+        gate = Gate()
+        a, b = ScriptedSource([event(1, "a"), SILENCE]), ScriptedSource([event(1, "b"), gate, event(2, "c"), SILENCE])
+        stream = Team(a=a, b=b).start()
+        await gate.arrived()
+        await stream.after(59)
+        gate.open()
+        await until(lambda: stream.text_of("text", "b") == "bc")
+        await stream.after(2)
+        assert (stream.state_of("a"), stream.state_of("b"), stream.state) == ("stalled", "streaming", "streaming")
+        stream.recorder.keep("a")
+        assert stream.state_of("a") == "streaming"
+        stream.recorder.stop()
+        await stream
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        (nbstream.merge, "needs an agent"),
+        (lambda: nbstream.merge(a=["x"], limit=0), "from 1 on"),
+        (lambda: nbstream.merge({"a/b": ["x"]}), 'no "/"'),
+        (lambda: nbstream.merge(a=["x"], wait_for={"a": ["b"]}), "'b' is none of the agents"),
+        (lambda: nbstream.merge(a=["x"], b=["y"], wait_for={"a": ["b"], "b": ["a"]}), "wait for each other"),
+        (lambda: nbstream.merge(a=["x"], parents={"a": "b"}), "b is none"),
+    ],
+)
+def test_a_team_that_makes_no_sense(made, message):
+    """It is refused in one line before anything is called."""
+    with pytest.raises(ValueError, match=message):
+        made()
+
+
+@pytest.mark.parametrize("round_", range(10))
+def test_any_interleaving_gives_each_agents_exact_text(seed, round_):
+    """
+    Frames of several agents in any order, repeated, delayed and cut: every text is exact and in order.
+
+    And whoever reads the log, now or in another process, reads the same order.
+    """
+    chance = random.Random(f"{seed} {round_}")
+    texts = {
+        f"a{number}": [chance.choice(["x", "yy ", "🧵", "e\u0301"]) * 2 for _ in range(chance.randint(1, 30))]
+        for number in range(chance.randint(2, 5))
+    }
+
+    def script(words, cuts):
+        def connection(cursor):
+            first = int((cursor or {}).get("id", 0))
+            first = max(0, first - chance.randint(0, 2)) if cursor else 0  # repeats what is shown
+            until_ = chance.randint(first, len(words)) if next(cuts) else len(words)
+            for number in range(first, until_):
+                for _ in range(chance.choice([1, 1, 2])):
+                    part = Part("text", words[number])
+                    cursor_ = {"id": str(number + 1), "first": "1"}
+                    yield Arrival((part,), cursor_, number=number + 1, event_id=str(number + 1))
+            yield END if until_ == len(words) else CUT
+
+        return connection
+
+    async def main():
+        agents = {}
+        for name, words in texts.items():
+            count = chance.randint(0, 2)
+            cuts = iter([True] * count + [False] * 20)
+            agents[name] = ScriptedSource(*[script(words, cuts)] * 20)
+        stream = Team(**agents).start()
+        while not stream.task.done():
+            await stream.after(1)
+        assert (await stream).how == "complete"
+        assert {name: stream.text_of("text", name) for name in texts} == {
+            name: "".join(words) for name, words in texts.items()
+        }
+        stream.check()
+        reads = []
+        for limit in (1, 7, 1000):
+            parts, after = [], -1
+            while records := stream.log.read(after, limit=limit):
+                parts += [part for record in records if isinstance(record, Delta) for part in record.parts]
+                after += len(records)
+            reads.append(parts)
+        assert reads[0] == reads[1] == reads[2]
+
+    run(main())
