@@ -38,9 +38,10 @@ if TYPE_CHECKING:
     )
     from nbstream.log.stores import open_store
     from nbstream.overview import on_excess, usage
+    from nbstream.sources.member import Agent
     from nbstream.sources.models import chat
     from nbstream.sources.sse import sse
-    from nbstream.sources.team import Agent, merge
+    from nbstream.sources.team import merge
     from nbstream.state import State
     from nbstream.stream import Stream
 
@@ -55,7 +56,8 @@ _HOMES = {
     "open_store": "nbstream.log.stores",
     "chat": "nbstream.sources.models",
     "sse": "nbstream.sources.sse",
-    **dict.fromkeys(("Agent", "merge"), "nbstream.sources.team"),
+    "Agent": "nbstream.sources.member",
+    "merge": "nbstream.sources.team",
     "State": "nbstream.state",
     "Stream": "nbstream.stream",
 }

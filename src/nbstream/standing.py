@@ -10,9 +10,9 @@ from nbstream import words
 from nbstream.errors import LogDamaged
 from nbstream.log.memory import MemoryStore
 from nbstream.log.readback import records_of
-from nbstream.recorder.crew import in_words
 from nbstream.recorder.plan import state_of
 from nbstream.recorder.progress import Progress
+from nbstream.recorder.together import in_words
 from nbstream.records import Close, Delta, Open
 from nbstream.state import State
 

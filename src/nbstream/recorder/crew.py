@@ -18,30 +18,26 @@ from typing import TYPE_CHECKING, Any
 
 from nbstream.errors import SourceError
 from nbstream.log.readback import parts_of
-from nbstream.recorder.ending import Ended, error_json
-from nbstream.recorder.live import Live
+from nbstream.recorder.ending import Ended
 from nbstream.recorder.plan import agents_of, state_of
+from nbstream.recorder.together import ENDINGS, ending_of, in_words, live_of
 from nbstream.recorder.voice import Voice
 from nbstream.records import Close, Open, Part
 from nbstream.sources import as_source
-from nbstream.sources.team import Gone, Member, check_name
+from nbstream.sources.member import Gone, Member, check_name
 from nbstream.state import Event, State, step
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 
     from nbstream.recorder.at_work import AgentAtWork
-    from nbstream.recorder.ending import Outcome
+    from nbstream.recorder.live import Live
     from nbstream.recorder.plan import Plan
     from nbstream.recorder.progress import Progress
     from nbstream.recorder.voice import Setting
     from nbstream.records import Finish, How
     from nbstream.sources.contract import Source
     from nbstream.sources.team import Team
-
-#: The order in which states apply to the whole: while any agent works, and at rest.
-WORKING = (State.STREAMING, State.RETRYING, State.STALLED, State.CONNECTING)
-ENDINGS = (State.INTERRUPTED, State.FAILED, State.STOPPED, State.COMPLETE)
 
 
 class Crew:
@@ -125,20 +121,7 @@ class Crew:
 
     def live_of_all(self, live: Live) -> Live:
         """Return what is true of all together; *live* says whether all is saved, and how it ended once it did."""
-        if not live.state.live:
-            return live
-        lives = [voice.live for voice in tuple(self.voices.values())]
-        states = {one.state for one in lives}
-        first = [one.first_at for one in lives if one.first_at is not None]
-        last = [one.last_at for one in lives if one.last_at is not None]
-        retries = [one.retry_at for one in lives if one.retry_at is not None]
-        return Live(
-            state=next((state for state in WORKING if state in states), State.STREAMING),
-            retries=sum(one.retries for one in lives), retry_at=min(retries, default=None),
-            connections=sum(one.connections for one in lives), saved=live.saved, note=self.note,
-            error=next((one.error for one in lives if one.error and one.state.live), None),
-            pieces=sum(one.pieces for one in lives), first_at=min(first, default=None), last_at=max(last, default=None),
-        )  # fmt: skip
+        return live_of([voice.live for voice in tuple(self.voices.values())], live, self.note)
 
     @property
     def agents(self) -> Mapping[str, AgentAtWork]:
@@ -216,7 +199,7 @@ class Crew:
         if state is not State.COMPLETE:
             voice.rest(outcome)  # at once; complete is complete only when all of it is stored
             self._setting.changed()
-        self._mark(voice.name, "agent_end", _ending(state, outcome, voice))
+        self._mark(voice.name, "agent_end", ending_of(state, outcome, voice))
         await self._setting.writer.flush()
         if state is State.COMPLETE:
             voice.rest(outcome)
@@ -311,25 +294,3 @@ class Crew:
         ends = ((self._progress.track(name).ended or {}).get("finish") for name in self._given)
         finish: Finish = next((end for end in ends if end not in (None, "stop")), "stop")
         return finish
-
-
-def in_words(states: Iterable[State]) -> str:
-    """Return how many agents stand how."""
-    counts = Counter(states)
-    order = [state for state in (*WORKING, *ENDINGS) if counts[state]]
-    total = sum(counts.values())
-    said = ", ".join(f"{counts[state]} {'waiting' if state is State.CONNECTING else state}" for state in order)
-    return f"{total} agent{'' if total == 1 else 's'}: {said}"
-
-
-def _ending(state: State, outcome: Outcome, voice: Voice) -> dict[str, Any]:
-    end: dict[str, Any] = {"status": str(state), "finish": outcome.finish}
-    if outcome.end is not None and outcome.end.raw_finish:
-        end["raw_finish"] = outcome.end.raw_finish
-    if outcome.error is not None:
-        end["error"] = error_json(outcome.error)
-    if voice.intake.usage:
-        end["usage"] = dict(voice.intake.usage)
-    if voice.track.model:
-        end["model"] = voice.track.model
-    return end

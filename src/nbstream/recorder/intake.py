@@ -59,6 +59,8 @@ class Intake:
         self._back, self._furthest = 0, 2
         #: How far back this connection began, and whether it was made behind a cursor.
         self._level, self._resumed = 0, False
+        #: The upstream named a place, stored or on its way into the log.
+        self._placed = track.cursor is not None
 
     @property
     def chars(self) -> int:
@@ -143,7 +145,7 @@ class Intake:
                 self._furthest = 1  # it is a server that loses frames, and not a place passed by
             self._wanted, self._back = None, 0
             return False
-        if self._resumed or self._track.cursor is None:
+        if self._resumed or not self._placed:
             self._wanted, self._back = (agent, expected), self._level + 1
         return True
 
@@ -152,7 +154,7 @@ class Intake:
         """Whether the next connection can begin further back than this one did."""
         _, older = self._ids
         if not self._resumed:
-            return self._track.cursor is not None or (self._replayable() and self._level == 0)
+            return self._placed or (self._replayable() and self._level == 0)
         if self._level == 0:
             return older is not None or self._replayable()
         return self._level < self._furthest and self._since != older and bool(self._since or self._replayable())
@@ -179,6 +181,7 @@ class Intake:
             if part.kind == "truncate":
                 take_back(part, self._splice.lengths, self._taken)
         if cursor is not None and self._splice.numbers:
+            self._placed = True
             if cursor.get("id") != self._ids[0]:
                 self._ids = cursor.get("id"), self._ids[0]
             back = {name: at for name, at in (("older", self._ids[1]), ("since", self._since)) if at is not None}

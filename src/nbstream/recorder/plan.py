@@ -16,7 +16,8 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from nbstream.sources import from_spec
-from nbstream.sources.team import Gone, Member, again
+from nbstream.sources.member import Gone, Member
+from nbstream.sources.team import again
 from nbstream.state import State
 
 if TYPE_CHECKING:
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 
     from nbstream.recorder.progress import Progress, Track
     from nbstream.sources.contract import Source
-    from nbstream.sources.team import Agent, Team
+    from nbstream.sources.member import Agent
+    from nbstream.sources.team import Team
 
 
 class Plan(NamedTuple):

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from nbstream.sources.call import Call
 from nbstream.sources.formats import READERS
+from nbstream.sources.member import Agent
 from nbstream.sources.sse import SSESource
-from nbstream.sources.team import Agent, Team, merge
+from nbstream.sources.team import Team, merge
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
