@@ -2,7 +2,8 @@
  * One rendered view: pages come in, text is painted at a pace the page can bear, what was painted is acknowledged.
  */
 
-import { Controls, copyText } from "./controls.js";
+import { copyText } from "./clipboard.js";
+import { Controls } from "./controls.js";
 import { copySource } from "./copying.js";
 import { device, watchDevice } from "./device.js";
 import { AckPace, PaintPace } from "./pace.js";
