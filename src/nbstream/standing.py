@@ -162,6 +162,7 @@ class Standing:
             passed = record.at - self._last_at
             self._took_s = self._took_s + passed if passed >= 0 and self._took_s is not None else None
         self._last_at = record.at
+
     def _count_agents(self) -> str | None:
         agents = self.agent_facts()
         return in_words(facts.state for facts in agents.values()) if agents else None
