@@ -278,6 +278,11 @@ def test_what_markdown_has_no_word_for_survives(source, saved):
         ("see <https://e.example/z> <", "see https://e.example/z <"),
         ("[a](javascript:x)", "[a]&#40;javascript:x)"),
         ("![a](data:image/png;base64,iVBO)", "![a](data:image/png;base64,iVBO)"),
+        # mistune would make a link to the bytes of it.
+        (
+            "<https://x.example/z>![a](data:image/png;base64,iVBO)",
+            "https://x.example/z&#91;a: image/png, 4 characters, not shown&#93;",
+        ),
         ("![a](data:image/svg+xml;base64,iVBO)(x)", "&#91;a: image/svg+xml, 11 characters, not shown&#93;(x)"),
         ("![a](data:image/png;base64," + "A" * 40_000 + ")", "&#91;a: image/png, 40,007 characters, not shown&#93;"),
         ("![a](data:text/html,x<b>)", "[a]&#40;data:text/html,x&lt;b>)"),

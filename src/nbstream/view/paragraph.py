@@ -135,12 +135,20 @@ class _Paragraph:
         return "&lt;" * len(found[0]), found.end()
 
     def picture(self, found: re.Match[str]) -> tuple[str, int]:
+        before, after = self._text[: found.start()][-1:], self._text[found.end() : found.end() + 1]
+        if before.strip() or after.strip(" \t\n.,;:"):
+            # Glued to an address or a bracket it is a link to its bytes, for some renderers.
+            name, _, data = found[0][2:-1].partition("](data:")
+            return self._not_shown(name, *data.split(";base64,")), found.end()
         return found[0], found.end()
 
     def named(self, found: re.Match[str]) -> tuple[str, int]:
         """Name a picture that is too large for the file, or of a kind that can do more than show."""
-        name, size = found["name"] or "image", f"{len(found['bytes']):,} characters"
-        return f"&#91;{name}: {found['type']}, {size}, not shown&#93;", found.end()
+        return self._not_shown(found["name"], found["type"], found["bytes"]), found.end()
+
+    @staticmethod
+    def _not_shown(name: str, kind: str, data: str) -> str:
+        return f"&#91;{name or 'image'}: {kind}, {len(data):,} characters, not shown&#93;"
 
     def image(self, found: re.Match[str]) -> tuple[str, int]:
         bangs, at = len(found[0]) - 1, found.end()
