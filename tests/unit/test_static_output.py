@@ -541,6 +541,9 @@ class Growing:
     def facts(self):
         return words.Facts(State(self._ending) if self.settled else State.STREAMING, self._chars, model="demo:")
 
+    def agent_facts(self):
+        return {}
+
     def transcript(self):
         return self._transcript
 
