@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+import relays
 from jupyter_client import BlockingKernelClient
 
 from nbstream.demo import DemoModel
@@ -86,8 +87,11 @@ class Place:
 
 @pytest.fixture
 def place(tmp_path):
-    """Return a place with an empty store."""
-    return Place(tmp_path / "home")
+    """Return a place with an empty store; a relay left behind would record an endless stream for ten minutes more."""
+    place, runtime = Place(tmp_path / "home"), tmp_path / "home" / "runtime"
+    place.env["JUPYTER_RUNTIME_DIR"] = str(runtime)
+    yield place
+    relays.end_all(runtime)
 
 
 def read_until(process, enough):
