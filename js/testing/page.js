@@ -101,6 +101,8 @@ function describe(el) {
   const attributes = {};
   if (el.dataset.href !== undefined) attributes.href = el.dataset.href;
   for (const name of KEPT) if (el.hasAttribute(name)) attributes[name] = el.getAttribute(name);
+  // An address with a scheme that is not on our list leads nowhere, by choice.
+  if (/^(?!(?:https?|mailto):)[^/?#]*:/i.test(attributes.href ?? "")) delete attributes.href;
   if (attributes.class && !/^language-/.test(attributes.class)) delete attributes.class;
   const align = /^text-align: ?(\w+)/.exec(el.getAttribute("style") ?? "")?.[1] ?? el.getAttribute("align");
   if (align) attributes.align = align;

@@ -147,7 +147,7 @@ function inlineLeaf(token, inLink, context) {
   }
 }
 
-/** A link that leads nowhere safe stays a word; where it led is told, not followed. @param {Token} token */
+/** A link that leads nowhere safe stays a word; of one without a scheme is told where it led. @param {Token} token */
 function link(token) {
   const a = element("a");
   const href = token.attrGet("href") ?? "";
@@ -155,7 +155,7 @@ function link(token) {
     a.setAttribute("href", href);
     a.setAttribute("target", "_blank");
     a.setAttribute("rel", "noopener noreferrer nofollow");
-  } else a.dataset.href = href;
+  } else if (!/^[^/?#]*:/.test(href)) a.dataset.href = href;
   const title = token.attrGet("title");
   if (title) a.setAttribute("title", title);
   return a;

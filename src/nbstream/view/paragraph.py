@@ -11,8 +11,9 @@ import re
 import sys
 from bisect import bisect_left, bisect_right
 
-#: Links that a reader may follow. A target without a scheme stays too; `&` and `\` could spell a hidden one.
-_SAFE = r"(?:(?:https?|mailto|ftp|tel):|[A-Za-z0-9+.\-]*(?![:&\\<A-Za-z0-9+.\-]))"
+#: Links that a reader may follow. A target without a scheme stays too: no `:` before its first `/`, `?` or `#`, nor `&`
+#: or `\`, which could spell a hidden one.
+_SAFE = r"(?:(?:https?|mailto|ftp|tel):|[^\s:/?#)&\\<>]{0,256}(?:[/?#)\s]|\Z))"
 _SAFE_TARGET = re.compile(_SAFE, re.IGNORECASE)
 _TAG = r"<+(?=[A-Za-z/!?])"
 #: A fence whose content nbconvert writes into the page as it is (or whose language is hidden in entities).
