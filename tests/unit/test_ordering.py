@@ -174,6 +174,24 @@ def test_another_agent_does_not_move_the_cursor_past_a_frame_that_waits():
     run(main())
 
 
+def test_the_place_of_a_frame_that_waits_is_none_to_go_on_behind():
+    """Cut before anything is shown, the call is made again from its beginning, not behind what was only waiting."""
+
+    async def main():
+        source = ScriptedSource(
+            [frame(2, "b", event_id=2), CUT],
+            lambda cursor: [END] if cursor else [frame(1, "a", event_id=1), frame(2, "b", event_id=2), END],
+            replayable=True,
+        )
+        stream = Recording().start(source)
+        while not stream.task.done():
+            await stream.after(1)
+        assert (await stream).how == "complete"
+        assert stream.text_of("text", "a") == "ab"
+
+    run(main())
+
+
 @pytest.mark.parametrize("round_", range(12))
 def test_any_order_any_cut_any_loss(seed, round_):
     """

@@ -56,6 +56,8 @@ class Caller:
         self._live, self._patience, self._totals = live, patience, totals
         self._clock, self._jitter, self._event = clock, jitter, event
         self._unhurried = unhurried
+        #: The place that the upstream named before any output.
+        self._begun: Cursor | None = None
         self._again = False
 
     async def run(self) -> End:
@@ -64,7 +66,7 @@ class Caller:
         while True:
             place = await self._intake.connect()
             # Where nothing has come but a place, that one counts: a run that has begun is not begun again.
-            self.cursor = self.cursor if place is None and not self._track.shown else place
+            self.cursor = self._begun if place is None and not self._track.shown else place
             stored, now = self._track.parts, self._clock.monotonic()
             self._patience.output(now)
             self.call = Call(self._source, self.cursor, now, clock=self._clock, unhurried=self._may_gather)
@@ -132,4 +134,7 @@ class Caller:
             self._patience.output(now)
         if arrival.cursor is not None:
             self.cursor = arrival.cursor
+            # Not that of output, which may wait for a frame before it and is asked for again.
+            if not arrival.parts and not self._intake.waits:
+                self._begun = arrival.cursor
         return self._intake.take(arrival, now)

@@ -67,6 +67,11 @@ class Intake:
         """Code points let through so far, stored or on their way, but for what was taken back."""
         return sum(length for (_, kind), length in self._lengths().items() if kind in TEXT_KINDS)
 
+    @property
+    def waits(self) -> bool:
+        """Whether output waits for a frame before it."""
+        return self._ordering.waiting
+
     def _lengths(self) -> dict[Name, int]:
         return {name: length - self._taken.get(name, 0) for name, length in self._splice.lengths.items()}
 
