@@ -13,6 +13,7 @@ import pytest
 from nbconvert.filters.markdown_mistune import markdown2html_mistune
 
 from nbstream import words
+from nbstream.clock import Clock
 from nbstream.records import Close, Delta, Open, Part, encode
 from nbstream.state import State
 from nbstream.transcript import Transcript
@@ -556,6 +557,24 @@ def follow(stream, *, once=False):
     asyncio.run(saved.follow(stream))
     assert not stream._looks
     return shown.published
+
+
+def test_a_rerun_while_a_long_answer_waits_leaks_nothing():
+    """Cancelled in its first second, too, it hears of its stream no longer."""
+    stream = Growing(2 * LIVE_LIMIT, 1e9)
+    asyncio.run(stream.sleep(1))  # all of it is there
+    saved = SavedOutput(Shown(), clock=Clock())
+    saved.show(stream)
+
+    async def rerun():
+        following = asyncio.ensure_future(saved.follow(stream))
+        await asyncio.sleep(0)
+        assert stream._looks
+        following.cancel()
+        await asyncio.wait([following])
+
+    asyncio.run(rerun())
+    assert not stream._looks
 
 
 @pytest.mark.parametrize("rate", [400, 20_000, 400_000])

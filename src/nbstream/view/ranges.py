@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from nbstream.errors import LogDamaged, StreamError
 from nbstream.log.readback import PAGE
 from nbstream.records import TEXT_KINDS, Delta
+from nbstream.truncation import truncated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -87,9 +88,8 @@ class TextIndex:
         return bool(records)
 
     def _note(self, part: Part, position: int) -> None:
-        if part.kind == "truncate":
-            fields = part.fields or {}
-            self._take_back(part.agent, str(fields.get("of", "text")), int(fields.get("length", 0)))
+        if (back := truncated(part)) is not None:
+            self._take_back(*back)
         if part.kind not in TEXT_KINDS:
             return
         runs = self._runs.setdefault((part.agent, part.kind), [])
@@ -101,9 +101,9 @@ class TextIndex:
         else:
             runs.append(_Run(part.off, end, self.upto, position))
 
-    def _take_back(self, agent: str, kind: str, length: int) -> None:
+    def _take_back(self, lane: tuple[str, str], length: int) -> None:
         # Each run is dropped once at the most, so a thousand truncates cost no more than the text they take back.
-        runs = self._runs.get((agent, kind), [])
+        runs = self._runs.get(lane, [])
         while runs and runs[-1].start >= length:
             runs.pop()
         if runs:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from nbstream.stream import Stream
 
 #: What a reader is told of between the texts. Text that was written already stays on a terminal.
-MARKS = frozenset({"seam", "gap", "truncate"})
+MARKS = frozenset({"seam", "gap", "truncate", "late"})
 
 _DIM, _PLAIN = "\x1b[2m", "\x1b[22m"
 
@@ -97,8 +97,11 @@ class TerminalView:
             heading, text = f"result of {name}: " if name else "tool result: ", result_of(fields)
         elif part.kind in TEXT_KINDS:
             heading, text = "", part.text
-        elif part.kind in MARKS:
-            heading, text = "", f"[{words.mark(part)}]"
+        elif part.kind == "late":
+            # Where it belongs is written already; on a terminal nothing moves.
+            heading, text = "a late piece: ", str(fields.get("text") or "")
+        elif part.kind in MARKS and (said := words.mark(part)):
+            heading, text = "", f"[{said}]"
         else:
             return ""
         voice = part.agent, part.kind, fields.get("index", fields.get("id"))
