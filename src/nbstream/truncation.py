@@ -2,8 +2,9 @@
 What stays of text that was taken back.
 
 `truncate {agent, length, of}` says how many code points of an agent's text (`of` names another kind of it, or its tool
-calls) stay; without such a length it says nothing, and takes nothing back. Who shows a log from one end to the other without holding its text has to know of the truncates before the text passes by,
-so such a reader goes over the log twice.
+calls) stay; without such a length it says nothing, and takes nothing back. Who shows a log from one end to the other
+without holding its text has to know of the truncates before the text passes by, so such a reader goes over the log
+twice.
 """
 
 from __future__ import annotations

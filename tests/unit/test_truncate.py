@@ -128,7 +128,7 @@ SAYS_NOTHING = [
 
 @pytest.mark.parametrize("fields", SAYS_NOTHING, ids=str)
 def test_a_truncate_without_a_length_takes_nothing_back(fields):
-    """Whatever stands in its fields, nobody raises and nobody takes back more than another: recorder, page, file, wire."""
+    """Whatever stands in its fields, nobody raises, and recorder, page, file and wire take back the same."""
     call = Part("tool_call", sequence=2, fields={"index": 0, "id": "c", "name": "look", "args_delta": "{}"})
     said = Delta((Part("text", "stays", sequence=1), call, Part("truncate", sequence=3, fields=fields)), 1.0)
     log = MemoryStore().start(opening()).log

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from nbstream.stream import Stream
 
 #: What a reader is told of between the texts. Text that was written already stays on a terminal.
-MARKS = frozenset({"seam", "gap", "truncate", "late"})
+MARKS = frozenset({"seam", "gap", "truncate"})
 
 _DIM, _PLAIN = "\x1b[2m", "\x1b[22m"
 
@@ -104,7 +104,7 @@ class TerminalView:
             heading, text = "", f"[{said}]"
         else:
             return ""
-        voice = part.agent, part.kind, fields.get("index", fields.get("id"))
+        voice = part.agent, part.kind, fields.get("index", fields.get("id", fields.get("number")))
         begins = ""
         if voice != self._voice or part.kind in MARKS:
             begins = self._ends() + self._speaks(part.agent) + self._faint(strip(heading))
@@ -112,7 +112,7 @@ class TerminalView:
         shown = self._strip.feed(text)
         if shown:
             self._fresh = shown.endswith("\n")
-        return begins + (shown if part.kind in ("text", "refusal") else self._faint(shown))
+        return begins + (shown if part.kind in ("text", "refusal", "late") else self._faint(shown))
 
     def _speaks(self, agent: str) -> str:
         """Return the heading that says who speaks now, if that changes."""
