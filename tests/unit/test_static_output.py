@@ -448,6 +448,22 @@ def test_too_long_keeps_both_ends_and_says_what_is_missing():
     assert missing == len(lines) - len(kept)
 
 
+def test_a_late_piece_is_kept_of_a_message_that_is_too_long():
+    """Above the limit a gap holds what came late, too, whether the log is read past or a transcript is cut."""
+    text = "some words\n" * 40_000
+    gap = {"expected": 2, "got": 3, "at": len(text)}
+    parts = [
+        Part("text", text), Part("gap", fields=gap), Part("text", text, off=len(text)),
+        Part("late", fields={"number": 2, "at": len(text), "text": "came late", "closes": True}),
+    ]  # fmt: skip
+    records = [OPEN, Delta(tuple(parts), 1.0), Close("complete", 2.0)]
+    for saved in (excerpts(lambda: records, stream="s1"), folded([parts])):
+        out = markdown(saved, LINE, stream="s1", limit=200_000)
+        assert len(out) < 300_000
+        assert out.count("came late") == 1
+        assert "missing here" not in out
+
+
 def test_excerpt_does_not_depend_on_the_pieces(seed):
     """However a text is cut into pieces, its excerpt is the same, and never longer than its two ends."""
     rand = random.Random(seed)
