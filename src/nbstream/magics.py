@@ -23,9 +23,10 @@ if TYPE_CHECKING:
 HELP = """\
 %stream list                     every saved stream
 %stream show ID                  show a saved stream, or watch a live one; no call
-%stream resume [ID]              go on behind its last record (the last stream of this notebook without ID)
-%stream stop [ID|all]            stop it: the call is closed and never resumes by itself
-%stream regenerate [ID]          ask the same question anew; the old answer is kept
+%stream resume [ID [AGENT]]      go on behind its last record (the last stream of this notebook without ID)
+%stream stop [ID [AGENT]|all]    stop it: the call is closed and never resumes by itself
+%stream regenerate [ID [AGENT]]  ask the same question anew; the old answer is kept
+                                 with AGENT: only that agent of a team, the others are left as they are
 %stream replay ID                show what is saved, without a call
 %stream clean [--older-than 30d] delete streams nobody has shown or written for so long
 %stream status [ID]              what kernel, relay and pages use, and the live streams; all about one stream
@@ -127,6 +128,17 @@ class StreamMagics(Magics):
             raise UsageError(msg)
         return last
 
+    def _one_of(self, rest: list[str], verb: str) -> tuple[Stream, str | None]:
+        """Return the stream that the user named, and the agent of it; None for all of it."""
+        from nbstream.stopping import agent_of
+
+        stream, name = self._one(rest[:1], verb), " ".join(rest[1:])
+        try:
+            return stream, agent_of(stream, name) if name else None
+        except ValueError as exc:
+            msg = f"%stream {verb}: {exc}"
+            raise UsageError(msg) from None
+
     def _list(self, rest: list[str]) -> None:
         from nbstream import api, overview
 
@@ -146,23 +158,32 @@ class StreamMagics(Magics):
     def _resume(self, rest: list[str]) -> None:
         from nbstream import api
 
-        self._display(api.resume(self._one(rest, "resume")))
+        self._display(api.resume(*self._one_of(rest, "resume")))
 
     def _regenerate(self, rest: list[str]) -> None:
         from nbstream import api
 
-        self._display(api.regenerate(self._one(rest, "regenerate")))
+        self._display(api.regenerate(*self._one_of(rest, "regenerate")))
 
     def _stop(self, rest: list[str]) -> None:
-        from nbstream import api
+        from nbstream import api, words
+        from nbstream.stopping import STOP_S, stop_agent
 
-        live = [one for one in api.streams() if one.state.live] if rest == ["all"] else [self._one(rest, "stop")]
+        if rest == ["all"]:
+            live = [one for one in api.streams() if one.state.live]
+        else:
+            stream, agent = self._one_of(rest, "stop")
+            if agent is not None:
+                facts = stop_agent(stream, agent)
+                print(f"Stream {stream.id}, {words.plain(agent)}: {words.line(facts, buttons=False)}")
+                return
+            live = [stream]
         if not rest:  # nobody named it: there is nothing to report of one at rest
             live = [one for one in live if one.state.live]
         for stream in live:
             stream.stop()
         for stream in live:
-            stream.wait(timeout=5)
+            stream.wait(STOP_S)
             print(stream)
         if not live:
             print("nothing is live")

@@ -160,9 +160,7 @@ class AgentText:
         elif part.kind == "agent_end":
             self.status = _word(fields.get("status"))
         elif (back := truncated(part)) is not None:
-            self._truncate(back[0][1], back[1])
-        elif part.kind == "truncate" and fields.get("of") == "tool_call":
-            self._take_calls_back(fields.get("length"))
+            self._take_back(back[0][1], back[1])
 
     def came_late(self, at: int) -> str:
         """Return the text that came behind the gap at code point *at*, in the order of its frames."""
@@ -187,7 +185,10 @@ class AgentText:
         passage.add(text)
         self._lengths[kind] = self._lengths.get(kind, 0) + len(text)
 
-    def _truncate(self, kind: str, length: int) -> None:
+    def _take_back(self, kind: str, length: int) -> None:
+        if kind == "tool_call":
+            self._take_calls_back(length)
+            return
         surplus = self._lengths.get(kind, 0) - length
         if surplus <= 0:
             return
@@ -198,7 +199,7 @@ class AgentText:
             if surplus:
                 passages.pop()
 
-    def _take_calls_back(self, count: Any) -> None:
+    def _take_calls_back(self, count: int) -> None:
         gone = {id(call) for index, call in self._calls.items() if type(index) is int and index >= count}
         self.said = [one for one in self.said if id(one) not in gone]
         self._calls = {index: call for index, call in self._calls.items() if id(call) not in gone}

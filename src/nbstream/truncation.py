@@ -1,9 +1,10 @@
 """
 What stays of text that was taken back.
 
-`truncate {agent, length, of}` says how many code points of an agent's text (`of` names another kind of it) stay. Who
-shows a log from one end to the other without holding its text has to know of the truncates before the text passes by,
-so such a reader goes over the log twice.
+`truncate {agent, length, of}` says how many code points of an agent's text (`of` names another kind of it, or its tool
+calls) stay; without such a length it says nothing, and takes nothing back. Who shows a log from one end to the other
+without holding its text has to know of the truncates before the text passes by, so such a reader goes over the log
+twice.
 """
 
 from __future__ import annotations
@@ -21,16 +22,28 @@ if TYPE_CHECKING:
 
 #: Whose text, and which kind of it: (agent, kind).
 Name: TypeAlias = tuple[str, str]
+#: Kinds that can be taken back.
+TRUNCATED = TEXT_KINDS | {"tool_call"}
 
 
 def truncated(part: Part) -> tuple[Name, int] | None:
-    """Return whose text *part* takes back, and how many code points of it stay; None if it says no such thing."""
+    """
+    Return whose output *part* takes back, and how much of it stays: code points of a kind of text, or tool calls.
+
+    None if it says no such thing. What a truncate means is decided here alone, for recorder, page, file and wire.
+    """
     if part.kind != "truncate" or part.fields is None:
         return None
     kind, length = part.fields.get("of", "text"), part.fields.get("length")
-    if type(length) is not int or kind not in TEXT_KINDS:
+    if type(length) is not int or type(kind) is not str or kind not in TRUNCATED:
         return None
     return (part.agent, kind), max(0, length)
+
+
+def text_truncated(part: Part) -> tuple[Name, int] | None:
+    """Return the same where *part* takes text back, and not tool calls."""
+    found = truncated(part)
+    return found if found is not None and found[0][1] in TEXT_KINDS else None
 
 
 class Remaining:
@@ -44,7 +57,7 @@ class Remaining:
         lengths: dict[Name, list[int]] = {}
         for record in records:
             for part in record.parts if isinstance(record, Delta) else ():
-                if (found := truncated(part)) is not None:
+                if (found := text_truncated(part)) is not None:
                     lengths.setdefault(found[0], []).append(found[1])
         # No text that comes before a truncate reaches behind the shortest that follows.
         self._shortest = {name: deque(list(accumulate(reversed(of), min))[::-1]) for name, of in lengths.items()}
@@ -62,7 +75,7 @@ class Remaining:
                 return part
             text = part.text[: max(0, shortest[0] - at)]
             return part._replace(text=text) if text else None
-        found = truncated(part)
+        found = text_truncated(part)
         if found is None:
             return part
         name, length = found

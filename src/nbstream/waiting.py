@@ -51,10 +51,10 @@ class Interrupted(KeyboardInterrupt):
 def wait(stream: Awaited, timeout: float | None) -> None:
     """Wait until *stream* is settled, or *timeout* seconds. Interrupt stops it and raises `Interrupted`."""
     try:
-        _until_settled(stream, timeout)
+        until(stream, lambda: stream.settled, timeout)
     except KeyboardInterrupt:
         stream.stop()
-        _until_settled(stream, STOP_S)
+        until(stream, lambda: stream.settled, STOP_S)
         msg = f"stopped by Interrupt; what came is saved as stream {stream.id}"
         raise Interrupted(msg) from None
 
@@ -85,12 +85,13 @@ async def follow(stream: Awaited, read: Callable[[int], list[Record]]) -> AsyncI
             end()
 
 
-def _until_settled(stream: Awaited, timeout: float | None) -> None:
+def until(stream: Awaited, done: Callable[[], bool], timeout: float | None) -> None:
+    """Wait until *done* says so, asked with every news of *stream*, or *timeout* seconds."""
     moved = threading.Event()
     ends = stream.hold("wait"), stream.subscribe(moved.set)
     until = None if timeout is None else time.monotonic() + timeout
     try:
-        while not stream.settled:
+        while not done():
             left = LOOK_S if until is None else min(LOOK_S, until - time.monotonic())
             if left <= 0:
                 return

@@ -12,7 +12,9 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from nbstream.records import TEXT_KINDS
 from nbstream.state import State
+from nbstream.truncation import truncated
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -108,7 +110,7 @@ def lost_line(facts: Facts) -> str:
 
 
 def mark(part: Part) -> str:
-    """Return what a break in the text says of itself: a seam, a gap, text that was taken back."""
+    """Return what a break in the text says of itself: a seam, a gap, what was taken back; may be empty."""
     fields = part.fields or {}
     if part.kind == "seam":
         why = str(fields.get("why") or "")
@@ -118,8 +120,10 @@ def mark(part: Part) -> str:
         if type(first) is not int or type(got) is not int or got <= first:
             return "something is missing here"
         return f"missing here: piece {first}" if got == first + 1 else f"missing here: pieces {first} to {got - 1}"
-    length = fields.get("length")
-    return f"taken back: {size(length)} of the text above stay" if type(length) is int else "text was taken back here"
+    (_, kind), length = truncated(part) or (("", ""), 0)
+    if kind not in TEXT_KINDS:
+        return "tool calls above were taken back" if kind else ""
+    return f"taken back: {size(length)} of the {kind} above stay"
 
 
 def plain(text: str) -> str:

@@ -199,19 +199,68 @@ def test_regenerate_keeps_the_old_one(cells):
     assert new.log.read(limit=1)[0].parent == old.id
 
 
+def until_said(stream, text):
+    """Wait until *text* is what is saved of a stream."""
+    for _ in range(20):
+        offset = stream.offset
+        if stream.text == text:
+            return
+        stream.log.wait(offset, 10)
+    raise AssertionError(stream.text)
+
+
 def test_stop_ends_what_runs(cells, server):
     """`stop` closes the call and prints how the stream stands; `stop all` stops every live one."""
     gates = [Gate(), Gate(), Gate()]
     server.script([Answer.sse('data: {"type": "delta", "text": "so far"}\n\n', gate) for gate in gates])
     streams = [nbstream.start(nbstream.sse(f"{server.url}/{n}")) for n in range(3)]
-    for gate in gates:
-        gate.wait()
+    for stream in streams:
+        until_said(stream, "so far")
     assert "stopped by you · 6 characters" in cells.line(f"%stream stop {streams[0].id}")
     said = cells("%stream stop all")
     assert said.count("stopped by you") == 2
     assert cells.line("%stream stop all") == "nothing is live"
     server.wait_closed(1.0)
     assert {one.state for one in streams} == {"stopped"}
+
+
+def test_stop_resume_and_regenerate_of_one_agent(cells, server):
+    """With an agent behind the ID only that one is meant; a name that is no agent's stops nothing."""
+    gates = {"/a": Gate(), "/b": Gate()}
+    end = 'id: 2\ndata: {"type": "delta", "text": "."}\n\nevent: done\ndata: {}\n\n'
+
+    def answer(request):
+        if request.last_event_id:
+            return Answer.sse(end)
+        return Answer.sse('id: 1\ndata: {"type": "delta", "text": "so far"}\n\n', gates[request.path], end)
+
+    server.script([answer] * 4)
+    stream = nbstream.start(nbstream.merge({name: nbstream.sse(f"{server.url}/{name}") for name in "ab"}))
+    until_said(stream, "so far\n\nso far")
+    said = cells.line(f"%stream stop {stream.id} c")
+    assert said.startswith("UsageError: ")
+    assert "has no agent 'c': its agents are a, b" in said
+    said = cells.line(f"%stream stop {stream.id} a")
+    assert said.startswith(f"Stream {stream.id}, a: stopped by you")
+    assert {name: facts.state for name, facts in stream.agent_facts().items()} == {"a": "stopped", "b": "streaming"}
+    gates["/b"].open()
+    assert stream.wait(10) == "stopped"
+    assert "[complete" in cells(f"%stream resume {stream.id} a")
+    assert stream.text == "so far.\n\nso far."
+    gates["/b"].open()
+    cells(f"%stream regenerate {stream.id} b")
+    new = nbstream.streams()[0]
+    assert new.log.read(limit=1)[0].parent == stream.id
+    assert [request.path for request in server.requests].count("/b") == 2
+    assert "it is no team" in cells.line(f"%stream stop {one_voice(server)} a")
+
+
+def one_voice(server):
+    """Return the id of a stream that is no team."""
+    server.script([frames("text")])
+    stream = nbstream.start(nbstream.sse(f"{server.url}/one"))
+    assert stream.wait(10) == "complete"
+    return stream.id
 
 
 def test_clean_deletes_what_is_old_enough(cells):

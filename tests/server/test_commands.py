@@ -31,6 +31,15 @@ print(stream.id, flush=True)
 print(stream.wait(), flush=True)
 """
 
+# The same of a team of two.
+TEAM = """
+import nbstream
+chat = lambda topic: nbstream.chat(topic, max_tokens=100_000, tokens_per_s=200)
+stream = nbstream.start(nbstream.merge({"maps": chat("maps"), "tides": chat("tides")}))
+print(stream.id, flush=True)
+print(stream.wait(), flush=True)
+"""
+
 # What a model can try with a terminal: a colour, a window title, a bell, a line that overwrites itself.
 NASTY = r"""
 import nbstream
@@ -123,6 +132,20 @@ def test_follow_shows_what_another_process_records_until_it_is_stopped(place):
     assert len(text) > 500
     assert DemoModel().text(PROMPT, max_tokens=100_000).startswith(text)
     assert line.startswith("[stopped by you")
+
+
+def test_stop_of_one_agent_leaves_the_others(place):
+    """`stop ID AGENT` from another process ends that one; a name that is no agent's ends nothing and says so."""
+    with place.process(sys.executable, "-c", TEAM) as recorder:
+        stream = recorder.stdout.readline().strip()
+        wrong = place.run("stop", stream, "mops")
+        assert wrong.returncode == 1
+        assert "has no agent 'mops': its agents are maps, tides" in wrong.stderr
+        stopped = place.run("stop", stream, "maps")
+        assert stopped.returncode == 0, stopped.stderr
+        assert stopped.stdout.split() == [stream, "stopped", "maps"]
+        assert place.run("stop", "all").stdout.startswith(f"{stream}  stopped "), "the other one was live"
+        assert recorder.stdout.readline().strip() == "stopped"
 
 
 def test_ctrl_c_ends_the_watching_not_the_stream(place):

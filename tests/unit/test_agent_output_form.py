@@ -17,8 +17,11 @@ RECORDS = [
 
 
 class Stored:
+    def __init__(self, records=RECORDS):
+        self._records = records
+
     def read(self, after, *, limit):
-        return RECORDS[after + 1 :][:limit]
+        return self._records[after + 1 :][:limit]
 
 
 def frames(data):
@@ -42,6 +45,21 @@ def test_text_that_is_taken_back_is_a_frame_of_its_own():
         {"type": "agent_output", "agent": "a", "content": "2.", "sequence": 4},
     ]
     assert form.record(3, RECORDS[3]) == b""  # of what these clients are never told
+
+
+def test_a_late_piece_is_a_frame_that_names_its_place():
+    """Text that came behind its gap is not lost: who puts it where it belongs holds as much as `done` says."""
+    gap = Part("gap", "", "a", 2, fields={"expected": 2, "got": 3, "at": 4})
+    records = [
+        OPEN,
+        Delta((Part("text", "one three", "a", 1), gap), 1.0),
+        Delta((Part("late", "", "a", 3, fields={"number": 2, "at": 4, "text": "two ", "closes": True}),), 2.0),
+        Close("complete", 3.0),
+    ]  # fmt: skip
+    (late,) = frames(AgentOutput().record(2, records[2]))
+    assert late == {"type": "late", "agent": "a", "content": "two ", "at": 4, "number": 2, "sequence": 3}
+    whole = "one three"[: late["at"]] + late["content"] + "one three"[late["at"] :]
+    assert frames(AgentOutput().end(Stored(records), 3)) == [{"length": len(whole)}]
 
 
 def test_done_counts_what_stays():

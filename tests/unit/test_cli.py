@@ -13,6 +13,7 @@ from nbstream import cli, doctor
         ["show"],
         ["stop"],
         ["show", "a", "b"],
+        ["stop", "a", "b", "c"],
         ["clean", "--older-than", "soon"],
         ["clean", "--older-than", "-1"],
         ["clean", "--older-than", "nan"],

@@ -36,6 +36,7 @@ ROWS = {
     "monitor": 6,
     "standing": 6,
     "waiting": 6,
+    "stopping": 8,
     "stream": 7,
     "host": 8,
     "relay": 9,

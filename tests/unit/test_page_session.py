@@ -27,7 +27,8 @@ from nbstream.sources.objects import from_object
 from nbstream.state import State
 from nbstream.stream import Stream
 from nbstream.testing import SILENCE, Gate, ScriptedSource
-from nbstream.view.session import HEARD_S, PageSession
+from nbstream.view.audience import GONE_S, HEARD_S
+from nbstream.view.session import PageSession
 
 PATIENCE_S = 10
 
@@ -305,11 +306,11 @@ def test_a_view_that_is_silent_attends_no_longer(store, complaints):
     page = Page(stream)
     page.ask()
     page.until(lambda page: page.state["state"] == "stalled")
-    page.session._views["v"].heard_at -= HEARD_S + 1
+    page.session.audience._views["v"].heard_at -= HEARD_S + 1
     page.send("here")
     time.sleep(1)  # far beyond the silence after which nobody is asked any more
     assert stream.state is State.STALLED
-    page.session._views["v"].heard_at -= HEARD_S + 1
+    page.session.audience._views["v"].heard_at -= HEARD_S + 1
     assert stream.wait(PATIENCE_S) is State.INTERRUPTED
     page.until(lambda page: page.state["state"] == "interrupted")
     assert "nobody was there" in page.state["line"]
@@ -525,8 +526,104 @@ def test_an_ack_behind_the_goodbye_brings_nobody_back(store, complaints):
     page.send("ack", offset=1, ms=1)
     runtime().submit(_turn()).result(PATIENCE_S)
     assert not runtime().attended(stream.id)
-    page.session._expected_until = 0.0
+    page.session.audience._expected_until = 0.0
     assert not runtime().held(stream.id)
     page.ask(after=1)
     runtime().submit(_turn()).result(PATIENCE_S)
     assert runtime().attended(stream.id)
+
+
+def later(page, seconds):
+    """Let *seconds* pass for those who look."""
+    page.session.audience._clock = lambda: time.monotonic() + seconds
+
+
+def test_a_view_at_rest_is_there_when_its_stream_goes_on(store, complaints):
+    """Long after an interrupt `resume()` in another cell brings page after page: at rest nobody says `here`."""
+    gates = [Gate(), Gate()]
+    second = ["one ", "two ", gates[0], "three ", gates[1], "four", End()]
+    stream = start(store, ["one ", SILENCE], second, replayable=True)
+    page = Page(stream)
+    page.ask()
+    stream.stop()
+    upto = page.until(lambda page: page.state["state"] == "stopped")["upto"]
+    page.send("ack", offset=upto, ms=1)
+    runtime().submit(_turn()).result(PATIENCE_S)
+    later(page, 2 * GONE_S)
+    stream.resume()
+    for gate, text in zip(gates, ("one two ", "one two three "), strict=True):
+        page.until(lambda page, text=text: page.text(stream.id).startswith(text))
+        gate.open()
+    page.until(lambda page: page.state["state"] == "complete")
+    assert page.text(stream.id) == "one two three four"
+
+
+def test_a_view_that_leaves_its_pages_unanswered_is_gone_until_it_is_heard(store, complaints):
+    """A crashed tab costs two minutes of pages; a frozen one that wakes up is there again with its first word."""
+    gates = [Gate(), Gate()]
+    stream = start(store, ["one ", gates[0], "two ", gates[1], "three ", SILENCE])
+    page = Page(stream)
+    page.ask()
+    gates[0].wait()
+    gates[0].open()
+    page.until(lambda page: page.text(stream.id) == "one two ")
+    later(page, GONE_S + 1)
+    page.session.audience._views["v"].unanswered_at = time.monotonic()  # a live page, or the answer had it all
+    assert runtime().page_interval(stream.id) == (None, "no page shows it")
+    before = len(page.messages)
+    gates[1].open()
+    stream.log.wait(stream.offset, 0.5)
+    assert len(page.messages) == before
+    page.send("ack", offset=0, ms=1)
+    page.until(lambda page: page.text(stream.id) == "one two three ")
+
+
+def test_a_page_that_lost_the_last_message_learns_it_with_its_next_here(store, complaints):
+    """`here` with the last record held is answered like an ask when more was sent, or the stream is at rest."""
+    stream = start(store, ["one ", "two", End()])
+    stream.wait(PATIENCE_S)
+    page = Page(stream)
+    tail = page.ask()["upto"]
+    for have, text in ((0, "one two"), (tail, "")):
+        before = len(page.messages)
+        page.send("here", stream=stream.id, have=have)
+        answer = page.until(lambda page, before=before: len(page.messages) > before)
+        assert (answer["after"], answer["tail"], answer["state"]["state"]) == (have, tail, "complete")
+        assert "".join(part.get("text", "") for part in answer["parts"]) == text
+    before = len(page.messages)
+    page.send("here", stream="another", have=500)
+    assert page.until(lambda page: len(page.messages) > before)["after"] == -1, "it missed a switch"
+
+
+def test_a_here_while_text_streams_is_not_answered(store, complaints):
+    """A page that holds what was sent is sent nothing twice: live pages come by themselves."""
+    stream = start(store, ["one ", SILENCE])
+    page = Page(stream)
+    page.ask()
+    upto = page.until(lambda page: page.text(stream.id) == "one ")["upto"]
+    before = len(page.messages)
+    page.send("here", stream=stream.id, have=upto)
+    page.ask(after=upto)
+    assert len(page.messages) == before + 1
+    page.send("here", stream=stream.id, have=0)
+    answer = page.until(lambda page: len(page.messages) == before + 2)
+    assert (answer["after"], answer["upto"]) == (0, upto)
+
+
+def test_a_shorter_new_answer_does_not_count_as_painted_unseen(store, complaints):
+    """Acks of the old stream, before and behind Regenerate, say nothing of the new one: only its own end does."""
+    stream = start(store, [*"a long old answer", End()], ["new", End()])
+    stream.wait(PATIENCE_S)
+    page = Page(stream)
+    old = page.ask()["upto"]
+    page.send("ack", stream=stream.id, offset=old, ms=1)
+    page.send("regenerate", agent=None)
+    page.until(lambda page: page.session.stream is not stream and page.state["state"] == "complete")
+    new = page.session.stream
+    page.send("ack", stream=stream.id, offset=old, ms=1)
+    upto = page.ask()["upto"]
+    assert runtime().was_painted(stream.id)
+    assert not runtime().was_painted(new.id)
+    page.send("ack", stream=new.id, offset=upto, ms=1)
+    runtime().submit(_turn()).result(PATIENCE_S)
+    assert runtime().was_painted(new.id)

@@ -4,6 +4,7 @@ import asyncio
 import os
 import random
 import time
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -202,6 +203,29 @@ def test_find_walks_through_the_whole_message(log):
     while (place := find(log, "river", place, back=True)) is not None:
         seen.append(place)
     assert seen == expected[::-1]
+
+
+def test_find_walks_in_the_order_of_the_page(log):
+    """Agents in their team's order; of each, what it thought and said before a call stands before the rest."""
+    log.append(1, replace(opening(), source={"agents": {"B": {}, "A": {}}}))
+    call = Part("tool_call", agent="A", fields={"index": 0, "name": "look"})
+    write(log, Part("text", "x 1", agent="A"), Part("reasoning", "x 0", agent="A"))
+    write(log, call, Part("text", " x 3", agent="A", off=3), Part("reasoning", " x 2", agent="A", off=3))
+    write(log, Part("text", "x", agent="A/inner"), Part("text", "x", agent="B"))
+    expected = [
+        ("B", "text", 0),
+        ("A", "reasoning", 0), ("A", "text", 0), ("A", "reasoning", 4), ("A", "text", 4), ("A/inner", "text", 0),
+    ]  # fmt: skip
+    place, seen = None, []
+    while (place := find(log, "x", place and place._replace(at=place.at + 1))) is not None:
+        seen.append(place)
+    assert seen == expected
+    place, seen = None, []
+    while (place := find(log, "x", place, back=True)) is not None:
+        seen.append(place)
+    assert seen == expected[::-1]
+    assert find(log, "3 x") is None
+    assert find(log, "1 x 3") == ("A", "text", 2), "a call between does not hide it"
 
 
 def test_find_looks_through_markup_and_across_blocks(log, monkeypatch):

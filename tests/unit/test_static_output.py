@@ -13,6 +13,7 @@ import pytest
 from nbconvert.filters.markdown_mistune import markdown2html_mistune
 
 from nbstream import words
+from nbstream.clock import Clock
 from nbstream.records import Close, Delta, Open, Part, encode
 from nbstream.state import State
 from nbstream.transcript import Transcript
@@ -447,6 +448,22 @@ def test_too_long_keeps_both_ends_and_says_what_is_missing():
     assert missing == len(lines) - len(kept)
 
 
+def test_a_late_piece_is_kept_of_a_message_that_is_too_long():
+    """Above the limit a gap holds what came late, too, whether the log is read past or a transcript is cut."""
+    text = "some words\n" * 40_000
+    gap = {"expected": 2, "got": 3, "at": len(text)}
+    parts = [
+        Part("text", text), Part("gap", fields=gap), Part("text", text, off=len(text)),
+        Part("late", fields={"number": 2, "at": len(text), "text": "came late", "closes": True}),
+    ]  # fmt: skip
+    records = [OPEN, Delta(tuple(parts), 1.0), Close("complete", 2.0)]
+    for saved in (excerpts(lambda: records, stream="s1"), folded([parts])):
+        out = markdown(saved, LINE, stream="s1", limit=200_000)
+        assert len(out) < 300_000
+        assert out.count("came late") == 1
+        assert "missing here" not in out
+
+
 def test_excerpt_does_not_depend_on_the_pieces(seed):
     """However a text is cut into pieces, its excerpt is the same, and never longer than its two ends."""
     rand = random.Random(seed)
@@ -556,6 +573,24 @@ def follow(stream, *, once=False):
     asyncio.run(saved.follow(stream))
     assert not stream._looks
     return shown.published
+
+
+def test_a_rerun_while_a_long_answer_waits_leaks_nothing():
+    """Cancelled in its first second, too, it hears of its stream no longer."""
+    stream = Growing(2 * LIVE_LIMIT, 1e9)
+    asyncio.run(stream.sleep(1))  # all of it is there
+    saved = SavedOutput(Shown(), clock=Clock())
+    saved.show(stream)
+
+    async def rerun():
+        following = asyncio.ensure_future(saved.follow(stream))
+        await asyncio.sleep(0)
+        assert stream._looks
+        following.cancel()
+        await asyncio.wait([following])
+
+    asyncio.run(rerun())
+    assert not stream._looks
 
 
 @pytest.mark.parametrize("rate", [400, 20_000, 400_000])

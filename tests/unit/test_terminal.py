@@ -182,6 +182,16 @@ def test_text_that_was_taken_back_is_not_shown_or_said_to_be():
     )
 
 
+def test_a_late_piece_is_said_to_be_one():
+    """Text that belongs in a gap above is written where it comes, on lines of its own, and named."""
+    late = [Part("late", fields={"number": 2, "at": 3, "text": text}) for text in ("tw", "o\x1b[1m")]
+    parts = [
+        Part("text", "one"), Part("gap", fields={"expected": 2, "got": 3, "at": 3}), Part("text", "three"),
+        *late, Part("text", "four"),
+    ]  # fmt: skip
+    assert shown(*parts) == f"one\n[missing here: piece 2]\nthree\na late piece: two\nfour\n{LINE}\n"
+
+
 def test_a_message_of_all_kinds_reads_well():
     """Reasoning, text, calls and their results, seams and gaps: each on lines of its own, nothing in them obeyed."""
     parts = [

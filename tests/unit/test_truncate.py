@@ -3,15 +3,21 @@
 import random
 
 import pytest
-from recording import Recording, run
+from recording import Recording, opening, run
 
 from nbstream.errors import SourceLost
+from nbstream.log.memory import MemoryStore
 from nbstream.log.readback import parts_of, records_of, spoken_range
-from nbstream.records import TEXT_KINDS, Part
+from nbstream.recorder.progress import Progress
+from nbstream.records import TEXT_KINDS, Delta, Part
+from nbstream.relay.http.forms import AgentOutput
 from nbstream.sources.contract import Arrival, End
 from nbstream.sources.voices import taken_back
 from nbstream.testing import FakeClock, ScriptedSource
 from nbstream.transcript import Transcript
+from nbstream.truncation import Remaining, text_truncated, truncated
+from nbstream.view.ranges import TextIndex
+from nbstream.view.terminal import TerminalView
 
 RUNS = 15
 RUNS_SOAK = 1_000
@@ -111,3 +117,49 @@ def test_tool_calls_are_taken_back_by_number(length, left):
 
     transcript.add(records_of(run(main()).log))
     assert [call["name"] for call in transcript.agents["assistant"].tool_calls] == left
+
+
+SAYS_NOTHING = [
+    None, {}, {"length": None}, {"length": "2"}, {"length": 1.5}, {"length": True}, {"length": [1]},
+    {"length": 1, "of": None}, {"length": 1, "of": ["text"]}, {"length": 1, "of": "raw"},
+    {"of": "tool_call"}, {"of": "tool_call", "length": None}, {"of": "tool_call", "length": "0"},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("fields", SAYS_NOTHING, ids=str)
+def test_a_truncate_without_a_length_takes_nothing_back(fields):
+    """Whatever stands in its fields, nobody raises, and recorder, page, file and wire take back the same."""
+    call = Part("tool_call", sequence=2, fields={"index": 0, "id": "c", "name": "look", "args_delta": "{}"})
+    said = Delta((Part("text", "stays", sequence=1), call, Part("truncate", sequence=3, fields=fields)), 1.0)
+    log = MemoryStore().start(opening()).log
+    log.append(1, said)
+    progress, transcript, index, remaining = Progress.of(log), Transcript(), TextIndex(log), Remaining([said])
+    transcript.add(records_of(log))
+    while index.advance():
+        pass
+    assert (progress.chars, progress.taken) == (5, {})
+    assert [part for part in said.parts if remaining.of(part) is part] == list(said.parts)
+    assert transcript.agents["assistant"].text == index.text("assistant", "text", 0, 9) == "stays"
+    assert [one["id"] for one in transcript.agents["assistant"].tool_calls] == ["c"]
+    assert b"truncate" not in AgentOutput().record(1, said)
+    assert TerminalView()._part(said.parts[2]) == ""
+
+
+def test_what_a_truncate_says():
+    """Code points of text that stay, of another kind where `of` says so, or tool calls; less than none is none."""
+    assert truncated(taken_back("a", -3)) == text_truncated(taken_back("a", 0)) == (("a", "text"), 0)
+    assert text_truncated(taken_back("a", 2, "refusal")) == (("a", "refusal"), 2)
+    assert truncated(taken_back("a", 2, "tool_call")) == (("a", "tool_call"), 2)
+    assert text_truncated(taken_back("a", 2, "tool_call")) is None
+    assert truncated(Part("text", fields={"length": 1})) is None
+
+
+def test_a_log_with_a_truncate_that_says_nothing_can_be_resumed():
+    """Such a part from a source costs nothing: it is recorded, numbered, and the end is that of the source."""
+
+    async def main():
+        steps = ["one ", Part("truncate", fields={"length": "x"}), "two", End(length=7)]
+        return await Recording().start(ScriptedSource(steps))
+
+    close = run(main())
+    assert (close.how, close.chars) == ("complete", 7)

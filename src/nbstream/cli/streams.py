@@ -8,10 +8,8 @@ from contextlib import suppress
 
 from nbstream import api, overview, words
 from nbstream.errors import StoreFull
+from nbstream.stopping import STOP_S, stop_agent
 from nbstream.view.terminal import TerminalView, strip
-
-#: Whoever records a stream looks for a stop every 250 ms; who does not answer in this time does not answer.
-STOP_S = 5.0
 
 
 def show_all() -> int:
@@ -36,8 +34,13 @@ def show(name: str, *, follow: bool) -> int:
     return 0
 
 
-def stop(name: str) -> int:
-    """Stop one stream, or every live one, and say how each stands."""
+def stop(name: str, agent: str | None) -> int:
+    """Stop one stream (or one agent of it), or every live one, and say how each stands."""
+    if agent is not None:
+        stream = api.find(name)
+        facts = stop_agent(stream, agent)
+        print(f"{stream.id:26}  {facts.state:11}  {words.plain(agent)}")
+        return 1 if facts.state.live else 0
     chosen = [one for one in api.streams() if one.state.live] if name == "all" else [api.find(name)]
     if not chosen:
         print("nothing is live")

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from nbstream.log.readback import records_of
 from nbstream.recorder.gaps import Gaps
 from nbstream.records import MARKS, TEXT_KINDS, Close, Delta
+from nbstream.truncation import text_truncated
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -41,11 +42,11 @@ def voice_of(agent: str) -> str:
 
 def take_back(part: Part, lengths: Mapping[Name, int], taken: dict[Name, int]) -> int:
     """Note in *taken* what a `truncate` part takes back of *lengths*, which only grow; returns the code points."""
-    name = part.agent, str((part.fields or {}).get("of", "text"))
-    if name[1] not in TEXT_KINDS:
+    found = text_truncated(part)
+    if found is None:
         return 0
-    left = lengths.get(name, 0) - taken.get(name, 0)
-    back = max(0, left - int((part.fields or {})["length"]))
+    name, stays = found
+    back = max(0, lengths.get(name, 0) - taken.get(name, 0) - stays)
     taken[name] = taken.get(name, 0) + back
     return back
 

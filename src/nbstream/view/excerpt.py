@@ -112,7 +112,8 @@ def excerpts(read: Callable[[], Iterable[Record]], *, stream: str, keep: int = K
     """
     Fold the records that *read* gives (it is called twice) into a transcript of excerpts, holding no more than that.
 
-    The texts of an agent stand before its calls and their results, of which each is cut where it is longer.
+    The texts of an agent stand before its calls and their results, of which each is cut where it is longer;
+    with them its gaps, and in these what came late.
     """
     remaining = Remaining(read())
     transcript, ends = Transcript(), dict[tuple[str, str], Excerpt]()
@@ -142,6 +143,7 @@ def shortened(transcript: Transcript, *, stream: str, limit: int) -> Transcript:
     short = Transcript(open=transcript.open, close=transcript.close)
     for agent in transcript.agents.values():
         out = short.agents[agent.name] = AgentText(agent.name, parent=agent.parent, status=agent.status)
+        out.late, out.closed = [(at, n, _ends(text, keep)) for at, n, text in agent.late], agent.closed
         for one in agent.said:
             if not isinstance(one, Section):
                 out.said.append(_cut(one, keep))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +17,10 @@ if TYPE_CHECKING:
     from nbstream.log.contract import Log
     from nbstream.records import Part
 
-#: Records read from the log at a time while a page is filled.
+#: Records read from the log at a time while a page is filled, at the most, and how large one is at the most: what is
+#: read beyond the page is decoded for nothing, and once more for the next one.
 READ = 64
+RECORD_BYTES = 16 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,7 @@ def page(log: Log, after: int, *, max_bytes: int) -> Page:
     damage: LogDamaged | None = None
     while size < max_bytes:
         try:
-            records = log.read(upto, limit=READ)
+            records = log.read(upto, limit=_limit(max_bytes - size, read=upto - after, size=size))
         except LogDamaged as exc:
             damage = exc
             break
@@ -62,6 +65,12 @@ def page(log: Log, after: int, *, max_bytes: int) -> Page:
         if not records:  # fewer than asked for may mean damage: the next read says so
             break
     return Page(after=after, upto=upto, parts=tuple(join(parts)), bytes=size, damage=damage)
+
+
+def _limit(wanted: int, *, read: int, size: int) -> int:
+    """Return how many records to read for *wanted* bytes, behind *read* of them with together *size*."""
+    each = size / read if read else RECORD_BYTES
+    return min(READ, max(1, math.ceil(wanted / each))) if each else READ
 
 
 def state_of(

@@ -10,12 +10,14 @@ from __future__ import annotations
 import asyncio
 import re
 from bisect import bisect_right
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nbstream.errors import LogDamaged, StreamError
 from nbstream.log.readback import PAGE
-from nbstream.records import TEXT_KINDS, Delta
+from nbstream.records import TEXT_KINDS, Delta, Open
+from nbstream.truncation import truncated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -33,8 +35,9 @@ RUN_RECORDS = 64
 BLOCK = 131_072
 LONGEST_MATCH = 2_048
 LONGEST_QUERY = 500
-#: Order of an agent's kinds on the page.
+#: Order of an agent's kinds in a stretch of the page, and what ends a stretch.
 KINDS = ("reasoning", "text", "refusal")
+BREAKS = frozenset({"tool_call", "seam", "gap"})
 
 
 @dataclass(slots=True)
@@ -45,6 +48,8 @@ class _Run:
     end: int
     after: int
     skip: int
+    #: The stretch of its agent that it stands in.
+    stretch: int
     open: bool = True
 
 
@@ -70,6 +75,9 @@ class TextIndex:
         #: Why nothing behind that can be read, where that is so.
         self.damage: LogDamaged | None = None
         self._runs: dict[tuple[str, str], list[_Run]] = {}
+        self._stretches: Counter[str] = Counter()
+        #: The agents of a team in their order.
+        self._team: list[str] = []
 
     def advance(self) -> bool:
         """Note the next few records; False at the end of what can be read. Raises `StreamGone`."""
@@ -83,37 +91,57 @@ class TextIndex:
             if isinstance(record, Delta):
                 for position, part in enumerate(record.parts):
                     self._note(part, position)
+            elif isinstance(record, Open):
+                self._team = list(record.source.get("agents", ()))
             self.upto += 1
         return bool(records)
 
     def _note(self, part: Part, position: int) -> None:
-        if part.kind == "truncate":
-            fields = part.fields or {}
-            self._take_back(part.agent, str(fields.get("of", "text")), int(fields.get("length", 0)))
+        if (back := truncated(part)) is not None:
+            self._take_back(*back)
+        self._stretches[part.agent] += part.kind in BREAKS
         if part.kind not in TEXT_KINDS:
             return
         runs = self._runs.setdefault((part.agent, part.kind), [])
         last = runs[-1] if runs else None
         end = part.off + len(part.text)
-        joins = last is not None and last.open and last.end == part.off
+        stretch = self._stretches[part.agent]
+        joins = last is not None and last.open and last.end == part.off and last.stretch == stretch
         if last is not None and joins and end - last.start <= RUN_CHARS and self.upto - last.after < RUN_RECORDS:
             last.end = end
         else:
-            runs.append(_Run(part.off, end, self.upto, position))
+            runs.append(_Run(part.off, end, self.upto, position, stretch))
 
-    def _take_back(self, agent: str, kind: str, length: int) -> None:
+    def _take_back(self, lane: tuple[str, str], length: int) -> None:
         # Each run is dropped once at the most, so a thousand truncates cost no more than the text they take back.
-        runs = self._runs.get((agent, kind), [])
+        runs = self._runs.get(lane, [])
         while runs and runs[-1].start >= length:
             runs.pop()
         if runs:
             runs[-1].end = min(runs[-1].end, length)
             runs[-1].open = False
 
-    def lanes(self) -> list[tuple[str, str]]:
-        """Return agents and kinds that have text, in the order in which a page shows them."""
-        agents = dict.fromkeys(agent for agent, _ in self._runs)
-        return [(agent, kind) for agent in agents for kind in KINDS if (agent, kind) in self._runs]
+    def passages(self) -> list[tuple[Place, int]]:
+        """
+        Return the beginning and the end of each passage of text, in the order in which a page shows them.
+
+        That is by agent, and of each agent by stretch: what it thought, said and called, as it came.
+        """
+        ends: dict[tuple[str, int, str], tuple[Place, int]] = {}
+        for (agent, kind), runs in self._runs.items():
+            for run in runs:
+                begin, _ = ends.get((agent, run.stretch, kind), (Place(agent, kind, run.start), 0))
+                ends[agent, run.stretch, kind] = begin, run.end
+        lanes = {
+            name: place for place, name in enumerate(dict.fromkeys([*self._team, *(name for name, _ in self._runs)]))
+        }
+
+        def order(name: tuple[str, int, str]) -> tuple[int, int, int, int]:
+            agent, stretch, kind = name
+            voice = agent.partition("/")[0]  # agents inside a voice stand with it
+            return lanes.get(voice, lanes[agent]), lanes[agent], stretch, KINDS.index(kind)
+
+        return [ends[name] for name in sorted(ends, key=order)]
 
     def length(self, agent: str, kind: str) -> int:
         """Return the code points of *agent* and *kind*."""
@@ -208,8 +236,8 @@ class RangeAnswers:
             after, back = message.get("after"), bool(message.get("back"))
             try:
                 index = await self._current(stream)
-                for agent, kind, start, end in _blocks(index, after and Place(**after), back=back):
-                    place = await self._call(_match, index, wanted, Place(agent, kind, start), end, back)
+                for block, end in _blocks(index, after and Place(**after), back=back):
+                    place = await self._call(_match, index, wanted, block, end, back)
                     if self._finding is not token:
                         return
                     if place is not None:
@@ -234,20 +262,22 @@ class RangeAnswers:
             return await asyncio.to_thread(work, *args)
 
 
-def _blocks(index: TextIndex, after: Place | None, *, back: bool) -> list[tuple[str, str, int, int]]:
-    """Return what is to be searched from *after* on, block by block: (agent, kind, start, end)."""
-    lanes = index.lanes()
-    if after is not None and (after.agent, after.kind) in lanes:
-        here = lanes.index((after.agent, after.kind))
-        lanes = lanes[: here + 1] if back else lanes[here:]
-    else:
-        after = None
-    blocks: list[tuple[str, str, int, int]] = []
-    for agent, kind in lanes:
-        low, high = 0, index.length(agent, kind)
-        if after is not None and (agent, kind) == (after.agent, after.kind):
-            low, high = (0, min(high, after.at)) if back else (after.at, high)
-        blocks.extend((agent, kind, start, min(high, start + BLOCK)) for start in range(low, high, BLOCK))
+def _blocks(index: TextIndex, after: Place | None, *, back: bool) -> list[tuple[Place, int]]:
+    """Return what is to be searched from *after* on, block by block: beginning and end of each."""
+    passages = index.passages()
+    lane = after and after[:2]
+    here = [n for n, (begin, _) in enumerate(passages) if after and begin[:2] == lane and begin.at <= after.at]
+    if after is not None and here:
+        begin, end = passages[here[-1]]
+        if back:
+            passages = [*passages[: here[-1]], (begin, min(end, after.at))]
+        else:
+            passages = [(after, end), *passages[here[-1] + 1 :]]
+    blocks = [
+        (begin._replace(at=start), min(end, start + BLOCK))
+        for begin, end in passages
+        for start in range(begin.at, end, BLOCK)
+    ]
     return blocks[::-1] if back else blocks
 
 

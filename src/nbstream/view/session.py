@@ -17,6 +17,7 @@ from nbstream import pace
 from nbstream.errors import StreamError
 from nbstream.log.bell import bell
 from nbstream.state import State
+from nbstream.view.audience import Audience
 from nbstream.view.pages import Page, page, state_of, state_unread
 from nbstream.view.ranges import RangeAnswers
 
@@ -25,32 +26,13 @@ if TYPE_CHECKING:
 
     from nbstream.runtime import Runtime
     from nbstream.stream import Stream
+    from nbstream.view.audience import View
 
 #: While something counts (a wait, a silence), the line is sent this often.
 TICK_S = 1.0
 #: What only counts along with the text goes out this often: it is as long as the text of a page at reading speed.
 COUNTERS = frozenset({"line", "chars", "offset", "pace", "lines"})
 LINE_S = 0.5
-#: Pages whose acks are awaited, at most: one that never acknowledges gets one page a second.
-UNACKED = 64
-#: A view that leaves pages unacknowledged for this long is gone without a word; it asks when it comes back.
-GONE_S = 120.0
-#: Somebody counts as there for this long. A page says `here` every 30 s; browsers wake a hidden one once a minute.
-HEARD_S = 75.0
-#: A view that said goodbye may be another one in a moment: JupyterLab moves a cell, a notebook is shown in two places.
-MOVED_S = 2.0
-#: A page that is still to load (a cold one takes 0.7 s) says nothing for at most this long.
-FIRST_S = 20.0
-
-
-class _View:
-    """One rendered view, as far as we have heard of it."""
-
-    def __init__(self) -> None:
-        self.heard_at = time.monotonic()
-        self.acked = -1
-        self.viewer = pace.Viewer()
-        self.heap_bytes: int | None = None
 
 
 class PageSession:
@@ -68,9 +50,8 @@ class PageSession:
     ) -> None:
         self.stream = stream
         self._send, self._runtime, self._switched = send, runtime, switched
-        self._views: dict[str, _View] = {}
+        self.audience = Audience()
         self._upto = -1
-        self._unacked: deque[tuple[int, int]] = deque(maxlen=UNACKED)
         self._sent_at = self._acked_at = 0.0
         self._said: dict[str, Any] = {}
         self._line_at, self._owes_line = float("-inf"), False
@@ -83,8 +64,6 @@ class PageSession:
         self._news = asyncio.Event()
         #: A view has said something that may make a pause shorter.
         self._heard = asyncio.Event()
-        #: Until then it holds its stream without any view.
-        self._expected_until = time.monotonic() + FIRST_S
         self._task = runtime.spawn(self._run())
         self._answers: set[asyncio.Task[None]] = set()
         self._presses: set[asyncio.Task[None]] = set()
@@ -102,81 +81,79 @@ class PageSession:
 
     @property
     def attended(self) -> bool:
-        """Whether a view was heard lately. A crashed tab says no `bye`, so silence counts as one."""
+        """Whether a view was heard lately."""
         return self.views > 0
 
     @property
     def holds(self) -> bool:
         """Whether the stream is to go on for a view: one that is attended, or one that may come in a moment."""
-        return self.attended or time.monotonic() < self._expected_until
+        return self.audience.holds
 
     @property
     def interval(self) -> tuple[float, str] | None:
         """Seconds between two live pages, and why; None while there is no view."""
-        if not self._views:
+        if not self.audience:
             return None
         viewer, (seconds, why) = self._fastest()
-        if self._behind(viewer):
+        if self.audience.behind(viewer):
             return max(seconds, pace.SILENT_S), "waiting for the page to paint what it has"
         return seconds, why
 
     @property
     def views(self) -> int:
         """How many views were heard lately."""
-        since = time.monotonic() - HEARD_S
-        return sum(view.heard_at >= since for view in tuple(self._views.values()))
+        return self.audience.heard
 
     @property
     def heap_bytes(self) -> int | None:
         """Memory of the page's scripts, where its browser tells (Chromium does)."""
-        told = [view.heap_bytes for view in tuple(self._views.values()) if view.heap_bytes is not None]
-        return max(told, default=None)
+        return self.audience.heap_bytes
 
     def _handle(self, message: Mapping[str, Any]) -> None:
         kind, name = message.get("type"), str(message.get("view"))
         if kind == "bye":
-            if self._views.pop(name, None) is not None:
-                self._expected_until = time.monotonic() + MOVED_S
+            self.audience.leave(name)
             return
-        if kind == "ack" and name not in self._views:
+        if kind == "ack" and name not in self.audience:
             return  # sent on the way out, behind its `bye`
         if self._closed and kind != "stop":
             return
-        view = self._hear(name, message)
+        view = self.audience.hear(name, message)
+        self._heard.set()
         if kind == "ask":
-            _keep(self._answer(int(message["after"]), pace.asked_bytes(view.viewer)), self._answers)
+            self._ask(view, int(message["after"]))
         elif kind == "ack":
-            self._ack(view, int(message["offset"]), float(message.get("ms") or 0))
+            self._ack(view, message)
+        elif kind == "here":
+            self._here(view, message)
         elif kind in ("stop", "keep", "resume", "regenerate"):
             _keep(self._press(str(kind), message.get("agent")), self._presses)
         elif kind in ("read", "find"):
             _keep(self._ranges.answer(self.stream, message), self._answers)
 
-    def _hear(self, name: str, message: Mapping[str, Any]) -> _View:
-        """Note that a view is there, and what it says of itself."""
-        self._expected_until = 0.0
-        view = self._views.setdefault(name, _View())
-        view.heard_at = time.monotonic()
-        if "heap" in message:
-            view.heap_bytes = int(message["heap"])
-        if message.get("type") in ("ask", "ack", "here"):
-            view.viewer = view.viewer.told(message)
-            self._heard.set()
-        return view
+    def _ask(self, view: View, after: int) -> None:
+        _keep(self._answer(after, pace.asked_bytes(view.viewer)), self._answers)
 
-    def _ack(self, view: _View, offset: int, ms: float) -> None:
-        view.acked = max(view.acked, offset)
-        view.viewer = view.viewer.painted(ms)
+    def _ack(self, view: View, message: Mapping[str, Any]) -> None:
+        if message.get("stream", self.stream.id) != self.stream.id:
+            return  # painted before it knew of the switch: the same number is another record here
+        self.audience.paint(view, int(message["offset"]), float(message.get("ms") or 0))
         self._acked_at = time.monotonic()
-        fastest = max(one.acked for one in self._views.values())
-        while self._unacked and self._unacked[0][0] <= fastest:
-            self._unacked.popleft()
         self._note_painted()
         self._news.set()
 
+    def _here(self, view: View, message: Mapping[str, Any]) -> None:
+        """Tell a view what it has missed: behind a lost message no other may come that would show it the hole."""
+        self._news.set()  # it may have been gone, and nothing was sent meanwhile
+        if "have" not in message:
+            return
+        have, shown = int(message["have"]), message.get("stream", self.stream.id) == self.stream.id
+        # What was not sent yet comes by itself. While text streams a state that was lost is soon said anew.
+        if not shown or have < self._upto or self._said.get("state") != State.STREAMING:
+            self._ask(view, have if shown else -1)
+
     def _note_painted(self) -> None:
-        fastest = max((view.acked for view in self._views.values()), default=-1)
-        if fastest >= self._upto >= 0 and self._said.get("state") == State.COMPLETE:
+        if self.audience.painted >= self._upto >= 0 and self._said.get("state") == State.COMPLETE:
             self._runtime.painted(self.stream.id)
 
     async def _answer(self, after: int, size: int) -> None:
@@ -220,7 +197,7 @@ class PageSession:
             self._switching = False
         if new.id != self.stream.id:
             self._upto, self._said, self._damaged = -1, {}, None
-            self._unacked.clear()
+            self.audience.begin_again()
         if self._closed:
             return  # nobody looks any more: the stream is there, and held by nobody here
         self.stream = new
@@ -234,8 +211,7 @@ class PageSession:
         try:
             while True:
                 await self._wait_for_news()
-                self._forget_views()
-                if self._views:
+                if self.audience:
                     await self._push()
         finally:
             for end in ends:
@@ -260,7 +236,7 @@ class PageSession:
         while wait := self._wait_s(time.monotonic()):
             self._heard.clear()
             await _set_within(self._heard, wait)
-            if not self._views:
+            if not self.audience:
                 return
         stream, size = self.stream, pace.live_bytes(self._fastest()[0])
         found, state = await asyncio.to_thread(self._look, stream, self._upto, size)
@@ -269,7 +245,7 @@ class PageSession:
         self._flood = found.bytes >= size
         if found.upto > self._upto:
             self._upto = found.upto
-            self._unacked.append((found.upto, found.bytes))
+            self.audience.sent(found.upto, found.bytes)
             self._news.set()
         self._say(found.to_json(), state, always=found.upto > found.after)
 
@@ -315,28 +291,14 @@ class PageSession:
         """Return how long the next live page waits."""
         viewer, (pause_s, _) = self._fastest()
         wait = pace.wait_s(
-            now, sent_at=self._sent_at, acked_at=self._acked_at, behind=self._behind(viewer), pause_s=pause_s
+            now, sent_at=self._sent_at, acked_at=self._acked_at, behind=self.audience.behind(viewer), pause_s=pause_s
         )
         if len(self._sent) == pace.KERNEL_RATE:
             wait = max(wait, self._sent[0] + 1 - now)
         return wait
 
     def _fastest(self) -> tuple[pace.Viewer, tuple[float, str]]:
-        """Return the live view that can take most, with its interval: the others fill their holes by asking."""
-        chars = int(self._said.get("chars", 0))
-        viewers = [view.viewer for view in tuple(self._views.values())] or [pace.Viewer()]
-        paces = [(viewer, pace.interval(viewer, chars=chars, flood=self._flood)) for viewer in viewers]
-        return min(paces, key=lambda one: one[1][0])
-
-    def _behind(self, viewer: pace.Viewer) -> bool:
-        return pace.behind(sum(size for _, size in tuple(self._unacked)), pace.live_bytes(viewer))
-
-    def _forget_views(self) -> None:
-        if not self._unacked:
-            return
-        old = time.monotonic() - GONE_S
-        for name in [name for name, view in self._views.items() if view.heard_at < old]:
-            del self._views[name]
+        return self.audience.fastest(chars=int(self._said.get("chars", 0)), flood=self._flood)
 
     def _end_answers(self) -> None:
         for answer in self._answers:

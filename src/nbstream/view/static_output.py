@@ -60,10 +60,10 @@ class SavedOutput:
         loop, moved = asyncio.get_running_loop(), asyncio.Event()
         end = stream.subscribe(bell(moved))
         self._chars, self._pause = 0, PAUSES_S[0]
-        if self._late:
-            self._late = False
-            await self._clock.sleep(LATE_S)
         try:
+            if self._late:
+                self._late = False
+                await self._clock.sleep(LATE_S)
             while not await asyncio.to_thread(lambda: stream.settled):
                 moved.clear()
                 facts = await asyncio.to_thread(stream.facts)

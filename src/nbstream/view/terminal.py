@@ -97,11 +97,14 @@ class TerminalView:
             heading, text = f"result of {name}: " if name else "tool result: ", result_of(fields)
         elif part.kind in TEXT_KINDS:
             heading, text = "", part.text
-        elif part.kind in MARKS:
-            heading, text = "", f"[{words.mark(part)}]"
+        elif part.kind == "late":
+            # Where it belongs is written already; on a terminal nothing moves.
+            heading, text = "a late piece: ", str(fields.get("text") or "")
+        elif part.kind in MARKS and (said := words.mark(part)):
+            heading, text = "", f"[{said}]"
         else:
             return ""
-        voice = part.agent, part.kind, fields.get("index", fields.get("id"))
+        voice = part.agent, part.kind, fields.get("index", fields.get("id", fields.get("number")))
         begins = ""
         if voice != self._voice or part.kind in MARKS:
             begins = self._ends() + self._speaks(part.agent) + self._faint(strip(heading))
@@ -109,7 +112,7 @@ class TerminalView:
         shown = self._strip.feed(text)
         if shown:
             self._fresh = shown.endswith("\n")
-        return begins + (shown if part.kind in ("text", "refusal") else self._faint(shown))
+        return begins + (shown if part.kind in ("text", "refusal", "late") else self._faint(shown))
 
     def _speaks(self, agent: str) -> str:
         """Return the heading that says who speaks now, if that changes."""

@@ -79,7 +79,8 @@ class AgentOutput(_Unending):
     Frames `{type: "agent_output", agent, content, sequence}`, one for each part of text, and `done` at the end.
 
     Text that is taken back was sent, maybe to somebody who has shown it: a frame `{type: "truncate", agent, length,
-    sequence}` says how much of it stays. A record may be several frames, and only the last has the id. Cut between
+    sequence}` says how much of it stays. What came behind a gap that it belongs in is a frame `{type: "late", agent,
+    content, at, number, sequence}`. A record may be several frames, and only the last has the id. Cut between
     them, a client asks again behind the record before, and gets the first ones twice rather than never: `sequence`
     (dense for each agent) tells it.
     """
@@ -98,14 +99,17 @@ class AgentOutput(_Unending):
     def end(self, log: Log, offset: int) -> bytes:
         """See `EventForm.end`. The length is that of all text that stays, sent now or before the client came back."""
         lengths: dict[str, int] = {}
+        late = 0
         for record in intact(records_of(log)):
             for part in record.parts if isinstance(record, Delta) else ():
                 if part.kind == "text":
                     lengths[part.agent] = lengths.get(part.agent, 0) + len(part.text)
+                elif part.kind == "late":
+                    late += len(_late(part)["content"])
                 elif (length := _stays(part)) is not None:
                     lengths[part.agent] = min(length, lengths.get(part.agent, 0))
         # With an id: who comes back behind it is told that there is nothing more.
-        return b"id: %d\n%b" % (offset, event("done", {"length": sum(lengths.values())}))
+        return b"id: %d\n%b" % (offset, event("done", {"length": sum(lengths.values()) + late}))
 
 
 def _frame(part: Part) -> dict[str, Any] | None:
@@ -113,7 +117,14 @@ def _frame(part: Part) -> dict[str, Any] | None:
         return {"type": "agent_output", "agent": part.agent, "content": part.text, "sequence": part.sequence}
     if (length := _stays(part)) is not None:
         return {"type": "truncate", "agent": part.agent, "length": length, "sequence": part.sequence}
+    if part.kind == "late":
+        return {"type": "late", "agent": part.agent, **_late(part), "sequence": part.sequence}
     return None
+
+
+def _late(part: Part) -> dict[str, Any]:
+    fields = part.fields or {}
+    return {"content": str(fields.get("text") or ""), "at": fields.get("at"), "number": fields.get("number")}
 
 
 def _stays(part: Part) -> int | None:
