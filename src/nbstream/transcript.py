@@ -167,9 +167,12 @@ class AgentText:
         return "".join(text for place, _, text in sorted(self.late, key=itemgetter(0, 1)) if place == at)
 
     def _late(self, fields: Mapping[str, Any]) -> None:
-        self.late.append((fields["at"], fields["number"], fields["text"]))
+        at, number, text = fields.get("at"), fields.get("number"), fields.get("text")
+        if type(at) is not int or type(number) is not int or type(text) is not str:
+            return  # of no place
+        self.late.append((at, number, text))
         if fields.get("closes"):
-            self.closed.add(fields["at"])
+            self.closed.add(at)
 
     def _write(self, kind: str, text: str) -> None:
         section = self.said[-1] if self.said else None

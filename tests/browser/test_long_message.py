@@ -251,9 +251,9 @@ def test_copy_gives_the_whole_source(tab):
 @pytest.mark.parametrize("how", ["at once", "later", "collapsed"])
 def test_the_place_is_kept_when_the_cell_leaves_the_page(tab, how):
     """Detached and attached again (as JupyterLab does out of sight), or collapsed: the reader is where he was."""
-    # The reader looks at the buttons: the box begins above the window.
+    # The reader looks at the end: the box begins above the window.
     tab.page.locator(".nbstream").get_by_role("button", name="Copy").focus()
-    tab.page.evaluate("() => document.querySelector('.nbstream-foot').scrollIntoView({block: 'start'})")
+    tab.page.evaluate("() => document.querySelector('.nbstream').scrollIntoView({block: 'end'})")
     before = numbers(scroll_to(tab, 0.6))
     tab.page.evaluate(
         """async (how) => {

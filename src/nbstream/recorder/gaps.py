@@ -14,6 +14,11 @@ if TYPE_CHECKING:
 KEPT = 256
 
 
+#: What a recorded `gap` and a `late` frame say of their place.
+GAP = ("expected", "got", "at")
+LATE = ("number",)
+
+
 class Gap(NamedTuple):
     """Frames *first* to *last*, which belong behind code point *at* of the agent's text."""
 
@@ -59,7 +64,11 @@ class Gaps:
     def count(self, part: Part) -> None:
         """Move behind a recorded `gap` or `late`."""
         fields: Mapping[str, Any] = part.fields or {}
+        numbers: list[Any] = [fields.get(name) for name in (GAP if part.kind == "gap" else LATE)]
+        if any(type(number) is not int for number in numbers):
+            return  # a source of the user's own: shown, but nothing can close it
         if part.kind == "gap":
-            self.add(part.agent, Gap(fields["expected"], fields["got"] - 1, fields["at"]))
+            expected, got, at = numbers
+            self.add(part.agent, Gap(expected, got - 1, at))
         else:
-            self.fill(part.agent, fields["number"])
+            self.fill(part.agent, numbers[0])

@@ -142,7 +142,7 @@ class Track:
             self.spec = fields.get("source") or self.spec
         elif part.kind in ("gap", "late"):
             self.gaps.count(part)
-            self.gapped, self.late = True, self.late + len(fields.get("text", ""))
+            self.gapped, self.late = True, self.late + len(str(fields.get("text", "")))
         elif part.kind == "agent_end":
             self.ended = fields
             self.usage, self.model = fields.get("usage") or self.usage, fields.get("model") or self.model
