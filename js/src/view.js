@@ -155,9 +155,11 @@ export class View {
     const { signal } = (this.#copying = new AbortController());
     const chars = Math.max(1, this.viewport.chars);
     let read = 0;
-    const onRead = (/** @type {number} */ units) => this.controls.progress("copy", Math.min(1, (read += units) / chars));
+    const onRead = (/** @type {number} */ units) => {
+      if (!signal.aborted) this.controls.progress("copy", Math.min(1, (read += units) / chars));
+    };
     const source = this.viewport.source({ signal, onRead });
-    const copied = this.viewport.windowed ? await copySource(source) : await copyText(await source);
+    const copied = this.viewport.windowed ? await copySource(source, signal) : await copyText(await source);
     this.#copying = null;
     this.controls.progress("copy", null);
     if (copied) this.controls.done("copy", "Copied.");
