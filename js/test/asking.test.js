@@ -90,6 +90,19 @@ test("when the connection is back it is asked until an answer says so", async ()
   assert.deepEqual(shown.heard("ask"), []);
 });
 
+test("a view that begins while the connection is cut says so, and asks when it is back", async () => {
+  shown.connection("disconnected");
+  shown.heard("ask");
+  const el = document.createElement("div");
+  const View = /** @type {any} */ (shown.view.constructor);
+  new View({ transport: shown.transport }, el, shown.owner.signal);
+  await pass(5_000, 500);
+  assert.equal(el.firstElementChild.dataset.link, "lost");
+  assert.deepEqual(shown.heard("ask"), []);
+  shown.connection("connected");
+  assert.equal(new Set(shown.heard("ask").map(({ view }) => view)).size, 2);
+});
+
 test("a live view that hears nothing says every 30 s what it shows and holds", async () => {
   shown.receive(page({ texts: ["a", "b"], tail: 1, state: STREAMING }));
   await pass(61_000, 500);
