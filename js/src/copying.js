@@ -3,10 +3,13 @@
 import { copyText } from "./clipboard.js";
 
 /**
- * @param {Promise<string>} source
+ * @param {Promise<string>} read
+ * @param {AbortSignal} signal ends it at once: what is on its way is not waited for
  * @returns {Promise<boolean>} whether it is on the clipboard
  */
-export async function copySource(source) {
+export async function copySource(read, signal) {
+  const ended = new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
+  const source = /** @type {Promise<string>} */ (Promise.race([read, ended]));
   try {
     // The click allows the clipboard for some seconds only, so a text that takes longer is promised now.
     const item = new ClipboardItem({ "text/plain": source.then((text) => new Blob([text], { type: "text/plain" })) });

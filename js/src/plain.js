@@ -11,9 +11,11 @@ import { randomId } from "./transport.js";
 
 /** A question is asked again after this long, then twice as long: a blocked kernel answers what it has heard later. */
 const AGAIN_MS = 2_000;
+const LONGEST_MS = 30_000;
 const HOLE_MS = 500;
 const ACK_MS = 250;
 const HERE_MS = 30_000;
+const TEXT = /^(text|reasoning|refusal)$/;
 
 /**
  * @param {import("./transport.js").Transport} transport
@@ -53,7 +55,7 @@ export function showPlain(transport, el, signal) {
     send("bye");
   });
   // What can be stopped is live.
-  timers.here = setInterval(() => state.actions?.includes("stop") && send("here"), HERE_MS);
+  timers.here = setInterval(() => state.actions?.includes("stop") && send("here", { stream, have }), HERE_MS);
   ask();
   show();
 
@@ -65,11 +67,11 @@ export function showPlain(transport, el, signal) {
       box.replaceChildren();
     }
     Object.assign(state, page.state);
-    clearTimeout(timers.ask);
+    if (page.tail !== undefined) clearTimeout(timers.ask); // a live page is no answer
     if (!apply(page)) after("ask", HOLE_MS, ask);
     // Live pages follow by themselves; behind an answer the rest is asked for.
     else if (have < (page.tail ?? state.offset)) after("ask", page.tail === undefined ? AGAIN_MS : 0, ask);
-    timers.ack ??= after("ack", ACK_MS, () => send("ack", { offset: have, ms: 0 }));
+    timers.ack ??= after("ack", ACK_MS, () => send("ack", { stream, offset: have, ms: 0 }));
     show();
   }
 
@@ -77,8 +79,9 @@ export function showPlain(transport, el, signal) {
   function apply({ after, upto, parts }) {
     if (after > have) return false;
     if (upto <= have) return true;
-    for (const { agent, kind, text = "", off = 0 } of parts) {
-      if (!text) continue;
+    for (const { agent, kind, text = "", off = 0, of = "text", length } of parts) {
+      if (kind === "truncate") cut(texts[`${of} ${agent}`], Number(length));
+      if (!text || !TEXT.test(kind)) continue;
       const shown = (texts[`${kind} ${agent}`] ??= { length: 0, el: place(agent, kind) });
       if (off > shown.length) return false;
       // Lengths count code points, as Python does.
@@ -88,6 +91,13 @@ export function showPlain(transport, el, signal) {
     }
     have = upto;
     return true;
+  }
+
+  /** @param {{length: number, el: HTMLElement} | undefined} shown @param {number} length that stays */
+  function cut(shown, length) {
+    if (!shown || length >= shown.length) return;
+    shown.el.textContent = [...(shown.el.textContent ?? "")].slice(0, length).join("");
+    shown.length = length;
   }
 
   /** @param {string} agent @param {string} kind */
@@ -102,7 +112,7 @@ export function showPlain(transport, el, signal) {
 
   /** @param {number} [again] */
   function ask(again = AGAIN_MS) {
-    after("ask", again, () => ask(2 * again));
+    after("ask", again, () => ask(Math.min(2 * again, LONGEST_MS)));
     transport.ask({ type: "ask", view, after: have }); // which may learn that there is nobody to ask
   }
 

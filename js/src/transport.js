@@ -51,6 +51,8 @@ export class Transport {
   #signal;
   /** @type {Set<Ears>} */
   #listeners = new Set();
+  /** Timers of questions that are not confirmed yet. @type {Set<ReturnType<typeof setTimeout>>} */
+  #unconfirmed = new Set();
   /** @type {Link | null} what a listener that comes late has missed */
   #link = null;
 
@@ -70,7 +72,10 @@ export class Transport {
       for (const ears of [...this.#listeners]) ears[ear]?.(message, buffers);
     };
     model.on("msg:custom", receive);
-    signal.addEventListener("abort", () => model.off?.("msg:custom", receive));
+    signal.addEventListener("abort", () => {
+      model.off?.("msg:custom", receive);
+      this.#unconfirmed.forEach(clearTimeout);
+    });
 
     this.#watch(this.#kernel?.statusChanged, (_, status) => {
       if (GONE.has(status)) this.#say("gone");
@@ -153,16 +158,23 @@ export class Transport {
    * @param {Request} request
    */
   ask(request) {
-    const way = this.send(request, () => clearTimeout(timer));
-    const timer = setTimeout(() => way === "control" && !this.#signal.aborted && this.sendByComm(request), BY_COMM_MS);
-    this.#signal.addEventListener("abort", () => clearTimeout(timer), { once: true });
+    const confirmed = () => {
+      clearTimeout(timer);
+      this.#unconfirmed.delete(timer);
+    };
+    const timer = setTimeout(() => {
+      confirmed();
+      this.#sendByComm(request);
+    }, BY_COMM_MS);
+    this.#unconfirmed.add(timer);
+    if (this.send(request, confirmed) !== "control") confirmed();
   }
 
   /**
    * The slow way, for a kernel that does not listen to our control messages.
    * @param {Request} request
    */
-  sendByComm(request) {
+  #sendByComm(request) {
     try {
       this.#model.send(request);
     } catch {

@@ -2,6 +2,7 @@
  * One rendered view: pages come in, text is painted at a pace the page can bear, what was painted is acknowledged.
  */
 
+import { Asking } from "./asking.js";
 import { copyText } from "./clipboard.js";
 import { Controls } from "./controls.js";
 import { copySource } from "./copying.js";
@@ -11,35 +12,23 @@ import { Reads } from "./reads.js";
 import { cutWhole, Records } from "./records.js";
 import { isLive, merge, present } from "./state.js";
 import { Timers } from "./timers.js";
-import { randomId } from "./transport.js";
 import { Viewport } from "./viewport.js";
 
 /** @typedef {import("./records.js").Page} Page */
-/** @typedef {import("./records.js").Write} Write */
+/** @typedef {import("./records.js").Write & {upto?: number}} Write `upto`: the page's last record, with the last of its writes */
 
-/** A hole is asked for once until the answer is here: pages already on their way would each ask again. */
-const HOLE_MS = 500;
-/** On a slow line an answer of a megabyte takes seconds; one that was lost is asked for again after this. */
-const HOLE_AGAIN_MS = 5_000;
-/** Until the first page comes: ask again, and after a second also on the comm. */
-const ASK_AGAIN_MS = 2_000;
-const ASK_BY_COMM_MS = 1_000;
-/** Live pages behind the tail follow by themselves, one a second when no ack reaches the kernel; longer means lost. */
-const MORE_MS = 2_000;
+/** An answer brings a megabyte; while more than that waits to be painted the next one would only fill the memory. */
+const MOST_QUEUED = 1_000_000;
 const STOP_MS = 300;
-/** While text may come the kernel hears of us this often: a page that crashed is silent, and nobody waits for it. */
-const HERE_MS = 30_000;
+/** The place of the old answer is kept for the new one, up to this share of the window (box.css: the box's own limit). */
+const HIGHEST = 0.7;
 
 export class View {
   #records = new Records();
   #paintPace = new PaintPace();
   #ackPace = new AckPace();
-  #view = randomId();
-  /** @type {import("./state.js").Link} */
-  #link = "waiting";
   /** @type {import("./state.js").KernelState | null} */
   #last = null;
-  #slow = false;
   #stopUnanswered = false;
   /** @type {Write[]} */
   #queue = [];
@@ -47,12 +36,10 @@ export class View {
   #paintedOffset = -1;
   #ended = false;
   #painting = false;
-  #holeAskedAt = -Infinity;
-  /** the record a hole was asked behind, until its answer is here */
-  #holeAskedAfter = NaN;
   /** @type {AbortController | null} ends the copying of a long answer */
   #copying = null;
   #timers;
+  #asking;
 
   /**
    * @param {object} host what the loader hands over
@@ -68,59 +55,61 @@ export class View {
     this.root.setAttribute("role", "article");
     this.root.setAttribute("aria-label", "Streamed answer");
     el.append(this.root);
-    this.reads = new Reads((question) => this.transport.send({ ...question, view: this.#view }) !== "lost", signal);
+    this.reads = new Reads((question) => this.#asking.send(question), signal);
     this.viewport = new Viewport(this.root, signal, { reads: this.reads, parts });
     this.controls = new Controls(this.root, { onAction: (action) => void this.#act(action), signal });
     this.transport = transport;
-    this.transport.listen(
-      {
-        onPage: (page) => this.#receive(page),
-        onOther: (message) => this.reads.receive(message),
-        onLink: (link) => this.#linked(link),
-      },
-      signal,
-    );
+    this.#asking = new Asking(transport, {
+      records: this.#records,
+      onPage: (page) => this.#receive(page),
+      onOther: (message) => this.reads.receive(message),
+      onChange: () => this.#linked(),
+    }, signal);
     this.root.dataset.stream = transport.stream;
     this.#show();
 
-    signal.addEventListener("abort", () => this.#bye());
-    addEventListener("pagehide", () => this.#bye(), { signal });
-    addEventListener("pageshow", (event) => event.persisted && this.#ask(), { signal });
+    signal.addEventListener("abort", () => this.#copying?.abort());
     this.root.addEventListener("keydown", (event) => event.key === "Escape" && this.#copying?.abort(), { signal });
     watchDevice(() => this.#deviceChanged(), signal);
-    this.#firstAsk();
+    this.#asking.start();
   }
 
   /** @param {Page} page */
   #receive(page) {
     const outcome = this.#records.apply(page);
     if (outcome.fresh) this.#begin(page.stream);
-    this.#link = "live";
     this.#last = merge(this.#last, page.state);
-    if (outcome.fresh) this.viewport.follow(isLive(this.#last.state));
-    this.#slow = false;
-    if (!isLive(this.#last.state)) this.#answered();
-    for (const name of ["ask again", "ask by comm"]) this.#timers.clear(name);
-    if (outcome.hole) this.#askHole();
-    else if (this.#records.have < this.#records.tail) this.#askMore(page.tail === undefined ? MORE_MS : 0);
-    else this.#timers.clear("more");
-    for (const write of outcome.writes) {
-      this.#queue.push(write);
-      this.#queued += write.text.length;
-    }
+    const live = isLive(this.#last.state);
+    if (outcome.fresh) this.viewport.follow(live);
+    if (!live) this.#answered();
+    this.#enqueue(outcome.writes, page.upto);
+    this.#asking.heard(page, { ...outcome, live, room: this.#queued < MOST_QUEUED });
     // A page seen before is acknowledged again: the ack for it may be what got lost.
     if (page.upto > page.after && page.upto <= this.#paintedOffset) {
       this.#ackPace.painted(this.#paintedOffset);
       this.#scheduleAck();
     }
     this.#schedulePaint();
-    this.#sayHere();
     this.#show();
+  }
+
+  /**
+   * @param {Write[]} writes
+   * @param {number} upto the record they end with
+   */
+  #enqueue(writes, upto) {
+    for (const [i, write] of writes.entries()) {
+      this.#queue.push(i === writes.length - 1 ? { ...write, upto } : write);
+      this.#queued += write.text.length;
+    }
   }
 
   /** @param {string} stream */
   #begin(stream) {
-    this.root.dataset.stream = stream;
+    // The notebook below stays where it is while the new answer takes the place of the old one.
+    this.root.style.minHeight = `${Math.min(this.root.offsetHeight, HIGHEST * innerHeight)}px`;
+    Object.assign(this.root.dataset, { stream, offset: "-1", chars: "0" });
+    this.#timers.clear("ack");
     this.#last = null;
     this.#copying?.abort();
     this.reads.begin(stream);
@@ -130,76 +119,16 @@ export class View {
     this.#paintedOffset = -1;
     this.#paintPace = new PaintPace(device());
     this.#ackPace = new AckPace();
-    this.#holeAskedAt = -Infinity;
-    this.#holeAskedAfter = NaN;
   }
 
   #deviceChanged() {
     this.#schedulePaint(true);
-    if (this.#last && isLive(this.#last.state)) this.#sayIAmHere();
+    if (this.#last && isLive(this.#last.state)) this.#asking.here();
   }
 
-  // --- asking ---------------------------------------------------------------------------------------------------------
-
-  #firstAsk() {
-    this.#ask();
-    this.#timers.after("ask again", ASK_AGAIN_MS, () => {
-      this.#slow = true;
-      this.#show();
-      this.#firstAsk();
-    });
-  }
-
-  #ask() {
-    const request = { type: "ask", view: this.#view, after: this.#records.have, ...heap(), ...device() };
-    const way = this.transport.send(request, () => this.#timers.clear("ask by comm"));
-    if (way === "control") this.#timers.after("ask by comm", ASK_BY_COMM_MS, () => this.transport.sendByComm(request));
-  }
-
-  #askHole() {
-    // Asked already, and its answer is still on its way: each further ask would make the line slower by a megabyte.
-    const pause = this.#holeAskedAfter === this.#records.have ? HOLE_AGAIN_MS : HOLE_MS;
-    const wait = Math.max(0, this.#holeAskedAt + pause - performance.now());
-    this.#timers.after("hole", wait, () => {
-      this.#holeAskedAt = performance.now();
-      this.#holeAskedAfter = this.#records.have;
-      this.#ask();
-    });
-  }
-
-  /**
-   * The log goes on behind this page. Behind an answer ask on; live pages come by themselves.
-   * @param {number} ms
-   */
-  #askMore(ms) {
-    this.#timers.after("more", ms, () => this.#ask());
-  }
-
-  /** @param {"cut" | "gone" | "back"} link */
-  #linked(link) {
-    if (link === "back") {
-      if (this.#link !== "gone") this.#ask();
-      return;
-    }
-    if (this.#link !== "gone") this.#link = link;
-    for (const name of ["ask again", "ask by comm", "hole", "more", "stop", "here"]) this.#timers.clear(name);
+  #linked() {
+    if (this.#asking.link !== "live") this.#timers.clear("stop");
     this.#show();
-  }
-
-  #sayHere() {
-    if (!this.#last || !isLive(this.#last.state)) return this.#timers.clear("here");
-    if (this.#timers.has("here")) return;
-    this.#timers.after("here", HERE_MS, () => {
-      if (this.#sayIAmHere() !== "lost") this.#sayHere();
-    });
-  }
-
-  #sayIAmHere() {
-    return this.transport.send({ type: "here", view: this.#view, ...heap(), ...device() });
-  }
-
-  #bye() {
-    this.transport.send({ type: "bye", view: this.#view });
   }
 
   // --- buttons --------------------------------------------------------------------------------------------------------
@@ -217,7 +146,7 @@ export class View {
         this.#show();
       });
     }
-    this.transport.send({ type: action, view: this.#view, agent: null }, () => this.#answered());
+    this.#asking.send({ type: action, agent: null }, () => this.#answered());
   }
 
   /** Copy the whole source. Pressed again while a long one is read, or by Escape, it ends. */
@@ -226,9 +155,11 @@ export class View {
     const { signal } = (this.#copying = new AbortController());
     const chars = Math.max(1, this.viewport.chars);
     let read = 0;
-    const onRead = (/** @type {number} */ units) => this.controls.progress("copy", Math.min(1, (read += units) / chars));
+    const onRead = (/** @type {number} */ units) => {
+      if (!signal.aborted) this.controls.progress("copy", Math.min(1, (read += units) / chars));
+    };
     const source = this.viewport.source({ signal, onRead });
-    const copied = this.viewport.windowed ? await copySource(source) : await copyText(await source);
+    const copied = this.viewport.windowed ? await copySource(source, signal) : await copyText(await source);
     this.#copying = null;
     this.controls.progress("copy", null);
     if (copied) this.controls.done("copy", "Copied.");
@@ -261,16 +192,23 @@ export class View {
   #paint() {
     const startedAt = performance.now();
     const pieces = this.#take(this.#paintPace.units);
+    if (this.#queued < MOST_QUEUED) this.#asking.goOn();
+    // First the states: they name all agents, in their order.
+    if (this.#last) this.viewport.setStates(this.#last.state, this.#last.agents);
     for (const piece of pieces) this.viewport.write(piece);
     const drained = this.#queue.length === 0;
-    const offset = drained ? this.#records.have : this.#paintedOffset;
+    let offset = this.#paintedOffset;
+    let written = 0;
+    for (const { text, upto = offset } of pieces) {
+      written += text.length;
+      offset = upto;
+    }
+    if (drained) offset = this.#records.have;
     const ends = drained && this.#over();
-    if (this.#last) this.viewport.setStates(this.#last.state, this.#last.agents);
     if (ends) this.viewport.end();
     else this.viewport.paint();
     this.#ended = ends;
-    let written = 0;
-    for (const { text } of pieces) written += text.length;
+    if (ends) this.root.style.minHeight = "";
     this.root.dataset.chars = String(this.viewport.chars);
     const stream = this.root.dataset.stream;
     // A message to ourselves comes behind the frame, so the time holds style, layout and paint too.
@@ -298,7 +236,7 @@ export class View {
     while (count < this.#queue.length && units >= 2) {
       const write = /** @type {Write} */ (this.#queue[count]);
       const [now, rest] = cutWhole(write.text, units);
-      taken.push({ ...write, text: now });
+      taken.push(rest ? { ...write, text: now, upto: undefined } : write);
       units -= now.length;
       this.#queued -= now.length;
       if (rest) {
@@ -322,16 +260,16 @@ export class View {
     this.#timers.after("ack", wait, () => {
       const offset = this.#ackPace.take(performance.now());
       const ms = Math.round(this.#paintPace.tookMs);
-      this.transport.send({ type: "ack", view: this.#view, offset, ms, ...device() });
+      this.#asking.send({ type: "ack", stream: this.#records.stream, offset, ms, ...device() });
     });
   }
 
   #show() {
     const { chars, have } = this.#records;
     const shown = present({
-      link: this.#link, last: this.#last, chars, have, slow: this.#slow, stopUnanswered: this.#stopUnanswered,
+      link: this.#asking.link, last: this.#last, chars, have, slow: this.#asking.slow, stopUnanswered: this.#stopUnanswered,
     });
-    this.viewport.linked = shown.link === "live" && this.#link === "live";
+    this.viewport.linked = shown.link === "live" && this.#asking.link === "live";
     const { dataset } = this.root;
     dataset.state = shown.state;
     dataset.link = shown.link;
@@ -340,10 +278,4 @@ export class View {
     this.root.setAttribute("aria-busy", String(shown.busy));
     this.controls.show(shown);
   }
-}
-
-/** Memory of this page's scripts, where the browser tells (Chromium does). @returns {{ heap?: number }} */
-function heap() {
-  const memory = /** @type {any} */ (performance).memory;
-  return memory ? { heap: memory.usedJSHeapSize } : {};
 }

@@ -10,8 +10,8 @@ const gz = (/** @type {string[]} */ ...names) => {
   return names.reduce((sum, name) => sum + gzipSync(readFileSync(new URL(name, folder))).length, 0);
 };
 
-test("every widget brings at most 3 KB", () => {
-  assert.ok(gz("widget.js") <= 3 * 1024, `${gz("widget.js")} bytes`);
+test("every widget brings at most 3.2 KB", () => {
+  assert.ok(gz("widget.js") <= 3.2 * 1024, `${gz("widget.js")} bytes`);
 });
 
 test("the engine is at most 50 KB, all there is at most 140 KB", () => {
