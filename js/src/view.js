@@ -6,10 +6,12 @@ import { copyText } from "./clipboard.js";
 import { Controls } from "./controls.js";
 import { copySource } from "./copying.js";
 import { device, watchDevice } from "./device.js";
+import { keepKeys } from "./keys.js";
 import { AckPace, PaintPace } from "./pace.js";
 import { Reads } from "./reads.js";
 import { cutWhole, Records } from "./records.js";
-import { isLive, merge, present } from "./state.js";
+import { isLive, merge, present, presentAgent } from "./state.js";
+import { keepStops } from "./stops.js";
 import { Timers } from "./timers.js";
 import { randomId } from "./transport.js";
 import { Viewport } from "./viewport.js";
@@ -69,8 +71,13 @@ export class View {
     this.root.setAttribute("aria-label", "Streamed answer");
     el.append(this.root);
     this.reads = new Reads((question) => this.transport.send({ ...question, view: this.#view }) !== "lost", signal);
-    this.viewport = new Viewport(this.root, signal, { reads: this.reads, parts });
+    this.viewport = new Viewport(this.root, signal, {
+      reads: this.reads, parts, onAction: (action, agent) => void this.#act(action, agent),
+    });
     this.controls = new Controls(this.root, { onAction: (action) => void this.#act(action), signal });
+    this.controls.add(this.viewport.orderToggle);
+    keepKeys(this.root, signal);
+    keepStops(this.root, signal);
     this.transport = transport;
     this.transport.listen(
       {
@@ -204,9 +211,12 @@ export class View {
 
   // --- buttons --------------------------------------------------------------------------------------------------------
 
-  /** @param {import("./state.js").Action} action */
-  async #act(action) {
-    if (action === "copy") return this.#copy();
+  /**
+   * @param {import("./state.js").Action} action
+   * @param {string | null} [agent] null: the whole
+   */
+  async #act(action, agent = null) {
+    if (action === "copy") return this.#copy(agent);
     if (action === "interrupt") {
       await this.transport.interrupt().catch(() => this.controls.failed("interrupt", "The kernel could not be interrupted."));
       return;
@@ -217,22 +227,26 @@ export class View {
         this.#show();
       });
     }
-    this.transport.send({ type: action, view: this.#view, agent: null }, () => this.#answered());
+    this.transport.send({ type: action, view: this.#view, agent }, () => this.#answered());
   }
 
-  /** Copy the whole source. Pressed again while a long one is read, or by Escape, it ends. */
-  async #copy() {
+  /**
+   * Copy the whole source. Pressed again while a long one is read, or by Escape, it ends.
+   * @param {string | null} agent only what this one says
+   */
+  async #copy(agent) {
+    const controls = this.viewport.controls.get(agent ?? "") ?? this.controls;
     if (this.#copying) return this.#copying.abort();
     const { signal } = (this.#copying = new AbortController());
     const chars = Math.max(1, this.viewport.chars);
     let read = 0;
-    const onRead = (/** @type {number} */ units) => this.controls.progress("copy", Math.min(1, (read += units) / chars));
-    const source = this.viewport.source({ signal, onRead });
+    const onRead = (/** @type {number} */ units) => controls.progress("copy", Math.min(1, (read += units) / chars));
+    const source = this.viewport.source({ signal, onRead }, agent);
     const copied = this.viewport.windowed ? await copySource(source) : await copyText(await source);
     this.#copying = null;
-    this.controls.progress("copy", null);
-    if (copied) this.controls.done("copy", "Copied.");
-    else if (!signal.aborted) this.controls.failed("copy", "It could not be copied: not all of it could be read, or the browser did not let it.");
+    controls.progress("copy", null);
+    if (copied) controls.done("copy", "Copied.");
+    else if (!signal.aborted) controls.failed("copy", "It could not be copied: not all of it could be read, or the browser did not let it.");
   }
 
   #answered() {
@@ -266,8 +280,7 @@ export class View {
     const offset = drained ? this.#records.have : this.#paintedOffset;
     const ends = drained && this.#over();
     if (this.#last) this.viewport.setStates(this.#last.state, this.#last.agents);
-    if (ends) this.viewport.end();
-    else this.viewport.paint();
+    this.viewport.paint(drained && this.#records.have >= (this.#last?.offset ?? 0));
     this.#ended = ends;
     let written = 0;
     for (const { text } of pieces) written += text.length;
@@ -339,6 +352,7 @@ export class View {
     dataset.chars ??= "0";
     this.root.setAttribute("aria-busy", String(shown.busy));
     this.controls.show(shown);
+    this.viewport.show((agent, state, empty) => presentAgent({ agent, state, link: this.#link, last: this.#last, empty }));
   }
 }
 
