@@ -280,6 +280,7 @@ export class View {
     const offset = drained ? this.#records.have : this.#paintedOffset;
     const ends = drained && this.#over();
     if (this.#last) this.viewport.setStates(this.#last.state, this.#last.agents);
+    this.#showAgents();
     this.viewport.paint(drained && this.#records.have >= (this.#last?.offset ?? 0));
     this.#ended = ends;
     let written = 0;
@@ -352,6 +353,10 @@ export class View {
     dataset.chars ??= "0";
     this.root.setAttribute("aria-busy", String(shown.busy));
     this.controls.show(shown);
+    this.#showAgents();
+  }
+
+  #showAgents() {
     this.viewport.show((agent, state, empty) => presentAgent({ agent, state, link: this.#link, last: this.#last, empty }));
   }
 }
