@@ -110,7 +110,7 @@ export class Lane {
   /** First and last line of its text, as far as it is on the page. @returns {[string, string]} */
   get gist() {
     const lines = (/** @type {Element | undefined} */ el) => (el?.textContent ?? "").split("\n").filter((line) => line.trim());
-    const blocks = [...this.el.querySelectorAll(".nbstream-text .nbstream-group > *")].filter((el) => el.textContent?.trim());
+    const blocks = [...this.el.querySelectorAll(".nbstream-text :is(h1, h2, h3, h4, h5, h6, p, pre, tr)")].filter((el) => el.textContent?.trim());
     return [lines(blocks[0])[0] ?? "", lines(blocks.at(-1)).at(-1) ?? ""];
   }
 

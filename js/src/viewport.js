@@ -46,7 +46,7 @@ export class Viewport {
     this.#shared = { reads, ...(parts && { parts }) };
     this.#inOrder = new InOrder(signal);
     this.#find = new Find({ panes: () => this.#panes, reads, onShow: () => this.#setInOrder(false), signal });
-    this.#frame.append(this.#find.el, this.#openFind, this.#beside, this.#inOrder.el);
+    this.#frame.append(this.#find.el, this.#openFind, this.#beside);
     parent.append(this.#frame);
 
     this.#openFind.addEventListener("click", () => this.#find.open(), { signal });
@@ -146,8 +146,9 @@ export class Viewport {
     this.#panes = [];
     this.#beside.replaceChildren();
     this.#beside.classList.remove("nbstream-team");
-    this.#inOrder.clear();
     this.#setInOrder(false);
+    this.#inOrder.clear();
+    this.#inOrder.el.remove();
     this.orderToggle.hidden = true;
     this.#find.close();
     this.#openFind.hidden = true;
@@ -173,6 +174,7 @@ export class Viewport {
     if (this.#panes.length > 1) {
       for (const each of this.#panes) each.addHead();
       this.#beside.classList.add("nbstream-team");
+      this.#beside.after(this.#inOrder.el);
       this.orderToggle.hidden = false;
     }
     return pane;

@@ -24,7 +24,7 @@ HELP = """\
 %stream list                     every saved stream
 %stream show ID                  show a saved stream, or watch a live one; no call
 %stream resume [ID]              go on behind its last record (the last stream of this notebook without ID)
-%stream stop [ID|all]            stop it: the call is closed and never resumes by itself
+%stream stop [ID [AGENT]|all]    stop it: the call is closed and never resumes by itself (AGENT: of a team only that one)
 %stream regenerate [ID]          ask the same question anew; the old answer is kept
 %stream replay ID                show what is saved, without a call
 %stream clean [--older-than 30d] delete streams nobody has shown or written for so long
@@ -156,6 +156,9 @@ class StreamMagics(Magics):
     def _stop(self, rest: list[str]) -> None:
         from nbstream import api
 
+        if len(rest) == 2:
+            self._stop_agent(*rest)
+            return
         live = [one for one in api.streams() if one.state.live] if rest == ["all"] else [self._one(rest, "stop")]
         if not rest:  # nobody named it: there is nothing to report of one at rest
             live = [one for one in live if one.state.live]
@@ -166,6 +169,16 @@ class StreamMagics(Magics):
             print(stream)
         if not live:
             print("nothing is live")
+
+    def _stop_agent(self, name: str, agent: str) -> None:
+        from nbstream import overview
+
+        try:
+            facts = overview.stop_agent(self._one([name], "stop"), agent)
+        except ValueError as exc:
+            msg = f"%stream stop: {exc}"
+            raise UsageError(msg) from None
+        print(overview.listed_agent(agent, facts))
 
     def _clean(self, rest: list[str]) -> None:
         from nbstream import api

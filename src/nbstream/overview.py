@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import TimeoutError as LateError
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 #: Of a question in a list: the line stays under 120 characters.
 TITLE_CHARS = 60
+#: Whoever records a stream looks for a stop every 250 ms; who does not answer in this time does not answer.
+STOP_S = 5.0
+LOOK_S = 0.05
 
 
 def usage() -> dict[str, dict[str, Any] | None]:
@@ -78,6 +82,28 @@ def listed(stream: Stream) -> str:
     what = stream.title or source.get("url") or str(source.get("type", "")).rpartition(".")[2]
     title = " ".join(words.plain(what).split())[:TITLE_CHARS]
     return f"{stream.id:26}  {stream.state:11}  {words.moment(status.touched)}  {title}".rstrip()
+
+
+def listed_agent(agent: str, facts: words.Facts) -> str:
+    """Return one line about an agent of a team: its name and how it stands."""
+    return words.plain(f"{agent}: {words.line(facts, buttons=False)}")
+
+
+def stop_agent(stream: Stream, agent: str) -> words.Facts:
+    """
+    Stop one agent of a team; return how it stands once whoever records it has heard of that, or 5 s later.
+
+    Raises `ValueError` for an agent that it has not: nobody else is stopped in its place.
+    """
+    agents = stream.agent_facts()
+    if agent not in agents:
+        named = f"its agents are {', '.join(agents)}" if agents else "it has one voice"
+        raise ValueError(f"stream {stream.id} has no agent {agent!r}: {named}")
+    stream.stop(agent)
+    until = time.monotonic() + STOP_S
+    while (facts := stream.agent_facts()[agent]).state.live and time.monotonic() < until:
+        time.sleep(LOOK_S)
+    return facts
 
 
 def _process(used: dict[str, Any]) -> str:

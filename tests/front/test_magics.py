@@ -214,6 +214,23 @@ def test_stop_ends_what_runs(cells, server):
     assert {one.state for one in streams} == {"stopped"}
 
 
+def test_stop_of_one_agent_leaves_the_others_alone(cells, server):
+    """`stop ID AGENT` stops that one and says so; a name that no agent has stops nobody."""
+    gates = {"a": Gate(), "b": Gate()}
+    frame = 'data: {"type": "delta", "text": "so far"}\n\n'
+    answers = {name: Answer.sse(frame, gate, "event: done\ndata: {}\n\n") for name, gate in gates.items()}
+    server.script([], otherwise=lambda request: answers[request.path.strip("/")])
+    stream = nbstream.start(nbstream.merge({name: nbstream.sse(f"{server.url}/{name}") for name in gates}))
+    for gate in gates.values():
+        gate.wait()
+    assert "its agents are a, b" in cells(f"%stream stop {stream.id} nobody")
+    assert cells.line(f"%stream stop {stream.id} a").startswith("a: stopped by you")
+    assert {name: facts.state for name, facts in stream.agent_facts().items()} == {"a": "stopped", "b": "streaming"}
+    gates["b"].open()
+    assert stream.wait(10) == "stopped"
+    assert stream.agents["b"].text == "so far"
+
+
 def test_clean_deletes_what_is_old_enough(cells):
     """`clean` says how many it deleted; the default of 30 days leaves what is new."""
     cells(f"%%stream {FAST}\nhi")

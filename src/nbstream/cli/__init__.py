@@ -72,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("--follow", "-f", action="store_true", help="go on as it grows, until it is at rest")
     stop = command("stop", _stop, "stop a stream, whichever process records it; it never resumes by itself")
     stop.add_argument("stream", metavar="ID|all", help="id of the stream, or its beginning; all: every live one")
+    stop.add_argument("agent", metavar="AGENT", nargs="?", help="of a team: only this one, the others go on")
     clean = command("clean", _clean, "delete old streams; live ones stay")
     clean.add_argument(
         "--older-than", type=_days, default=30.0, metavar="DAYS", help="days since last written or shown (default 30d)"
@@ -114,7 +115,7 @@ def _show(args: argparse.Namespace) -> int:
 def _stop(args: argparse.Namespace) -> int:
     from nbstream.cli import streams
 
-    return streams.stop(args.stream)
+    return streams.stop_agent(args.stream, args.agent) if args.agent else streams.stop(args.stream)
 
 
 def _clean(args: argparse.Namespace) -> int:

@@ -49,6 +49,17 @@ def stop(name: str) -> int:
     return 0 if all(stream.settled for stream in chosen) else 1
 
 
+def stop_agent(name: str, agent: str) -> int:
+    """Stop one agent of a team, and say how it stands."""
+    try:
+        facts = overview.stop_agent(api.find(name), agent)
+    except ValueError as exc:
+        print(exc, file=sys.stderr)
+        return 1
+    print(overview.listed_agent(agent, facts))
+    return 1 if facts.state.live else 0
+
+
 def clean(days: float) -> int:
     """Delete what nobody has shown or written for *days*."""
     gone = api.clean(days)
