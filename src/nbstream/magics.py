@@ -24,7 +24,7 @@ HELP = """\
 %stream list                     every saved stream
 %stream show ID                  show a saved stream, or watch a live one; no call
 %stream resume [ID]              go on behind its last record (the last stream of this notebook without ID)
-%stream stop [ID [AGENT]|all]    stop it: the call is closed and never resumes by itself (AGENT: of a team only that one)
+%stream stop [ID [AGENT]|all]    stop it (of a team AGENT alone): the call is closed and never resumes by itself
 %stream regenerate [ID]          ask the same question anew; the old answer is kept
 %stream replay ID                show what is saved, without a call
 %stream clean [--older-than 30d] delete streams nobody has shown or written for so long

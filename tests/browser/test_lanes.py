@@ -119,7 +119,8 @@ stream = nbstream.show(nbstream.merge(team, wait_for={{"critic": ["planner"]}}, 
     assert agents.asked("planner") == [None]
 
     press(tab, "writer", "Copy")
-    wait_for("one agent's text", lambda: tab.page.evaluate("navigator.clipboard.readText()") == "".join(WORDS["writer"]))
+    clipboard = "navigator.clipboard.readText()"
+    wait_for("one agent's text", lambda: tab.page.evaluate(clipboard) == "".join(WORDS["writer"]))
     assert tab.copied().startswith(f"## planner\n\n{WORDS['planner'][0]}")
     assert not tab.errors
 
