@@ -74,8 +74,9 @@ export class Controls {
   show(shown) {
     if (this.#line.textContent !== shown.line) this.#line.textContent = shown.line;
     this.#explain(shown.why ?? "");
-    const state = `${shown.link} ${shown.state} ${shown.actions.includes("interrupt") ? "no answer" : ""}`;
-    // Of agents only how they end: twenty that begin would drown everything else.
+    // Of agents only how they end: twenty that begin, or lose their kernel at once, would drown everything else.
+    const whole = `${shown.link} ${shown.state} ${shown.actions.includes("interrupt") ? "no answer" : ""}`;
+    const state = this.#agent ? shown.state : whole;
     if (state !== this.#state && this.#state && !(this.#agent && shown.busy)) this.#say(shown.line);
     this.#state = state;
     this.#offer(shown);

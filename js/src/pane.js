@@ -110,8 +110,8 @@ export class Pane {
 
   /** Fold it if its agent is at rest, unfold it when it goes on; never against the reader's own choice, or his use of it. */
   foldAtRest() {
-    if (this.#byHand || this.folded !== isLive(this.state) || this.#used) return;
-    this.#fold(!this.folded);
+    const folded = !isLive(this.state) && this.#ended;
+    if (folded !== this.folded && !this.#byHand && !this.#used) this.#fold(folded);
   }
 
   /** Something in it is to be seen. */

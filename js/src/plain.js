@@ -77,12 +77,13 @@ export function showPlain(transport, el, signal) {
   function apply({ after, upto, parts }) {
     if (after > have) return false;
     if (upto <= have) return true;
-    for (const { agent, kind, text = "", off = 0 } of parts) {
+    for (const { agent, kind, text = "", off } of parts) {
       if (!text) continue;
       const shown = (texts[`${kind} ${agent}`] ??= { length: 0, el: place(agent, kind) });
-      if (off > shown.length) return false;
+      const at = off ?? shown.length; // what came late has none
+      if (at > shown.length) return false;
       // Lengths count code points, as Python does.
-      const news = [...text].slice(shown.length - off);
+      const news = [...text].slice(shown.length - at);
       shown.length += news.length;
       shown.el.append(news.join(""));
     }

@@ -46,6 +46,7 @@ export class Viewport {
     this.#shared = { reads, ...(parts && { parts }) };
     this.#inOrder = new InOrder(signal);
     this.#find = new Find({ panes: () => this.#panes, reads, onShow: () => this.#setInOrder(false), signal });
+    this.#frame.tabIndex = -1;
     this.#frame.append(this.#find.el, this.#openFind, this.#beside);
     parent.append(this.#frame);
 
@@ -141,6 +142,8 @@ export class Viewport {
   }
 
   clear() {
+    // A button that goes with its pane must not leave the focus to the notebook.
+    if (this.#beside.contains(document.activeElement)) this.#frame.focus({ preventScroll: true });
     this.#shown.abort();
     this.#shown = new AbortController();
     this.#panes = [];
