@@ -73,7 +73,8 @@ export class Controls {
   /** @param {import("./state.js").Shown} shown */
   show(shown) {
     if (this.#line.textContent !== shown.line) this.#line.textContent = shown.line;
-    this.#explain(shown.why ?? "");
+    if (this.#agent) this.#line.title = shown.line; // it may be cut
+    else this.#explain(shown.why ?? "");
     // Of agents only how they end: twenty that begin, or lose their kernel at once, would drown everything else.
     const whole = `${shown.link} ${shown.state} ${shown.actions.includes("interrupt") ? "no answer" : ""}`;
     const state = this.#agent ? shown.state : whole;

@@ -48,6 +48,8 @@ export class View {
   #queued = 0;
   #paintedOffset = -1;
   #ended = false;
+  /** @type {Record<string, string> | undefined} how the lanes were shown to stand */
+  #paintedAgents;
   #painting = false;
   #holeAskedAt = -Infinity;
   /** the record a hole was asked behind, until its answer is here */
@@ -262,7 +264,8 @@ export class View {
   #schedulePaint(again = false) {
     if (this.#painting && !again) return;
     const settled = this.#paintedOffset >= this.#records.have && this.#queue.length === 0;
-    if (settled && this.#ended === this.#over()) {
+    // One agent may come to rest without a word of text.
+    if (settled && this.#ended === this.#over() && this.#paintedAgents === this.#last?.agents) {
       this.#painting = false;
       return;
     }
@@ -283,6 +286,7 @@ export class View {
     this.#showAgents();
     this.viewport.paint(drained && this.#records.have >= (this.#last?.offset ?? 0));
     this.#ended = ends;
+    this.#paintedAgents = this.#last?.agents;
     let written = 0;
     for (const { text } of pieces) written += text.length;
     this.root.dataset.chars = String(this.viewport.chars);
