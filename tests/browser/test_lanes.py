@@ -153,6 +153,35 @@ stream = nbstream.show(nbstream.merge(team, wait_for={{"writer": ["planner"]}}))
     assert not tab.errors
 
 
+@pytest.mark.host("kernel")  # about the page
+def test_a_frame_that_comes_late_stands_at_its_gap(notebook, server):
+    """What is missing is named; when it comes it is shown and copied at its place, and the gap is named no more."""
+
+    def frame(agent, sequence, content):
+        said = {"type": "agent_output", "agent": agent, "content": content, "sequence": sequence}
+        return f"data: {json.dumps(said)}\n\n"
+
+    gate = Gate()
+    frames = [frame("a", 1, "one "), frame("b", 1, "other"), frame("a", 3, "three "), gate, frame("a", 2, "two ")]
+    server.script([Answer.sse(*frames, frame("a", 4, "four"), "event: done\ndata: {}\n\n")])
+    tab = notebook(f"import nbstream\nstream = nbstream.show(nbstream.sse({server.url!r}, method='POST', json={{}}))")
+    tab.run(1)
+    gap = tab.page.locator(".nbstream-gap")
+    wait_for("the gap", lambda: gap.count() == 1 and gap.is_visible())
+    assert lanes(tab)["a"]["text"].split() == ["onethree"]
+    gate.open()
+    tab.wait_stream("the end", state("complete"))
+    assert not gap.is_visible()
+    assert tab.page.locator(".nbstream-lane[data-agent=a] .nbstream-text").all_inner_texts() == [
+        "one",
+        "two",
+        "three four",
+    ]
+    assert tab.copied() == "## a\n\none two three four\n\n## b\n\nother"
+    assert {name: one["buttons"] for name, one in lanes(tab).items()} == {"a": ["Copy"], "b": ["Copy"]}
+    assert not tab.errors
+
+
 class Messages:
     """When messages came on the kernel's websocket."""
 
