@@ -5,9 +5,7 @@
  * stands at once what comes next, so a click that was meant for Stop must not hit it.
  */
 
-import { keepKeys } from "./keys.js";
 import { BUTTONS } from "./state.js";
-import { keepStops } from "./stops.js";
 
 /** @typedef {import("./state.js").Action} Action */
 
@@ -17,7 +15,8 @@ const TOLD_MS = 1_500;
 const SURPRISE_MS = 1_000;
 
 export class Controls {
-  #bar = document.createElement("div");
+  el = document.createElement("div");
+  #agent;
   #line = document.createElement("span");
   #why = document.createElement("span");
   #said = document.createElement("span");
@@ -35,25 +34,29 @@ export class Controls {
    * @param {HTMLElement} parent
    * @param {object} options
    * @param {(action: Action) => void} options.onAction
+   * @param {string} [options.agent] whose they are; without it they are for the whole answer
    * @param {AbortSignal} options.signal
    */
-  constructor(parent, { onAction, signal }) {
-    this.#bar.className = "nbstream-bar";
-    this.#bar.addEventListener("focusout", () => this.#bar.removeAttribute("tabindex"), { signal });
-    this.#line.className = "nbstream-state";
-    this.#line.setAttribute("role", "status");
-    this.#line.setAttribute("aria-live", "off");
+  constructor(parent, { onAction, agent = "", signal }) {
+    this.#agent = agent;
+    const whose = agent ? "agent-" : "";
+    this.el.className = `nbstream-${whose}bar`;
+    this.el.addEventListener("focusout", () => this.el.removeAttribute("tabindex"), { signal });
+    this.#line.className = `nbstream-${whose}state`;
+    if (!agent) this.#line.setAttribute("role", "status");
+    if (!agent) this.#line.setAttribute("aria-live", "off");
     this.#why.className = "nbstream-unseen";
     this.#why.id = `nbstream-why-${Math.random().toString(36).slice(2)}`;
     // Numbers change all the time in the line; spoken is what is put here: new states, and what became of a click.
     this.#said.className = "nbstream-said nbstream-unseen";
     this.#said.setAttribute("aria-live", "polite");
-    this.#actions.className = "nbstream-actions";
+    this.#actions.className = `nbstream-${whose}actions`;
     for (const [action, name] of BUTTONS) {
       const button = document.createElement("button");
       button.type = "button";
       button.textContent = name;
       button.hidden = true;
+      if (agent) button.setAttribute("aria-label", `${agent}: ${name}`);
       button.addEventListener("click", (event) => this.#meant(event) && onAction(action), { signal });
       this.#buttons.set(action, button);
       this.#actions.append(button);
@@ -62,21 +65,27 @@ export class Controls {
       if (event.movementX || event.movementY) this.#surpriseUntil = 0;
     };
     this.#actions.addEventListener("pointermove", moved, { signal, passive: true });
-    this.#bar.append(this.#actions, this.#line, this.#why, this.#said);
-    parent.prepend(this.#bar);
-    keepKeys(parent, signal);
-    keepStops(parent, signal);
+    this.el.append(this.#actions, this.#line, this.#why, this.#said);
+    parent.prepend(this.el);
     signal.addEventListener("abort", () => this.#telling.forEach((timer) => clearTimeout(timer)));
   }
 
   /** @param {import("./state.js").Shown} shown */
   show(shown) {
     if (this.#line.textContent !== shown.line) this.#line.textContent = shown.line;
-    this.#explain(shown.why ?? "");
-    const state = `${shown.link} ${shown.state} ${shown.actions.includes("interrupt") ? "no answer" : ""}`;
-    if (state !== this.#state && this.#state) this.#say(shown.line);
+    if (this.#agent) this.#line.title = shown.line; // it may be cut
+    else this.#explain(shown.why ?? "");
+    // Of agents only how they end: twenty that begin, or lose their kernel at once, would drown everything else.
+    const whole = `${shown.link} ${shown.state} ${shown.actions.includes("interrupt") ? "no answer" : ""}`;
+    const state = this.#agent ? shown.state : whole;
+    if (state !== this.#state && this.#state && !(this.#agent && shown.busy)) this.#say(shown.line);
     this.#state = state;
     this.#offer(shown);
+  }
+
+  /** A further button, behind those for the answer. @param {HTMLButtonElement} button */
+  add(button) {
+    this.#actions.append(button);
   }
 
   /**
@@ -126,8 +135,8 @@ export class Controls {
   #keepFocus() {
     const copy = this.#buttons.get("copy");
     if (copy && !copy.hidden && !copy.disabled) return copy.focus({ preventScroll: true });
-    this.#bar.tabIndex = -1;
-    this.#bar.focus({ preventScroll: true });
+    this.el.tabIndex = -1;
+    this.el.focus({ preventScroll: true });
   }
 
   /** @param {MouseEvent} event */
@@ -165,6 +174,7 @@ export class Controls {
 
   /** @param {string} text */
   #say(text) {
+    if (this.#agent) text = `${this.#agent}: ${text}`;
     // The same words once more are no change, and would not be spoken.
     this.#said.textContent = this.#said.textContent === text ? `${text}\u00a0` : text;
   }

@@ -51,9 +51,9 @@ export class Find {
   el = element("nbstream-find");
   #input = document.createElement("input");
   #told = document.createElement("span");
-  #windowing;
+  #panes;
   #reads;
-  #scroll;
+  #onShow;
   /** @type {Match | null} */
   #at = null;
   #query = "";
@@ -66,15 +66,15 @@ export class Find {
 
   /**
    * @param {object} options
-   * @param {import("./windowing.js").Windowing} options.windowing
+   * @param {() => import("./pane.js").Pane[]} options.panes what is searched, in the order of the page
    * @param {import("./reads.js").Reads} options.reads
-   * @param {import("./scroll.js").Scroll} options.scroll
+   * @param {() => void} options.onShow before a match is shown
    * @param {AbortSignal} options.signal
    */
-  constructor({ windowing, reads, scroll, signal }) {
-    this.#windowing = windowing;
+  constructor({ panes, reads, onShow, signal }) {
+    this.#panes = panes;
     this.#reads = reads;
-    this.#scroll = scroll;
+    this.#onShow = onShow;
     this.el.hidden = true;
     this.el.setAttribute("role", "search");
     this.#input.type = "search";
@@ -132,7 +132,7 @@ export class Find {
     if (query !== this.#query) this.#at = null;
     this.#query = query;
     try {
-      const [match, told] = this.#windowing.windowed ? await this.#inLog(query, back) : this.#inMemory(wanted, back);
+      const [match, told] = this.#panes().some((pane) => pane.windowing.windowed) ? await this.#inLog(query, back) : this.#inMemory(wanted, back);
       if (this.#query !== query) return;
       this.#unmark();
       this.#tell(told);
@@ -150,11 +150,9 @@ export class Find {
    * @returns {[Match | null, string]}
    */
   #inMemory(wanted, back) {
-    const matches = this.#windowing.bodies.flatMap((body) =>
-      matchesIn(body.text.now(0, body.length), wanted).map((at) => ({ body, at })),
-    );
+    const order = this.#bodies;
+    const matches = order.flatMap((body) => matchesIn(body.text.now(0, body.length), wanted).map((at) => ({ body, at })));
     if (matches.length === 0) return [null, "not found"];
-    const order = this.#windowing.bodies;
     const here = this.#at ?? this.#here();
     const compare = (/** @type {Match} */ a, /** @type {Match} */ b) => order.indexOf(a.body) - order.indexOf(b.body) || a.at - b.at;
     let index;
@@ -183,10 +181,16 @@ export class Find {
     return around ? [around, back ? "from the end" : "from the beginning"] : [null, "not found"];
   }
 
-  /** Where a search begins: at what the reader sees. @returns {Match | null} */
+  get #bodies() {
+    return this.#panes().flatMap((pane) => pane.windowing.bodies);
+  }
+
+  /** Where a search begins: at what the reader sees, of several agents in the one he was in. @returns {Match | null} */
   #here() {
-    const el = this.#scroll.topmost;
-    const body = el && this.#windowing.bodies.find((one) => one.el.contains(el));
+    const panes = this.#panes();
+    const pane = panes.find(({ el }) => el.contains(this.#before)) ?? panes[0];
+    const el = pane?.scroll.topmost;
+    const body = el && this.#bodies.find((one) => one.el.contains(el));
     const groupEl = el?.closest(".nbstream-group");
     if (!body || !groupEl) return null;
     for (const group of body.paper.groups()) {
@@ -203,7 +207,7 @@ export class Find {
    * @returns {Match | null} null when the page does not hold it yet
    */
   #on({ agent, kind, at }) {
-    const body = this.#windowing.bodies.find(
+    const body = this.#bodies.find(
       (one) => one.agent === agent && one.kind === kind && at >= one.from && at < one.from + one.length,
     );
     return body ? { body, at: at - body.from } : null;
@@ -214,9 +218,13 @@ export class Find {
    * @param {RegExp} wanted
    */
   async #show({ body, at }, wanted) {
+    const pane = this.#panes().find(({ el }) => el.contains(body.el));
+    if (!pane) return;
+    this.#onShow();
+    pane.reveal();
     const details = body.el.closest("details");
     if (details) details.open = true;
-    const group = await this.#windowing.bring(body, at);
+    const group = await pane.windowing.bring(body, at);
     let el = /** @type {Element} */ (body.paper.tail);
     let before = "";
     if (group?.pieces) {
@@ -236,7 +244,8 @@ export class Find {
       this.#outlined = el;
       el.classList.add("nbstream-found-here");
     }
-    this.#scroll.show(range ?? el);
+    pane.scroll.show(range ?? el);
+    if (this.#panes().length > 1) pane.el.scrollIntoView({ block: "nearest" });
   }
 
   /**

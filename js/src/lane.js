@@ -4,7 +4,8 @@
  */
 
 import { Calls } from "./calls.js";
-import { gap, Notes, seam } from "./marks.js";
+import { Gaps } from "./gaps.js";
+import { Notes, seam } from "./marks.js";
 import { Passage, Refusal } from "./passage.js";
 import { Reasoning } from "./reasoning.js";
 import { isLive } from "./state.js";
@@ -15,9 +16,11 @@ import { isLive } from "./state.js";
 
 export class Lane {
   el = document.createElement("div");
-  #heading = document.createElement("div");
+  /** Its name. */
+  heading = document.createElement("div");
   #flow = document.createElement("div");
   #notes = new Notes();
+  #gaps = new Gaps();
   #options;
   /** In the order of the text. @type {Passage[]} */
   #passages = [];
@@ -44,17 +47,17 @@ export class Lane {
     this.#options = options;
     this.el.className = "nbstream-lane";
     this.el.dataset.agent = agent;
-    this.#heading.className = "nbstream-agent";
-    this.#heading.textContent = agent;
-    this.#heading.setAttribute("role", "heading");
-    this.#heading.setAttribute("aria-level", "4");
+    this.heading.className = "nbstream-agent";
+    this.heading.textContent = agent;
+    this.heading.setAttribute("role", "heading");
+    this.heading.setAttribute("aria-level", "4");
     this.#flow.className = "nbstream-flow";
-    this.el.append(this.#heading, this.#flow, this.#notes.el);
+    this.el.append(this.heading, this.#flow, this.#notes.el);
   }
 
   /** @param {boolean} named show whose words these are */
   set named(named) {
-    this.#heading.hidden = !named;
+    this.heading.hidden = !named;
   }
 
   /**
@@ -64,7 +67,7 @@ export class Lane {
    */
   async source(reading) {
     const said = this.#passages.filter(({ kind }) => kind !== "reasoning");
-    const texts = await Promise.all(said.map((passage) => passage.source(reading)));
+    const texts = await Promise.all(said.map(async (passage) => this.#gaps.whole(passage, await passage.source(reading))));
     return texts.reduce((before, text, i) => {
       // Behind a call, and as another kind, it begins anew: a paragraph of its own.
       const between = !before || !text || said[i]?.goesOn ? "" : before.endsWith("\n") ? "\n" : "\n\n";
@@ -86,12 +89,14 @@ export class Lane {
       case "seam":
         return this.#mark(seam(part));
       case "gap":
-        return this.#mark(gap(part));
+        return this.#mark(this.#gaps.add(part));
+      case "late":
+        return this.#gaps.fill(part);
       case "truncate":
         if (part.of === "tool_call") return this.#calls.takeBack(Number(part.length));
         return taken > 0 ? this.#takeBack(part) : undefined;
       case "agent_start":
-        if (typeof part.name === "string") this.#heading.textContent = part.name;
+        if (typeof part.name === "string") this.heading.textContent = part.name;
         return;
       case "agent_end":
       case "waiting":
@@ -100,6 +105,13 @@ export class Lane {
       default:
         this.#notes.countUnknown(typeof part.type === "string" ? part.type : kind);
     }
+  }
+
+  /** First and last line of its text, as far as it is on the page. @returns {[string, string]} */
+  get gist() {
+    const lines = (/** @type {Element | undefined} */ el) => (el?.textContent ?? "").split("\n").filter((line) => line.trim());
+    const blocks = [...this.el.querySelectorAll(".nbstream-text :is(h1, h2, h3, h4, h5, h6, p, pre, tr)")].filter((el) => el.textContent?.trim());
+    return [lines(blocks[0])[0] ?? "", lines(blocks.at(-1)).at(-1) ?? ""];
   }
 
   /** The answer is over: its last line is whole. */
@@ -119,6 +131,7 @@ export class Lane {
     }
     for (const passage of this.#changed) passage.paint();
     this.#changed.clear();
+    this.#gaps.paint();
     this.#calls.paint(state);
     this.#notes.paint();
   }

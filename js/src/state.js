@@ -10,7 +10,9 @@
  * @property {string[]} actions
  * @property {number} offset
  * @property {number} chars
- * @property {Record<string, string>} [agents]
+ * @property {Record<string, string>} [agents] of a team the state of each
+ * @property {Record<string, string>} [lines]
+ * @property {Record<string, string[]>} [buttons]
  * @property {boolean} [saved]
  * @property {string} [pace] how often pages come, and why
  */
@@ -84,6 +86,26 @@ export function present({ link, last, chars, have, slow = false, stopUnanswered 
   const line = stopUnanswered && isLive(state) ? "Stop was sent, the kernel has not answered yet" : last.line;
   const why = isLive(state) && last.pace ? { why: last.pace } : {};
   return { state, link: "live", line, actions, busy: isLive(state), empty, ...why };
+}
+
+/**
+ * The same of one of several agents. One that the kernel says nothing of (who speaks within an agent) has the state that
+ * its lane has, and no buttons.
+ * @param {object} facts
+ * @param {string} facts.agent
+ * @param {string} facts.state of its lane
+ * @param {Link} facts.link
+ * @param {KernelState | null} facts.last the newest state from the kernel
+ * @param {boolean} facts.empty nothing of it is shown yet
+ * @returns {Shown}
+ */
+export function presentAgent({ agent, state, link, last, empty }) {
+  const lost = link === "cut" || link === "gone";
+  const offered = new Set(lost ? [] : last?.buttons?.[agent]);
+  const actions = [...BUTTONS.keys()].filter((action) => offered.has(action) || action === "copy");
+  // The line of the whole says why nothing comes and what to do.
+  const line = lost ? (isLive(state) ? "cut off" : state) : (last?.lines?.[agent] ?? state);
+  return { state, link: lost ? "lost" : "live", line, actions, busy: !lost && isLive(state), empty };
 }
 
 /**

@@ -7,10 +7,12 @@ import { copyText } from "./clipboard.js";
 import { Controls } from "./controls.js";
 import { copySource } from "./copying.js";
 import { device, watchDevice } from "./device.js";
+import { keepKeys } from "./keys.js";
 import { AckPace, PaintPace } from "./pace.js";
 import { Reads } from "./reads.js";
 import { cutWhole, Records } from "./records.js";
-import { isLive, merge, present } from "./state.js";
+import { isLive, merge, present, presentAgent } from "./state.js";
+import { keepStops } from "./stops.js";
 import { Timers } from "./timers.js";
 import { Viewport } from "./viewport.js";
 
@@ -35,6 +37,8 @@ export class View {
   #queued = 0;
   #paintedOffset = -1;
   #ended = false;
+  /** @type {Record<string, string> | undefined} how the lanes were shown to stand */
+  #paintedAgents;
   #painting = false;
   /** @type {AbortController | null} ends the copying of a long answer */
   #copying = null;
@@ -56,8 +60,13 @@ export class View {
     this.root.setAttribute("aria-label", "Streamed answer");
     el.append(this.root);
     this.reads = new Reads((question) => this.#asking.send(question), signal);
-    this.viewport = new Viewport(this.root, signal, { reads: this.reads, parts });
+    this.viewport = new Viewport(this.root, signal, {
+      reads: this.reads, parts, onAction: (action, agent) => void this.#act(action, agent),
+    });
     this.controls = new Controls(this.root, { onAction: (action) => void this.#act(action), signal });
+    this.controls.add(this.viewport.orderToggle);
+    keepKeys(this.root, signal);
+    keepStops(this.root, signal);
     this.transport = transport;
     this.#asking = new Asking(transport, {
       records: this.#records,
@@ -133,9 +142,12 @@ export class View {
 
   // --- buttons --------------------------------------------------------------------------------------------------------
 
-  /** @param {import("./state.js").Action} action */
-  async #act(action) {
-    if (action === "copy") return this.#copy();
+  /**
+   * @param {import("./state.js").Action} action
+   * @param {string | null} [agent] null: the whole
+   */
+  async #act(action, agent = null) {
+    if (action === "copy") return this.#copy(agent);
     if (action === "interrupt") {
       await this.transport.interrupt().catch(() => this.controls.failed("interrupt", "The kernel could not be interrupted."));
       return;
@@ -146,24 +158,28 @@ export class View {
         this.#show();
       });
     }
-    this.#asking.send({ type: action, agent: null }, () => this.#answered());
+    this.#asking.send({ type: action, agent }, () => this.#answered());
   }
 
-  /** Copy the whole source. Pressed again while a long one is read, or by Escape, it ends. */
-  async #copy() {
+  /**
+   * Copy the whole source. Pressed again while a long one is read, or by Escape, it ends.
+   * @param {string | null} agent only what this one says
+   */
+  async #copy(agent) {
+    const controls = this.viewport.controls.get(agent ?? "") ?? this.controls;
     if (this.#copying) return this.#copying.abort();
     const { signal } = (this.#copying = new AbortController());
     const chars = Math.max(1, this.viewport.chars);
     let read = 0;
     const onRead = (/** @type {number} */ units) => {
-      if (!signal.aborted) this.controls.progress("copy", Math.min(1, (read += units) / chars));
+      if (!signal.aborted) controls.progress("copy", Math.min(1, (read += units) / chars));
     };
-    const source = this.viewport.source({ signal, onRead });
+    const source = this.viewport.source({ signal, onRead }, agent);
     const copied = this.viewport.windowed ? await copySource(source, signal) : await copyText(await source);
     this.#copying = null;
-    this.controls.progress("copy", null);
-    if (copied) this.controls.done("copy", "Copied.");
-    else if (!signal.aborted) this.controls.failed("copy", "It could not be copied: not all of it could be read, or the browser did not let it.");
+    controls.progress("copy", null);
+    if (copied) controls.done("copy", "Copied.");
+    else if (!signal.aborted) controls.failed("copy", "It could not be copied: not all of it could be read, or the browser did not let it.");
   }
 
   #answered() {
@@ -179,7 +195,8 @@ export class View {
   #schedulePaint(again = false) {
     if (this.#painting && !again) return;
     const settled = this.#paintedOffset >= this.#records.have && this.#queue.length === 0;
-    if (settled && this.#ended === this.#over()) {
+    // One agent may come to rest without a word of text.
+    if (settled && this.#ended === this.#over() && this.#paintedAgents === this.#last?.agents) {
       this.#painting = false;
       return;
     }
@@ -205,9 +222,10 @@ export class View {
     }
     if (drained) offset = this.#records.have;
     const ends = drained && this.#over();
-    if (ends) this.viewport.end();
-    else this.viewport.paint();
+    this.#showAgents();
+    this.viewport.paint(drained && this.#records.have >= (this.#last?.offset ?? 0));
     this.#ended = ends;
+    this.#paintedAgents = this.#last?.agents;
     if (ends) this.root.style.minHeight = "";
     this.root.dataset.chars = String(this.viewport.chars);
     const stream = this.root.dataset.stream;
@@ -277,5 +295,10 @@ export class View {
     dataset.chars ??= "0";
     this.root.setAttribute("aria-busy", String(shown.busy));
     this.controls.show(shown);
+    this.#showAgents();
+  }
+
+  #showAgents() {
+    this.viewport.show((agent, state, empty) => presentAgent({ agent, state, link: this.#asking.link, last: this.#last, empty }));
   }
 }

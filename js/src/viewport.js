@@ -1,29 +1,39 @@
 /**
- * The box the answer scrolls in, with its lanes. It follows the newest text only while the reader is at the end; the
- * notebook around it never moves.
+ * Where the answer stands: a pane for each agent, side by side where there is room. One agent alone is one pane without
+ * a head. The notebook around it never moves.
  */
 
+import { InOrder } from "./agents_in_order.js";
 import { Find } from "./find.js";
 import { element } from "./group.js";
-import { Lane } from "./lane.js";
-import { Scroll } from "./scroll.js";
-import { Windowing } from "./windowing.js";
+import { button, Pane } from "./pane.js";
 
-/** Keys that scroll the box or that a notebook takes for commands (dd deletes a cell). */
+/** @typedef {import("./state.js").Action} Action */
+/** @typedef {import("./state.js").Shown} Shown */
+
+/** Keys that scroll a box or that a notebook takes for commands (dd deletes a cell). */
 const SUPPRESS = "data-lm-suppress-shortcuts";
+/** With more agents than this, those at rest fold. */
+const MOST_UNFOLDED = 6;
 
 export class Viewport {
+  /** Side by side, or in order; offered where there are several agents. */
+  orderToggle = button("nbstream-order", "In order");
   #frame = element("nbstream-frame");
-  #box = element("nbstream-box");
-  #content = element("nbstream-content");
-  #jump;
-  #openFind;
-  /** @type {Map<string, Lane>} */
-  #lanes = new Map();
-  #shared;
-  #scroll;
+  #beside = element("nbstream-panes");
+  #openFind = button("nbstream-find-open", "Find");
+  /** In the order of the page. @type {Pane[]} */
+  #panes = [];
+  #inOrder;
   #find;
-  #width = 0;
+  #shared;
+  #onAction;
+  /** Ends what belongs to the answer that is shown. */
+  #shown = new AbortController();
+  /** How an agent stands, as last heard. @type {(agent: string) => string} */
+  #stateOf = () => "connecting";
+  /** Panes that come follow their newest text. */
+  #following = true;
 
   /**
    * @param {HTMLElement} parent
@@ -31,58 +41,50 @@ export class Viewport {
    * @param {object} options
    * @param {import("./reads.js").Reads} options.reads
    * @param {import("./markdown/markdown.js").Parts} [options.parts]
+   * @param {(action: Action, agent: string) => void} options.onAction
    */
-  constructor(parent, signal, { reads, parts }) {
-    this.#box.append(this.#content);
-    this.#jump = button("nbstream-jump", "Jump to newest");
-    this.#openFind = button("nbstream-find-open", "Find");
-    this.#frame.append(this.#box);
-    this.#scroll = new Scroll(this.#box, this.#content, signal);
-    const windowing = new Windowing(this.#box, {
-      keep: (change) => this.#scroll.keep(change),
-      restlessMs: () => this.#scroll.restlessMs,
-      signal,
-    });
-    this.#find = new Find({ windowing, reads, scroll: this.#scroll, signal });
-    this.#frame.prepend(this.#find.el, this.#openFind);
-    this.#frame.append(this.#jump);
+  constructor(parent, signal, { reads, parts, onAction }) {
+    this.#onAction = onAction;
+    this.#shared = { reads, ...(parts && { parts }) };
+    this.#inOrder = new InOrder(signal);
+    this.#find = new Find({ panes: () => this.#panes, reads, onShow: () => this.#setInOrder(false), signal });
+    this.#frame.tabIndex = -1;
+    this.#frame.append(this.#find.el, this.#openFind, this.#beside);
     parent.append(this.#frame);
-    this.#shared = { windowing, reads, ...(parts && { parts }) };
 
-    windowing.onWindowed = () => {
-      this.#openFind.hidden = false;
-    };
-    this.#scroll.onMoved = () => {
-      this.#showJump();
-      windowing.schedule();
-    };
-    this.#jump.addEventListener("click", () => this.#jumpToNewest(), { signal });
     this.#openFind.addEventListener("click", () => this.#find.open(), { signal });
-    const sizes = new ResizeObserver(() => this.#resized());
-    sizes.observe(this.#box);
-    sizes.observe(this.#content);
-    signal.addEventListener("abort", () => sizes.disconnect());
+    this.orderToggle.addEventListener("click", () => this.#setInOrder(!this.#inOrder.shown), { signal });
+    for (const type of ["pointerleave", "focusout"]) {
+      this.#beside.addEventListener(type, () => queueMicrotask(() => this.#foldAtRest()), { signal });
+    }
+    signal.addEventListener("abort", () => this.#shown.abort());
     // In front of JupyterLab's own listener at the document: our keys are not its shortcuts, Ctrl+S still is.
     addEventListener("keydown", (event) => this.#key(event), { capture: true, signal });
   }
 
   /** Code points shown. */
   get chars() {
-    return this.#shared.windowing.points;
+    return this.#panes.reduce((sum, pane) => sum + pane.windowing.points, 0);
   }
 
   /** Whether only a part of the answer is on the page. */
   get windowed() {
-    return this.#shared.windowing.windowed;
+    return this.#panes.some((pane) => pane.windowing.windowed);
+  }
+
+  /** Of the agents that have buttons of their own. @returns {Map<string, import("./controls.js").Controls>} */
+  get controls() {
+    return new Map(this.#panes.flatMap(({ agent, head }) => (head ? [[agent, head.controls]] : [])));
   }
 
   /**
-   * The whole answer as Markdown. Rejects when a long one cannot be read from the log.
+   * The whole answer as Markdown, or that of one agent. Rejects when a long one cannot be read from the log.
    * @param {import("./source.js").Reading} [reading]
+   * @param {string | null} [agent]
    * @returns {Promise<string>}
    */
-  async source(reading) {
-    const lanes = [...this.#lanes.values()];
+  async source(reading, agent = null) {
+    const lanes = this.#panes.filter((pane) => agent === null || pane.agent === agent).map((pane) => pane.lane);
     const texts = await Promise.all(lanes.map((lane) => lane.source(reading)));
     if (lanes.length === 1) return texts[0] ?? "";
     return lanes.map((lane, i) => `## ${lane.agent}\n\n${texts[i]}`).join("\n\n");
@@ -90,90 +92,136 @@ export class Viewport {
 
   /** @param {import("./records.js").Write} write */
   write(write) {
-    this.#lane(write.agent).write(write);
+    const pane = this.#pane(write.agent);
+    if (write.kind === "agent_start" && typeof write.part.parent === "string") this.#adopt(pane, write.part.parent);
+    pane.write(write);
+    this.#inOrder.write(write);
   }
 
   /**
    * @param {string} state of the stream
-   * @param {Record<string, string>} [agents] of each agent where they differ, in order of appearance
+   * @param {Record<string, string>} [agents] of each agent where they differ, in their order
    */
   setStates(state, agents = {}) {
-    for (const agent of Object.keys(agents)) this.#lane(agent);
-    for (const [agent, lane] of this.#lanes) lane.el.dataset.state = agents[agent] ?? state;
+    // Who speaks within an agent ("voice/name") stands as it does.
+    this.#stateOf = (agent) => agents[agent] ?? agents[agent.split("/")[0] ?? ""] ?? state;
+    for (const agent of Object.keys(agents)) this.#pane(agent);
+    for (const pane of this.#panes) pane.state = this.#stateOf(pane.agent);
+  }
+
+  /** @param {(agent: string, state: string, empty: boolean) => Shown} present what the head of each agent says */
+  show(present) {
+    for (const { agent, head, state, windowing } of this.#panes) head?.controls.show(present(agent, state, windowing.points === 0));
   }
 
   /** Whether the kernel can be asked for text that is not on the page. @param {boolean} answers */
   set linked(answers) {
-    this.#shared.windowing.frozen = !answers;
-    if (answers) this.#shared.windowing.schedule();
+    for (const { windowing } of this.#panes) {
+      windowing.frozen = !answers;
+      if (answers) windowing.schedule();
+    }
   }
 
   /** A saved answer is read from its beginning; a live one is followed. @param {boolean} following */
   follow(following) {
-    this.#scroll.follow(following);
+    this.#following = following;
+    for (const pane of this.#panes) pane.scroll.follow(following);
   }
 
-  paint() {
-    this.#scroll.keep(() => {
-      for (const lane of this.#lanes.values()) lane.paint();
-    });
-    this.#shared.windowing.update();
-  }
-
-  end() {
-    for (const lane of this.#lanes.values()) lane.end();
-    this.paint();
+  /** @param {boolean} settled all that is recorded has been written: the last line of who is at rest is whole */
+  paint(settled) {
+    // Each box is measured before any changes, and put right behind all of them: the page is laid out once, not 20 times.
+    let change = () => {
+      for (const pane of this.#panes) pane.paint(settled);
+      this.#inOrder.paint();
+    };
+    for (const { scroll } of [...this.#panes, this.#inOrder]) {
+      const inner = change;
+      change = () => scroll.keep(inner);
+    }
+    change();
+    for (const { windowing } of this.#panes) windowing.update();
+    this.#foldAtRest();
   }
 
   clear() {
-    this.#lanes.clear();
-    this.#content.replaceChildren();
-    this.#shared.windowing.clear();
+    // A button that goes with its pane must not leave the focus to the notebook.
+    if (this.#beside.contains(document.activeElement)) this.#frame.focus({ preventScroll: true });
+    this.#shown.abort();
+    this.#shown = new AbortController();
+    this.#panes = [];
+    this.#beside.replaceChildren();
+    this.#beside.classList.remove("nbstream-team");
+    this.#setInOrder(false);
+    this.#inOrder.clear();
+    this.#inOrder.el.remove();
+    this.orderToggle.hidden = true;
     this.#find.close();
     this.#openFind.hidden = true;
-    this.#scroll.reset();
+    this.#following = true;
   }
+
+  // --- panes ----------------------------------------------------------------------------------------------------------
 
   /** @param {string} agent */
-  #lane(agent) {
-    const known = this.#lanes.get(agent);
+  #pane(agent) {
+    const known = this.#panes.find((pane) => pane.agent === agent);
     if (known) return known;
-    const lane = new Lane(agent, this.#shared);
-    this.#lanes.set(agent, lane);
-    this.#content.append(lane.el);
-    const named = this.#lanes.size > 1 || agent !== "assistant";
-    for (const each of this.#lanes.values()) each.named = named;
-    return lane;
-  }
-
-  #jumpToNewest() {
-    this.#scroll.follow(true);
-    this.#box.focus({ preventScroll: true });
-  }
-
-  #showJump() {
-    this.#jump.hidden = this.#scroll.following || !this.#scrolls;
-  }
-
-  get #scrolls() {
-    return this.#box.scrollHeight > this.#box.clientHeight + 1;
-  }
-
-  #resized() {
-    if (this.#scroll.hidden) return this.#scroll.restore();
-    // Only a box that scrolls is a stop for the keyboard and has something to resize.
-    this.#box.classList.toggle("nbstream-scrolls", this.#scrolls || this.#box.style.height !== "");
-    if (this.#scrolls) this.#box.tabIndex = 0;
-    else this.#box.removeAttribute("tabindex");
-    const { clientWidth } = this.#box;
-    const factor = this.#width / clientWidth || 1;
-    this.#width = clientWidth;
-    this.#scroll.keep(() => {
-      if (factor !== 1) this.#shared.windowing.rescale(factor);
+    const pane = new Pane(agent, {
+      shared: this.#shared,
+      total: () => this.chars,
+      onWindowed: () => (this.#openFind.hidden = false),
+      onAction: (action) => this.#onAction(action, agent),
+      signal: this.#shown.signal,
     });
-    this.#showJump();
-    this.#shared.windowing.schedule();
+    pane.scroll.following = this.#following;
+    pane.state = this.#stateOf(agent);
+    this.#panes.push(pane);
+    this.#beside.append(pane.el);
+    if (this.#panes.length > 1) {
+      for (const each of this.#panes) each.addHead();
+      this.#beside.classList.add("nbstream-team");
+      this.#beside.after(this.#inOrder.el);
+      this.orderToggle.hidden = false;
+    }
+    return pane;
   }
+
+  /**
+   * A child stands behind its parent, and behind the children that came before it.
+   * @param {Pane} pane
+   * @param {string} parent
+   */
+  #adopt(pane, parent) {
+    const elder = this.#panes.find(({ agent }) => agent === parent);
+    if (!elder || pane.parent === parent || elder === pane) return;
+    pane.parent = parent;
+    if (pane.head) pane.head.parent = elder.lane.heading.textContent ?? parent;
+    const others = this.#panes.filter((one) => one !== pane);
+    let at = others.indexOf(elder) + 1;
+    const family = new Set([parent]);
+    while (family.has(others[at]?.parent ?? "")) family.add(/** @type {Pane} */ (others[at++]).agent);
+    if (this.#panes[at] === pane) return;
+    others[at - 1]?.el.after(pane.el);
+    others.splice(at, 0, pane);
+    this.#panes = others;
+  }
+
+  /** Who reads in the panes, or has the mouse there, sees nothing move. */
+  #foldAtRest() {
+    if (this.#panes.length <= MOST_UNFOLDED || this.#beside.matches(":hover")) return;
+    for (const pane of this.#panes) pane.foldAtRest();
+  }
+
+  /** @param {boolean} shown */
+  #setInOrder(shown) {
+    if (shown === this.#inOrder.shown) return;
+    this.#inOrder.shown = shown;
+    this.#beside.hidden = shown;
+    this.orderToggle.textContent = shown ? "Side by side" : "In order";
+  }
+
+  // --- keys -----------------------------------------------------------------------------------------------------------
 
   /** @param {KeyboardEvent} event */
   #key(event) {
@@ -184,23 +232,11 @@ export class Viewport {
     // On the target itself: a parent's mark comes too late, the notebook's shortcuts are for whatever has the focus.
     target.toggleAttribute(SUPPRESS, (!command && !event.altKey) || find);
     // Of a long way the browser makes a movement, through text that is not there yet.
-    const goes = target === this.#box && !command && !event.altKey && { Home: true, End: true }[event.key];
+    const box = this.#panes.find((pane) => pane.box === target);
+    const goes = box && !command && !event.altKey && { Home: true, End: true }[event.key];
     if (find || goes) event.preventDefault();
     if (find) this.#find.open();
-    else if (goes && event.key === "Home") this.#scroll.toStart();
-    else if (goes) this.#scroll.follow(true);
+    else if (goes && event.key === "Home") box.scroll.toStart();
+    else if (goes) box.scroll.follow(true);
   }
-}
-
-/**
- * @param {string} className
- * @param {string} name
- */
-function button(className, name) {
-  const el = document.createElement("button");
-  el.className = className;
-  el.type = "button";
-  el.textContent = name;
-  el.hidden = true;
-  return el;
 }

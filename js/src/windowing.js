@@ -32,6 +32,7 @@ export class Windowing {
   #keep;
   #restlessMs;
   #whole;
+  #total;
   /** @type {Body[]} */
   #bodies = [];
   #windowed = false;
@@ -49,13 +50,15 @@ export class Windowing {
    * @param {(change: () => void) => void} options.keep makes a change without moving what the reader sees
    * @param {() => number} [options.restlessMs] until the reader stands still
    * @param {number} [options.whole] code points up to which everything stays
+   * @param {() => number} [options.total] code points that count: those of other boxes, too
    * @param {AbortSignal} options.signal
    */
-  constructor(box, { keep, restlessMs = () => 0, whole = WHOLE_POINTS, signal }) {
+  constructor(box, { keep, restlessMs = () => 0, whole = WHOLE_POINTS, total = () => this.points, signal }) {
     this.#box = box;
     this.#keep = keep;
     this.#restlessMs = restlessMs;
     this.#whole = whole;
+    this.#total = total;
     this.#signal = signal;
   }
 
@@ -105,7 +108,7 @@ export class Windowing {
   /** Leave out what is far, ask for what is near. Call it outside of `keep`. */
   update() {
     if (this.#signal.aborted) return;
-    if (!this.#windowed && this.points > this.#whole) {
+    if (!this.#windowed && this.#total() > this.#whole) {
       this.#windowed = true;
       for (const body of this.#bodies) body.text.forget();
       this.onWindowed();

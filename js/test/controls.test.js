@@ -4,6 +4,7 @@ import { beforeEach, test } from "node:test";
 import { JSDOM } from "jsdom";
 
 import { Controls } from "../src/controls.js";
+import { keepKeys } from "../src/keys.js";
 
 /** jsdom lays nothing out, so there is nothing to observe. */
 class Nothing {
@@ -102,6 +103,7 @@ test("what became of a click is told in words and by a sign, twice in a row too"
 });
 
 test("keys stay in the answer, but what the notebook has with Ctrl, Meta or Alt", () => {
+  keepKeys(root, new view.AbortController().signal);
   const heard = [];
   view.document.body.addEventListener("keydown", (event) => heard.push(event.key));
   const press = (key, more) => button("Copy").dispatchEvent(new view.KeyboardEvent("keydown", { key, bubbles: true, ...more }));

@@ -85,6 +85,40 @@ def test_axe_finds_nothing_serious(rich, axe):
     assert "underline" in link.evaluate("(el) => getComputedStyle(el).textDecoration")
 
 
+def test_axe_finds_nothing_serious_in_a_team(notebook, axe):
+    """Seven agents, all but one folded, in light and dark; the narrow page has them below each other."""
+    tab = notebook("""\
+import nbstream
+def fails():
+    yield "half"
+    raise RuntimeError("the tool is gone")
+team = {f"agent{n}": iter([f"# Title {n}\\n\\n", "A line.\\n\\n", "Another one."]) for n in range(6)}
+stream = nbstream.show(nbstream.merge(team, limit=7, tool=fails(), parents={"tool": "agent1"}))""")
+    tab.page.mouse.move(0, 0)
+    tab.run(1)
+    tab.wait_stream("the end", state("failed"))
+    wait_for("all folded", lambda: tab.page.locator(".nbstream-pane[data-folded]").count() == 7)
+    unfold = tab.page.get_by_role("button", name="agent3: its text")
+    unfold.focus()
+    tab.page.keyboard.press("Enter")
+    assert unfold.get_attribute("aria-expanded") == "true"
+    for theme in THEMES:
+        tab.command("apputils:change-theme", {"theme": theme})
+        dark = str(theme == THEMES[1]).lower()
+        wait_for(theme, lambda dark=dark: tab.page.evaluate("() => document.body.dataset.jpThemeLight") != dark)
+        assert axe(tab, ".nbstream") == [], theme
+        if folder := os.environ.get("NBSTREAM_SCREENSHOTS"):
+            for width, height in ((1600, 1000), (1100, 1200), (640, 1800)):
+                tab.page.set_viewport_size({"width": width, "height": height})
+                tab.page.locator(".nbstream").screenshot(path=f"{folder}/team-{theme.split()[1]}-{width}.png")
+    tab.page.set_viewport_size({"width": 560, "height": 1800})
+    lefts = """() => [...document.querySelectorAll('.nbstream-pane')].map((one) => one.getBoundingClientRect().left)"""
+    wait_for("one column", lambda: len(set(tab.page.evaluate(lefts))) == 1)
+    inner = tab.page.locator(".nbstream").evaluate("(el) => [el.scrollWidth, el.clientWidth]")
+    assert inner[0] <= inner[1]
+    assert not tab.errors
+
+
 def test_stop_by_the_keyboard_alone(notebook, demo):
     """Tab reaches Stop, Enter stops, the focus stays in the answer, and keys pressed there leave the notebook alone."""
     tab = notebook(ask(demo, tokens=1500))

@@ -88,6 +88,24 @@ def test_an_agent_inside_an_agent_has_a_name_of_its_own():
     run(main())
 
 
+@pytest.mark.parametrize(("rules", "at_once"), [({"limit": 3}, 3), ({}, 1)])
+def test_a_limit_that_is_given_counts_before_the_slots_of_the_notebook(rules, at_once):
+    """Whoever says how many run at a time gets them; without that a team shares the notebook's calls."""
+
+    async def main():
+        gates = [Gate(), Gate(), Gate()]
+        sources = {name: ScriptedSource([gate, "x", END]) for name, gate in zip("abc", gates, strict=True)}
+        stream = Team(rules, **sources).start(slots=asyncio.Semaphore(1))
+        for gate in gates[:at_once]:
+            await gate.arrived()
+        assert sum(source.open_connections for source in sources.values()) == at_once
+        for gate in gates:
+            gate.open()
+        await stream
+
+    run(main())
+
+
 def test_the_limit_makes_a_queue_that_is_seen():
     """With a limit of one, agents call one after the other in their order; who waits says so, and its place."""
 

@@ -88,6 +88,8 @@ class Recorder:
         self._writer = Writer(log, progress, self._live, self._clock, self._saving, unhurried=unhurried)
         self._close: Close | None = None
         progress.team = isinstance(source, Team)
+        if isinstance(source, Team) and source.limit:
+            slots = None  # its user has said how many run at a time, which may be more than a notebook's calls
 
         def setting(crew: Crew | Solo) -> Setting:
             return Setting(
