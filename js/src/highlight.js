@@ -2,7 +2,6 @@
 
 import hljs from "highlight.js/lib/core";
 import bash from "highlight.js/lib/languages/bash";
-import c from "highlight.js/lib/languages/c";
 import cpp from "highlight.js/lib/languages/cpp";
 import css from "highlight.js/lib/languages/css";
 import diff from "highlight.js/lib/languages/diff";
@@ -10,7 +9,6 @@ import go from "highlight.js/lib/languages/go";
 import java from "highlight.js/lib/languages/java";
 import javascript from "highlight.js/lib/languages/javascript";
 import json from "highlight.js/lib/languages/json";
-import markdown from "highlight.js/lib/languages/markdown";
 import python from "highlight.js/lib/languages/python";
 import rust from "highlight.js/lib/languages/rust";
 import sql from "highlight.js/lib/languages/sql";
@@ -20,9 +18,9 @@ import yaml from "highlight.js/lib/languages/yaml";
 
 /** @typedef {{text: string, classes: string}} Span */
 
-const LANGUAGES = { bash, c, cpp, css, diff, go, java, javascript, json, markdown, python, rust, sql, typescript, xml, yaml };
+const LANGUAGES = { bash, cpp, css, diff, go, java, javascript, json, python, rust, sql, typescript, xml, yaml };
 /** What models call them beyond highlight.js's own short names. */
-const ALIASES = { bash: ["console", "shell", "shell-session", "terminal"], python: ["ipython", "python3", "py3"], json: ["jsonc", "json5", "jsonl"] };
+const ALIASES = { cpp: ["c", "h"], bash: ["console", "shell", "shell-session", "terminal"], python: ["ipython", "python3", "py3"], json: ["jsonc", "json5", "jsonl"] };
 
 for (const [name, language] of Object.entries(LANGUAGES)) hljs.registerLanguage(name, language);
 for (const [languageName, names] of Object.entries(ALIASES)) hljs.registerAliases(names, { languageName });
