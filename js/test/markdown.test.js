@@ -78,19 +78,24 @@ test("a late definition changes only the pieces that mention it, and what the op
   const markdown = new Markdown(sheet);
   /** @type {string[]} */
   const replaced = [];
-  sheet.replace = (piece, el) => {
-    replaced.push(piece.source);
-    piece.el.replaceWith(el);
+  const shown = new Map();
+  const changes = () => {
+    for (const piece of sheet.pieces) {
+      if (shown.has(piece) && shown.get(piece) !== piece.el) replaced.push(piece.source);
+      shown.set(piece, piece.el);
+    }
   };
   const write = (text) => {
     markdown.write(text);
     markdown.paint();
+    changes();
   };
   write("[one][late]\n\ntwo\n\n[late] `[late]`\n\n`[late]`\n\n");
   assert.equal(sheet.pieces.length, 3);
   write("[late]: https://x.test/a");
   assert.deepEqual(replaced, []);
   markdown.end();
+  changes();
   assert.deepEqual(replaced.splice(0), ["[one][late]\n\n", "[late] `[late]`\n\n"]);
   assert.equal(sheet.root.querySelector("a").getAttribute("href"), "https://x.test/a");
   write("bc\n\nmore\n\nend\n\n");
