@@ -116,6 +116,19 @@ test("a list that becomes loose late does so as a whole, with all its segments",
   assert.ok(lists().length >= 4 && lists().every((list) => list.classList.contains("nbstream-loose")));
 });
 
+test("a list that only its last line makes loose, unfinished, is loose as a whole where the text ends there, and tight again where that line goes on as something else", () => {
+  const sheet = new Sheet();
+  const markdown = new Markdown(sheet);
+  markdown.write(`${"- item\n".repeat(200)}\n-`);
+  markdown.end();
+  const loose = () => [...sheet.root.querySelectorAll("ul")].map((list) => list.classList.contains("nbstream-loose"));
+  assert.deepEqual(loose(), [true, true, true, true]);
+  markdown.write("--\n\nend\n\n");
+  markdown.paint();
+  assert.equal(sheet.root.querySelectorAll("hr").length, 1);
+  assert.deepEqual(loose(), [false, false, false, false]);
+});
+
 test("a long fence that begins on the line of an item and a bare quote sign keeps all of its text", () => {
   const source = `- >~~~\n${"  >code of a line\n".repeat(400)}  >~~~\n\nend\n`;
   const { root, pieces } = sheetOf(source);
