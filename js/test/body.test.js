@@ -179,7 +179,7 @@ test("pieces that are left out hold nothing, whoever waits for them, and are not
   const [first] = it.paper.groups();
   assert.ok(pieces.slice(0, FAN).every((piece) => piece.el === null));
   it.bringBack(/** @type {import("../src/group.js").Group} */ (first), it.text.now(0, first?.points ?? 0));
-  assert.equal(el.querySelectorAll("a").length, FAN);
+  assert.equal(el.querySelectorAll("a").length, FAN + 1);
 });
 
 test("a piece that came back still learns of a definition", () => {
