@@ -49,7 +49,11 @@ export class Filling {
     this.#filling = true;
     const epoch = this.#epoch;
     try {
-      for (let spots = this.#missing(); spots.length > 0 && !this.frozen; spots = this.#missing()) {
+      for (let spots = this.#missing(); spots.length > 0; spots = this.#missing()) {
+        if (this.frozen) {
+          for (const { group } of spots) say(group, "the kernel is gone");
+          break;
+        }
         if (performance.now() < this.#againAt) break;
         const first = /** @type {Spot} */ (spots[0]);
         const wait = this.#waitMs(first);
@@ -85,7 +89,7 @@ export class Filling {
 
   /** @param {string} why */
   #failed(why) {
-    for (const { group } of this.#missing()) group.el.dataset.missing = `Saved, but not on this page: ${why}.`;
+    for (const { group } of this.#missing()) say(group, why);
     this.#againAt = performance.now() + AGAIN_MS;
     this.#later(AGAIN_MS, () => void this.fill());
   }
@@ -110,6 +114,14 @@ function neighbours(first, spots) {
     points += spot.group.points;
   }
   return run;
+}
+
+/**
+ * @param {Group} group
+ * @param {string} why its text is not there
+ */
+function say(group, why) {
+  group.el.dataset.missing = `Saved, but not on this page: ${why}.`;
 }
 
 /** Let the page do what waits: input, a frame. */
