@@ -2,7 +2,7 @@
 
 import { Markdown } from "./markdown/markdown.js";
 import { Paper } from "./paper.js";
-import { Source } from "./source.js";
+import { cutInto, Source } from "./source.js";
 
 /**
  * What all bodies of a view share; without it a body stands alone and keeps everything.
@@ -59,7 +59,10 @@ export class Body {
 
   /** @param {string} text */
   write(text) {
+    this.#ended = false;
+    const before = this.length;
     this.text.add(text);
+    this.#shared.windowing?.grew(this, this.length - before);
     this.#inOrder(() => this.#markdown.write(text));
   }
 
@@ -71,6 +74,7 @@ export class Body {
 
   paint() {
     if (this.#changed && !this.#waiting) {
+      this.paper.showTail();
       this.#markdown.paint();
       this.#changed = false;
     }
@@ -82,24 +86,38 @@ export class Body {
    */
   truncate(length) {
     if (length >= this.length) return;
+    this.#shared.windowing?.grew(this, length - this.length);
     this.text.cut(length);
     const epoch = ++this.#epoch;
-    const begin = this.paper.cut(length);
-    this.#markdown = new Markdown(this.paper, this.#shared.parts);
+    this.#markdown.takeBack(this.paper.cut(length));
     this.#changed = true;
-    this.#waiting = null;
-    if (this.text.kept) return this.#markdown.write(this.text.now(begin, length));
     this.#waiting = this.#ended ? [() => this.#markdown.end()] : [];
-    void this.#readAgain(begin, length, epoch);
+    const begin = this.paper.points;
+    if (this.text.kept) this.#goOn(this.text.now(begin, length));
+    else void this.#readAgain(begin, length, epoch);
+  }
+
+  /** Nothing of it is being written: all of it may be left out. More may come, after a resume. */
+  get settled() {
+    return this.#ended && !this.#changed && !this.#waiting;
   }
 
   /**
-   * The element of a piece that was left out.
-   * @param {string} source
-   * @param {import("./group.js").Recipe} recipe
+   * A group that was left out.
+   * @param {import("./group.js").Group} group
+   * @param {string} text of it
    */
-  render(source, recipe) {
-    return this.#markdown.renderPiece(source, recipe);
+  bringBack(group, text) {
+    const sources = cutInto(text, group.lengths);
+    if (!sources) throw new Error("this part of the log reads differently now");
+    group.bringBack(sources, (source, recipe) => this.#markdown.renderPiece(source, recipe));
+  }
+
+  /** The open end, if it was left out. */
+  showEnd() {
+    if (!this.paper.tailOut) return;
+    this.paper.showTail();
+    this.#markdown.end();
   }
 
   /**
@@ -108,13 +126,25 @@ export class Body {
    * @param {number} epoch of the text: cut again, it is another one
    */
   async #readAgain(begin, end, epoch) {
-    const text = await this.text.slice(begin, end).catch((why) => `(${why.message})`);
-    if (epoch !== this.#epoch) return;
+    try {
+      const text = await this.text.slice(begin, end);
+      if (epoch !== this.#epoch) return;
+      this.#goOn(text);
+      this.paint();
+    } catch (why) {
+      if (epoch !== this.#epoch) return;
+      this.paper.missing = `Saved, but not on this page: ${/** @type {Error} */ (why).message}.`;
+      this.#shared.windowing?.later(() => epoch === this.#epoch && this.#readAgain(begin, end, epoch));
+    }
+  }
+
+  /** @param {string} text of the part that was cut, what came meanwhile is behind it */
+  #goOn(text) {
+    this.paper.missing = "";
     this.#markdown.write(text);
     for (const step of this.#waiting ?? []) step();
     this.#waiting = null;
     this.#changed = true;
-    this.paint();
   }
 
   /** @param {() => void} step */

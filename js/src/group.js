@@ -9,6 +9,7 @@ import { codePoints } from "./records.js";
 
 /** @typedef {import("./markdown/markdown.js").Piece} Piece */
 /** @typedef {import("./markdown/markdown.js").Recipe} Recipe */
+/** @typedef {Piece & {el: HTMLElement}} Shown */
 /** @typedef {(source: string, recipe: Recipe) => HTMLElement} Render */
 
 export const FAN = 64;
@@ -18,10 +19,10 @@ export class Group {
   points = 0;
   /** @type {number[]} code points of each piece */
   lengths = [];
-  /** @type {Recipe[]} */
-  recipes = [];
-  /** @type {Piece[] | null} null while only the place is kept */
-  pieces = [];
+  /** All pieces, on the page or not. @type {Piece[]} */
+  all = [];
+  /** Only the place is kept. */
+  out = false;
   /** Measured when it was left out, in px. */
   height = 0;
 
@@ -34,14 +35,18 @@ export class Group {
     return this.lengths.length >= FAN;
   }
 
+  /** The pieces on the page, or null while only their place is kept. */
+  get pieces() {
+    return this.out ? null : /** @type {Shown[]} */ (this.all);
+  }
+
   /** @param {Piece} piece */
   append(piece) {
     const length = codePoints(piece.source);
     this.lengths.push(length);
-    this.recipes.push(piece.recipe);
     this.points += length;
-    this.pieces?.push(piece);
-    this.el.append(piece.el);
+    this.all.push(piece);
+    if (piece.el) this.el.append(piece.el);
   }
 
   /**
@@ -58,7 +63,12 @@ export class Group {
    * @param {number} height in px
    */
   leaveOut(height) {
-    this.pieces = null;
+    this.out = true;
+    // The pieces stay known to their document, to link definitions that they wait for: what they hold must go.
+    for (const piece of this.all) {
+      piece.el = null;
+      piece.source = "";
+    }
     this.el.replaceChildren();
     this.el.classList.add("nbstream-out");
     this.stand(height);
@@ -76,11 +86,13 @@ export class Group {
    * @param {Render} render
    */
   bringBack(sources, render) {
-    this.pieces = sources.map((source, i) => {
-      const recipe = /** @type {Recipe} */ (this.recipes[i]);
-      return { el: render(source, recipe), source, recipe };
+    const elements = this.all.map((piece, i) => {
+      piece.source = /** @type {string} */ (sources[i]);
+      piece.el = render(piece.source, piece.recipe);
+      return piece.el;
     });
-    this.el.replaceChildren(...this.pieces.map((piece) => piece.el));
+    this.out = false;
+    this.el.replaceChildren(...elements);
     this.el.style.height = "";
     this.el.classList.remove("nbstream-out");
     delete this.el.dataset.missing;
@@ -92,12 +104,17 @@ export class Group {
   /**
    * The pieces from `index` on go.
    * @param {number} index
+   * @returns {Piece[]}
    */
   cut(index) {
     for (const length of this.lengths.splice(index)) this.points -= length;
-    this.recipes.length = index;
-    for (const piece of this.pieces?.splice(index) ?? []) piece.el.remove();
+    const gone = this.all.splice(index);
+    for (const piece of gone) {
+      piece.el?.remove();
+      piece.el = null;
+    }
     this.el.classList.remove("nbstream-full");
+    return gone;
   }
 
   /**

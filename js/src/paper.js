@@ -17,18 +17,29 @@ export class Section {
   /** While folded, the height of its groups in px. */
   height = 0;
 
-  /**
-   * One empty box stands for all groups, which must be left out.
-   * @param {number} height in px
-   */
-  fold(height) {
+  /** As it is drawn, in px. */
+  #drawn = -1;
+
+  /** One empty box stands for all groups, which must be left out. `draw` it. */
+  fold() {
     this.folded = true;
-    this.height = height;
+    this.height = this.groups.reduce((sum, { height }) => sum + height, 0);
     this.el.replaceChildren();
+  }
+
+  /**
+   * Give the empty box its height.
+   * @param {number} scale
+   */
+  draw(scale) {
+    const drawn = Math.round(this.height * scale);
+    if (drawn !== this.#drawn) this.el.style.height = `${drawn}px`;
+    this.#drawn = drawn;
   }
 
   unfold() {
     this.folded = false;
+    this.#drawn = -1;
     this.el.style.height = "";
     this.el.replaceChildren(...this.groups.map((group) => group.el));
   }
@@ -38,10 +49,11 @@ export class Paper {
   tail = element("nbstream-group nbstream-tail");
   /** @type {Section[]} */
   sections = [];
+  /** The open end is left out: its text is not going on. */
+  tailOut = false;
+  #tailHeight = 0;
   /** Code points of all pieces. */
   points = 0;
-  /** @type {WeakMap<Piece, {group: Group, index: number}>} for pieces that may still be replaced */
-  #places = new WeakMap();
   #pxAPoint = PX_A_POINT;
 
   /** @param {HTMLElement} el */
@@ -50,12 +62,19 @@ export class Paper {
     el.append(this.tail);
   }
 
+  /** Why the open end cannot be shown, if it cannot. @param {string} why */
+  set missing(why) {
+    this.tail.classList.toggle("nbstream-out", why !== "");
+    if (why) this.tail.dataset.missing = why;
+    else delete this.tail.dataset.missing;
+  }
+
   /** @param {Piece} piece */
   append(piece) {
     let section = this.sections.at(-1);
     let group = section?.groups.at(-1);
-    if (!section || !group || group.full) {
-      if (!section || section.groups.length >= FAN) {
+    if (!section || !group || group.full || group.out) {
+      if (!section || section.groups.length >= FAN || section.folded) {
         section = new Section();
         this.sections.push(section);
         this.tail.before(section.el);
@@ -65,27 +84,8 @@ export class Paper {
       section.el.append(group.el);
     }
     group.append(piece);
-    this.#places.set(piece, { group, index: group.lengths.length - 1 });
     this.points = group.from + group.points;
     if (group.full) group.settle(this.estimate(group));
-  }
-
-  /**
-   * @param {Piece} piece
-   * @param {HTMLElement} el
-   */
-  replace(piece, el) {
-    const place = this.#places.get(piece);
-    if (!place) return;
-    place.group.recipes[place.index] = piece.recipe;
-    const shown = place.group.pieces?.[place.index];
-    // A piece that was left out since is made anew from its recipe.
-    if (shown && shown.el !== el) {
-      shown.el.replaceWith(el);
-      shown.el = el;
-      shown.recipe = piece.recipe;
-    }
-    piece.el = el;
   }
 
   /** @returns {IterableIterator<Group>} */
@@ -113,11 +113,38 @@ export class Paper {
   }
 
   /**
+   * Leave the open end out and keep its place.
+   * @param {number} height in px; 0 tells nothing
+   * @param {number} length code points of the whole text
+   */
+  leaveOutTail(height, length) {
+    this.tailOut = true;
+    this.tail.replaceChildren();
+    this.tail.classList.add("nbstream-out");
+    this.#standTail(height || (length - this.points) * this.#pxAPoint);
+  }
+
+  /** The open end may be painted again. */
+  showTail() {
+    if (!this.tailOut) return;
+    this.tailOut = false;
+    this.tail.classList.remove("nbstream-out");
+    this.tail.style.height = "";
+  }
+
+  /** @param {number} height in px */
+  #standTail(height) {
+    this.#tailHeight = height;
+    this.tail.style.height = `${height}px`;
+  }
+
+  /**
    * The text is wider or narrower: places change their height.
    * @param {number} factor
    */
   rescale(factor) {
     this.#pxAPoint *= factor;
+    if (this.tailOut) this.#standTail(this.#tailHeight * factor);
     for (const section of this.sections) {
       section.height *= factor;
       for (const group of section.groups) if (!group.pieces) group.stand(group.height * factor);
@@ -137,11 +164,14 @@ export class Paper {
   }
 
   /**
-   * Take back what is behind `points`, and all of the block that reaches over it. Returns where parsing begins anew.
+   * Take back what is behind `points`, and all of the block that reaches over it.
    * @param {number} points
-   * @returns {number}
+   * @returns {Set<Piece>} what is gone; parsing begins anew behind the points that are left
    */
   cut(points) {
+    /** @type {Set<Piece>} */
+    const gone = new Set();
+    this.showTail();
     this.tail.replaceChildren();
     for (;;) {
       const section = this.sections.at(-1);
@@ -154,12 +184,12 @@ export class Paper {
       while (index > 0) {
         index--;
         start -= /** @type {number} */ (group.lengths[index]);
-        if (start < points && group.recipes[index]?.starts) break;
+        if (start < points && group.all[index]?.recipe.starts) break;
         if (index === 0 && start === 0) break;
       }
-      const begins = start < points && (group.recipes[index]?.starts || start === 0);
-      if (index > 0) group.cut(index);
-      else {
+      const begins = start < points && (group.all[index]?.recipe.starts || start === 0);
+      for (const piece of group.cut(index)) gone.add(piece);
+      if (index === 0) {
         section.groups.pop();
         group.el.remove();
         if (section.groups.length === 0) {
@@ -170,7 +200,7 @@ export class Paper {
       this.points = start;
       if (begins) break;
     }
-    return this.points;
+    return gone;
   }
 }
 

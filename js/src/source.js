@@ -3,7 +3,10 @@
  * Lengths and places count code points, as the protocol does.
  */
 
-import { codePoints, indexBehind } from "./records.js";
+import { codePoints, cutWhole, indexBehind } from "./records.js";
+
+/** A place inside of a text is found by counting from its beginning: an answer of 1 MiB is kept in parts. */
+const PIECE_UNITS = 4_096;
 
 /** @typedef {{signal?: AbortSignal | undefined, onRead?: ((units: number) => void) | undefined}} Reading */
 /** @typedef {(from: number, to: number, reading?: Reading) => Promise<string>} Read reads from the log */
@@ -28,9 +31,14 @@ export class Source {
 
   /** @param {string} text */
   add(text) {
-    this.#texts?.push(text);
-    if (this.#texts) this.#starts.push(this.points);
-    this.points += codePoints(text);
+    if (!this.#texts) return void (this.points += codePoints(text));
+    for (let rest = text; rest; ) {
+      const [piece, behind] = cutWhole(rest, PIECE_UNITS);
+      this.#texts.push(piece);
+      this.#starts.push(this.points);
+      this.points += codePoints(piece);
+      rest = behind;
+    }
   }
 
   /**
@@ -39,12 +47,14 @@ export class Source {
    */
   cut(points) {
     if (points >= this.points) return;
-    if (this.#texts) {
-      const text = this.now(0, points);
-      this.#texts = [text];
-      this.#starts = [0];
-    }
     this.points = points;
+    if (!this.#texts) return;
+    while (this.#starts.length > 0 && /** @type {number} */ (this.#starts.at(-1)) >= points) {
+      this.#starts.pop();
+      this.#texts.pop();
+    }
+    const [text, start] = [this.#texts.pop(), this.#starts.at(-1)];
+    if (text !== undefined && start !== undefined) this.#texts.push(text.slice(0, indexBehind(text, points - start)));
   }
 
   /** From now on the log is asked. */

@@ -4,6 +4,7 @@ import test from "node:test";
 import { window } from "../testing/dom.js";
 
 const { Body } = await import("../src/body.js");
+const { Windowing } = await import("../src/windowing.js");
 const { FAN } = await import("../src/group.js");
 const { matchesIn, pattern } = await import("../src/find.js");
 
@@ -95,12 +96,103 @@ test("a group that was left out comes back the same from its source", () => {
   for (const group of it.paper.groups()) it.paper.leaveOut(group, 100);
   assert.equal(it.paper.sections[0]?.groups[0]?.el.childElementCount, 0);
   for (const group of it.paper.groups()) {
-    const sources = [];
-    let at = group.from;
-    for (const length of group.lengths) sources.push([...text].slice(at, (at += length)).join(""));
-    group.bringBack(sources, (source, recipe) => it.render(source, recipe));
+    it.bringBack(group, [...text].slice(group.from, group.from + group.points).join(""));
   }
   assert.equal(el.innerHTML.replaceAll(/ (style|class)="[^"]*"/g, ""), before);
+});
+
+test("a part that was cut and cannot be read yet is asked for again, says why it is not there, and is never taken for text", async (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const text = paragraphs(200);
+  let answers = false;
+  const reads = {
+    text: async (/** @type {string} */ _agent, /** @type {string} */ _kind, /** @type {number} */ from, /** @type {number} */ to) => {
+      if (!answers) throw new Error("the kernel does not answer");
+      return [...text].slice(from, to).join("");
+    },
+  };
+  const box = window.document.createElement("div");
+  const windowing = new Windowing(box, { keep: (change) => change(), signal: new AbortController().signal });
+  const { el, it } = body({ reads, windowing });
+  it.write(text);
+  it.paint();
+  it.text.forget();
+  it.truncate(1_000);
+  it.write(" On it goes.\n\nMore.\n\n");
+  it.paint();
+  for (let round = 0; round < 3; round++) {
+    for (let i = 0; i < 5; i++) await Promise.resolve();
+    assert.match(it.paper.tail.dataset.missing ?? "", /the kernel does not answer/);
+    assert.doesNotMatch(el.textContent ?? "", /does not answer/);
+    if (round === 1) answers = true;
+    t.mock.timers.tick(2_000);
+    if (answers) break;
+  }
+  for (let i = 0; i < 5; i++) await Promise.resolve();
+  assert.equal(it.paper.tail.dataset.missing, undefined);
+  assert.equal(shown(el), whole([...text].slice(0, 1_000).join("") + " On it goes.\n\nMore.\n\n"));
+  let from = 0;
+  for (const group of it.paper.groups()) {
+    assert.equal(group.from, from);
+    from += group.points;
+  }
+});
+
+test("what was defined before text that is taken back stays defined, what it defined is a link no more", () => {
+  const { el, it } = body();
+  it.write("[a]: https://a.test\n\n[a] and [b]\n\n[b]: https://b.test\n\nMore [b].\n\nend\n\n");
+  it.paint();
+  const links = () => [...el.querySelectorAll("a")].map((link) => link.textContent);
+  assert.deepEqual(links(), ["a", "b", "b"]);
+  it.truncate("[a]: https://a.test\n\n[a] and [b]\n\n".length);
+  it.write("More [a].\n\nThe end.\n\n");
+  it.paint();
+  assert.deepEqual(links(), ["a", "a"]);
+  const group = /** @type {import("../src/group.js").Group} */ (it.paper.last);
+  it.paper.leaveOut(group, 100);
+  it.bringBack(group, it.text.now(0, group.points));
+  assert.deepEqual(links(), ["a", "a"]);
+  it.write("[b]: https://b.test/again\n\nend\n\nend\n\n");
+  it.paint();
+  assert.deepEqual(links(), ["a", "b", "a"]);
+});
+
+test("text that was over and is taken back is over still: its last line is whole", () => {
+  const { el, it } = body();
+  it.write("[a]\n\n[a]: https://a.test\n\nlast");
+  it.end();
+  it.paint();
+  it.truncate("[a]\n\n[a]: https://a.test".length);
+  it.paint();
+  assert.equal(el.querySelector("a")?.getAttribute("href"), "https://a.test");
+});
+
+test("pieces that are left out hold nothing, whoever waits for them, and are not made again before they come back", () => {
+  const { el, it } = body();
+  it.write("Says [1].\n\n".repeat(200));
+  it.paint();
+  const pieces = [...it.paper.groups()].flatMap((group) => group.all);
+  for (const group of it.paper.groups()) it.paper.leaveOut(group, 100);
+  for (const piece of pieces) assert.deepEqual([piece.el, piece.source], [null, ""]);
+  it.write("[1]: https://one.test\n\nend\n\nend\n\n");
+  it.paint();
+  const [first] = it.paper.groups();
+  assert.ok(pieces.slice(0, FAN).every((piece) => piece.el === null));
+  it.bringBack(/** @type {import("../src/group.js").Group} */ (first), it.text.now(0, first?.points ?? 0));
+  assert.equal(el.querySelectorAll("a").length, FAN + 1);
+});
+
+test("a piece that came back still learns of a definition", () => {
+  const { el, it } = body();
+  it.write("Says [1].\n\n".repeat(65));
+  it.paint();
+  const [group] = it.paper.groups();
+  if (!group) throw new Error("no group");
+  it.paper.leaveOut(group, 100);
+  it.bringBack(group, it.text.now(0, group.points));
+  it.write("[1]: https://one.test\n\nend\n\nend\n\n");
+  it.paint();
+  assert.equal(el.querySelectorAll("a").length, 65);
 });
 
 test("find looks through case, space and emphasis, and takes a query literally", () => {

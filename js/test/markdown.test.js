@@ -78,19 +78,24 @@ test("a late definition changes only the pieces that mention it, and what the op
   const markdown = new Markdown(sheet);
   /** @type {string[]} */
   const replaced = [];
-  sheet.replace = (piece, el) => {
-    replaced.push(piece.source);
-    piece.el.replaceWith(el);
+  const shown = new Map();
+  const changes = () => {
+    for (const piece of sheet.pieces) {
+      if (shown.has(piece) && shown.get(piece) !== piece.el) replaced.push(piece.source);
+      shown.set(piece, piece.el);
+    }
   };
   const write = (text) => {
     markdown.write(text);
     markdown.paint();
+    changes();
   };
   write("[one][late]\n\ntwo\n\n[late] `[late]`\n\n`[late]`\n\n");
   assert.equal(sheet.pieces.length, 3);
   write("[late]: https://x.test/a");
   assert.deepEqual(replaced, []);
   markdown.end();
+  changes();
   assert.deepEqual(replaced.splice(0), ["[one][late]\n\n", "[late] `[late]`\n\n"]);
   assert.equal(sheet.root.querySelector("a").getAttribute("href"), "https://x.test/a");
   write("bc\n\nmore\n\nend\n\n");
@@ -109,6 +114,19 @@ test("a list that becomes loose late does so as a whole, with all its segments",
   markdown.write(items(201, 210, "\n\n"));
   markdown.paint();
   assert.ok(lists().length >= 4 && lists().every((list) => list.classList.contains("nbstream-loose")));
+});
+
+test("a list that only its last line makes loose, unfinished, is loose as a whole where the text ends there, and tight again where that line goes on as something else", () => {
+  const sheet = new Sheet();
+  const markdown = new Markdown(sheet);
+  markdown.write(`${"- item\n".repeat(200)}\n-`);
+  markdown.end();
+  const loose = () => [...sheet.root.querySelectorAll("ul")].map((list) => list.classList.contains("nbstream-loose"));
+  assert.deepEqual(loose(), [true, true, true, true]);
+  markdown.write("--\n\nend\n\n");
+  markdown.paint();
+  assert.equal(sheet.root.querySelectorAll("hr").length, 1);
+  assert.deepEqual(loose(), [false, false, false, false]);
 });
 
 test("a long fence that begins on the line of an item and a bare quote sign keeps all of its text", () => {

@@ -78,6 +78,23 @@ test("code in several pieces is coloured as one: a docstring over 100 lines is a
   assert.equal(codes.map((code) => code.textContent).join(""), `x = ${docstring}\ny = 1\n`);
 });
 
+test("of an open fence too long for colours nothing is kept, and all of it stays plain", async () => {
+  const joins = [];
+  const parts = { load: async () => ({ highlight: (code) => void joins.push(code.length) }) };
+  const { sheet, markdown } = paper(`\`\`\`python\n${"x = 1  # a line of code\n".repeat(10_000)}`, parts);
+  const released = sheet.pieces.map((piece) => {
+    const read = { count: 0 };
+    const code = piece.el.querySelector("code");
+    Object.defineProperty(code, "textContent", { get: () => (read.count++, "") });
+    return read;
+  });
+  markdown.write("y = 2\n```\n\nafter\n\n");
+  markdown.paint();
+  await settled();
+  assert.ok(released.length > 50 && released.every(({ count }) => count === 0), "its segments are not read again");
+  assert.deepEqual(joins, []);
+});
+
 test("colours never change a text, in any language we know; unknown ones and long ones stay plain", () => {
   const random = randomNumbers();
   const scraps = ["<a href='x'>", "def f():", '"', "'", "`", "${x}", "{{", "}}", "/*", "*/", "//", "#", "\n", "  ", "<!--", "-->", "+x\n", "-y\n", "@@ -1 +1 @@\n", "$x", "select * from t;", "😀", "\t", "key: 1", "<?php", "\\", "r#\"", "fn x<'a>()"];

@@ -36,6 +36,23 @@ test("any range of a text in memory is that range of its code points, also after
   }
 });
 
+test("taking text back costs what is taken back, however long the text before it is", () => {
+  const cost = (/** @type {number} */ length) => {
+    const source = new Source(never);
+    source.add("a few words 🦜 ".repeat(length / 14));
+    const begun = performance.now();
+    for (let i = 0; i < 1_000; i++) {
+      source.add("wrong");
+      source.cut(source.points - 5);
+      assert.equal(source.now(source.points - 2, source.points), "🦜 ");
+    }
+    return performance.now() - begun;
+  };
+  cost(14_000);
+  const [short, long] = [cost(14_000), cost(1_400_000)];
+  assert.ok(long < 10 * short + 100, `${short} ms at 14 KB, ${long} ms at 1.4 MB`);
+});
+
 test("a text that is not kept is read from the log, by the same code points", async () => {
   const asked = [];
   const source = new Source(async (from, to) => (asked.push([from, to]), "from the log"));

@@ -39,10 +39,6 @@ export class Sheet {
     this.tail.before(piece.el);
   }
 
-  replace(piece, el) {
-    piece.el.replaceWith(el);
-  }
-
   /** What stands on the page, pieces and open end. */
   get nodes() {
     return [...this.pieces.map((piece) => piece.el), ...this.tail.childNodes];

@@ -10,6 +10,8 @@ const IDLE_MS = 500;
 export class Colours {
   /** @type {HTMLElement[]} the segments of a fence that goes on */
   #open = [];
+  /** Units of all segments of that fence, those that are not kept too. */
+  #units = 0;
   #parts;
 
   /** @param {Parts} parts */
@@ -24,11 +26,19 @@ export class Colours {
    */
   add(code, language) {
     const { classList } = /** @type {HTMLElement} */ (code.parentElement);
-    if (!classList.contains("nbstream-went-on")) this.#open = [];
+    if (!classList.contains("nbstream-went-on")) this.begin();
+    this.#units += code.textContent?.length ?? 0;
     this.#open.push(code);
+    if (this.#units > MOST_UNITS) this.#open = []; // it stays plain: to keep its segments would keep them off the page too
     if (classList.contains("nbstream-goes-on")) return;
     this.colour(this.#open, language);
+    this.begin();
+  }
+
+  /** What comes next is another code. */
+  begin() {
     this.#open = [];
+    this.#units = 0;
   }
 
   /**

@@ -40,6 +40,7 @@ class Cuts {
   /** @type {number[]} */
   #starts = [0];
   #from;
+  #before;
   #places = 0;
   #line = -1;
   #text;
@@ -55,6 +56,7 @@ class Cuts {
   constructor(text, beginning) {
     this.#text = text;
     this.#from = beginning.prefix.length;
+    this.#before = beginning.prefix;
     for (let at = text.indexOf("\n"); at >= 0; at = text.indexOf("\n", at + 1)) this.#starts.push(at + 1);
     outline(parseBlocks(text), text, beginning, this);
   }
@@ -176,6 +178,9 @@ class Cuts {
       prefix += `${this.#lineOf(leaf.line + 1)}\n`;
       leaf.widths ??= this.#widths(leaf.line, at);
     }
+    // One string for all segments of a table: each line of its own would keep the text alive that it was cut from.
+    if (prefix === this.#before) prefix = this.#before;
+    this.#before = prefix;
     this.cuts.push({ at, plain: this.#plain, beginning: { prefix, joint: joint ?? "", enters: snapshot(path) } });
     this.#from = at;
     this.#places = 0;

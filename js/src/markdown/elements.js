@@ -58,7 +58,7 @@ function container(token) {
   switch (token.type) {
     case "ordered_list_open":
     case "bullet_list_open": {
-      const list = element(token.tag, token.meta?.open.look.loose ? "nbstream-loose" : "");
+      const list = element(token.tag, token.meta?.open.look.loose || token.meta?.open.look.looseAtEnd ? "nbstream-loose" : "");
       if (token.tag === "ol" && token.meta && token.meta.start !== 1) list.setAttribute("start", String(token.meta.start));
       return list;
     }

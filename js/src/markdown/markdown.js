@@ -17,8 +17,8 @@ import { References } from "./references.js";
 /**
  * A finished piece of the document. Pieces come in the order of the source and cover it without a hole.
  * @typedef {object} Piece
- * @property {HTMLElement} el what stands on the page, one bounded element
- * @property {string} source the text it was made of, as it came
+ * @property {HTMLElement | null} el what stands on the page, one bounded element; null while it is left out
+ * @property {string} source the text it was made of, as it came; empty while it is left out
  * @property {Recipe} recipe what `renderPiece` needs beside the source to make the same element again
  */
 /**
@@ -26,7 +26,6 @@ import { References } from "./references.js";
  * @typedef {object} Paper
  * @property {HTMLElement} tail takes the open end
  * @property {(piece: Piece) => void} append takes a piece that is finished
- * @property {(piece: Piece, el: HTMLElement) => void} replace a piece looks otherwise: a link definition came late, a list became loose
  */
 
 /** A line this long counts before its end has come: a text without line ends must be cut too. */
@@ -68,13 +67,16 @@ export class Markdown {
   write(text) {
     this.#open += text;
     this.#changed = true;
-    this.#references.end(NOTHING); // what the open end defined may go on too
+    // What the open end defined, and how it looks, may go on too.
+    this.#references.end(NOTHING);
+    for (const look of this.#segments.keys()) look.looseAtEnd = false;
   }
 
   paint() {
     if (!this.#changed) return; // what `end` made of the open end stays
     this.#changed = false;
     this.#commit();
+    this.#replaceChanged();
     // A CR at the end may be the first half of a CRLF.
     this.#paintTail(this.#open.endsWith("\r") ? this.#open.slice(0, -1) : this.#open);
   }
@@ -83,9 +85,25 @@ export class Markdown {
   end() {
     this.#changed = false;
     this.#commit();
-    this.#references.end(this.#paintTail(this.#open));
+    const { defined, enters } = this.#paintTail(this.#open);
+    this.#references.end(defined);
+    for (const [i, { look }] of this.#beginning.enters.entries()) if (look) look.looseAtEnd = enters[i]?.look?.loose ?? false;
     this.#replaceChanged();
     this.#colour(this.#paper.tail);
+  }
+
+  /**
+   * The last pieces and the open end are gone. What they defined is, too.
+   * @param {Set<Piece>} pieces
+   */
+  takeBack(pieces) {
+    this.#references.takeBack(pieces);
+    this.#colours?.begin();
+    this.#segments.clear();
+    this.#beginning = { prefix: "", joint: "", enters: [] };
+    this.#open = "";
+    this.#seen = 0;
+    this.#changed = true;
   }
 
   /**
@@ -123,7 +141,6 @@ export class Markdown {
     for (const look of this.#segments.keys()) {
       if (!this.#beginning.enters.some((open) => open.look === look)) this.#segments.delete(look);
     }
-    this.#replaceChanged();
   }
 
   /** The length of the lines whose end has come. */
@@ -142,10 +159,11 @@ export class Markdown {
     const starts = this.#beginning.enters.length === 0;
     const recipe = { ...this.#beginning, starts, plain, leaves: next.enters };
     /** @type {Piece} */
-    const piece = { el: /** @type {any} */ (null), source, recipe };
+    const piece = { el: null, source, recipe };
     /** @type {Set<string>} */
     const missing = new Set();
-    piece.el = renderPiece(source, recipe, { references: this.#references.forPiece(missing), formulas: this.#formulas });
+    const el = renderPiece(source, recipe, { references: this.#references.forPiece(piece, missing), formulas: this.#formulas });
+    piece.el = el;
     this.#references.wait(piece, missing);
     for (const { look } of [...recipe.enters, ...recipe.leaves]) {
       if (!look) continue;
@@ -154,7 +172,7 @@ export class Markdown {
       this.#segments.set(look, segments);
     }
     this.#paper.append(piece);
-    this.#colour(piece.el);
+    this.#colour(el);
   }
 
   /** @param {HTMLElement} el */
@@ -168,34 +186,38 @@ export class Markdown {
 
   /**
    * @param {string} text
-   * @returns {Map<string, import("./references.js").Definition>} what it defines, which is not final
+   * @returns what it defines and how what it goes on looks: neither is final
    */
   #paintTail(text) {
-    const own = new Map();
+    /** @type {Map<string, import("./references.js").Definition>} */
+    const defined = new Map();
     const enters = this.#beginning.enters.map((open) => (open.look ? { ...open, look: { ...open.look } } : open));
     const recipe = { ...this.#beginning, enters, starts: false, leaves: [] };
-    const fragment = render(text, recipe, { references: this.#references.forTail(own), formulas: this.#formulas });
+    const fragment = render(text, recipe, { references: this.#references.forTail(defined), formulas: this.#formulas });
     patch(this.#paper.tail, fragment);
-    return own;
+    return { defined, enters };
   }
 
   /** A list that becomes loose does so as a whole. */
   #loosen() {
     for (const [look, segments] of this.#segments) {
-      if (look.loose === segments.loose) continue;
-      segments.loose = look.loose;
+      const loose = look.loose || Boolean(look.looseAtEnd);
+      if (loose === segments.loose) continue;
+      segments.loose = loose;
       for (const piece of segments.pieces) this.#replace(piece);
     }
   }
 
   #replaceChanged() {
+    this.#loosen();
     for (const piece of this.#references.takeChanged()) this.#replace(piece);
   }
 
-  /** @param {Piece} piece */
+  /** @param {Piece} piece is made as it looks now when it comes back, if it is left out */
   #replace(piece) {
+    if (!piece.el) return;
     const el = this.renderPiece(piece.source, piece.recipe);
-    this.#paper.replace(piece, el);
+    piece.el.replaceWith(el);
     piece.el = el;
   }
 }

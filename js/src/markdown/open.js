@@ -6,6 +6,7 @@
 /**
  * @typedef {object} Look how all segments of one list look
  * @property {boolean} loose
+ * @property {boolean} [looseAtEnd] its last line makes it so, which is whole only as far as anybody knows
  */
 /**
  * @typedef {object} Open plain data, outermost first in a path

@@ -55,7 +55,7 @@ function mark(parent, path, className, side) {
   for (const open of path) {
     if (!at) return;
     at.classList.add(className);
-    if (open.look?.loose) at.classList.add("nbstream-loose");
+    if (open.look?.loose || open.look?.looseAtEnd) at.classList.add("nbstream-loose");
     if (open.widths) fixWidths(at, open.widths);
     at = /** @type {HTMLElement | null} */ (at[side]);
   }

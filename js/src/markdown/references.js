@@ -8,16 +8,19 @@ export class References {
   #defined = new Map();
   /** @type {Map<string, Definition>} of the open end, when the text is over as far as anybody knows */
   #atEnd = new Map();
-  /** @type {Map<string, Set<Piece>>} pieces that looked a label up in vain */
+  /** Who defined what, in the order of the text. @type {{label: string, piece: Piece}[]} */
+  #definers = [];
+  /** @type {Map<string, Piece[]>} in the order of the text, pieces made while a label had no definition */
   #waiting = new Map();
-  /** @type {Set<string>} labels defined since `takeChanged` */
+  /** @type {Set<string>} labels that mean something else since `takeChanged` */
   #changed = new Set();
 
   /**
    * What markdown-it looks labels up in, and defines them in, while it parses a finished piece.
+   * @param {Piece} [piece] that is new, none when one is made again
    * @param {Set<string>} [missing] takes the labels that had no definition
    */
-  forPiece(missing) {
+  forPiece(piece, missing) {
     return lookup(
       (label) => {
         const definition = this.#defined.get(label);
@@ -27,6 +30,7 @@ export class References {
       },
       (label, definition) => {
         this.#defined.set(label, definition);
+        if (piece) this.#definers.push({ label, piece });
         this.#changed.add(label);
         missing?.delete(label);
       },
@@ -63,8 +67,25 @@ export class References {
   wait(piece, missing) {
     for (const label of missing) {
       const pieces = this.#waiting.get(label);
-      if (pieces) pieces.add(piece);
-      else this.#waiting.set(label, new Set([piece]));
+      if (pieces) pieces.push(piece);
+      else this.#waiting.set(label, [piece]);
+    }
+  }
+
+  /**
+   * The last pieces are gone, and with them what they defined.
+   * @param {Set<Piece>} gone
+   */
+  takeBack(gone) {
+    this.end(new Map());
+    for (let last = this.#definers.at(-1); last && gone.has(last.piece); last = this.#definers.at(-1)) {
+      this.#definers.pop();
+      this.#defined.delete(last.label);
+      this.#changed.add(last.label);
+    }
+    for (const [label, pieces] of this.#waiting) {
+      for (let last = pieces.at(-1); last && gone.has(last); last = pieces.at(-1)) pieces.pop();
+      if (pieces.length === 0) this.#waiting.delete(label);
     }
   }
 
@@ -72,10 +93,7 @@ export class References {
   takeChanged() {
     /** @type {Set<Piece>} */
     const pieces = new Set();
-    for (const label of this.#changed) {
-      for (const piece of this.#waiting.get(label) ?? []) pieces.add(piece);
-      if (this.#defined.has(label)) this.#waiting.delete(label);
-    }
+    for (const label of this.#changed) for (const piece of this.#waiting.get(label) ?? []) pieces.add(piece);
     this.#changed.clear();
     return pieces;
   }

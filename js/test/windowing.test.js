@@ -1,0 +1,120 @@
+/** Which of many short texts are on the page: a layout of our own gives each 100 px, one below the other. */
+
+import assert from "node:assert/strict";
+import test from "node:test";
+
+import { window } from "../testing/dom.js";
+
+globalThis.getSelection = () => null;
+const { Body } = await import("../src/body.js");
+const { Windowing } = await import("../src/windowing.js");
+
+const BODIES = 1_000;
+const PX = 100;
+const text = (/** @type {number} */ n) => `First ${n}.\n\nSecond ${n}.\n\nLast ${n}.`;
+
+let measured = 0;
+let scrolled = 0;
+window.Element.prototype.getBoundingClientRect = function () {
+  measured++;
+  const place = this.closest("[data-place]");
+  const top = place ? Number(place.dataset.place) * PX - scrolled : 0;
+  const height = place ? PX : 500;
+  return { top, bottom: top + height, height };
+};
+
+/** @param {object} [reads] */
+function page(reads) {
+  measured = scrolled = 0;
+  const owner = new AbortController();
+  const box = window.document.body.appendChild(window.document.createElement("div"));
+  Object.defineProperties(box, { clientHeight: { value: 500 }, offsetParent: { value: window.document.body } });
+  const windowing = new Windowing(box, { keep: (change) => change(), whole: 10_000, signal: owner.signal });
+  /** @type {InstanceType<typeof Body>[]} */
+  const bodies = [];
+  const add = () => {
+    const el = box.appendChild(window.document.createElement("div"));
+    el.dataset.place = String(bodies.length);
+    const body = new Body(el, { windowing, reads: reads ?? { text: async (_agent, _kind, /** @type {number} */ from, /** @type {number} */ to) => text(bodies.indexOf(body)).slice(from, to) } });
+    body.write(text(bodies.length));
+    body.end();
+    body.paint();
+    bodies.push(body);
+    windowing.update();
+  };
+  return { box, bodies, windowing, owner, add };
+}
+
+/** What waits for a moment has had it. */
+const settled = () => new Promise((resolve) => setTimeout(resolve, 50));
+
+test("short texts far from the reader leave the page whole, and a paint looks only at those near him or not yet gone", async () => {
+  const { box, bodies, windowing, owner, add } = page();
+  const costs = [];
+  for (let n = 0; n < BODIES; n++) {
+    const before = measured;
+    add();
+    costs.push(measured - before);
+  }
+  const sum = (/** @type {number[]} */ part) => part.reduce((total, cost) => total + cost, 0);
+  const [first, last] = [sum(costs.slice(500, 550)), sum(costs.slice(-50))];
+  assert.ok(last < 1.5 * first, `${first} measures, then ${last}`);
+  const there = bodies.filter(({ el }) => /Last/.test(el.textContent ?? "")).length;
+  assert.ok(there < 100, `${there} of ${BODIES} on the page`);
+  assert.equal(windowing.points, bodies.reduce((points, { length }) => points + length, 0));
+  assert.equal(bodies.at(-1)?.paper.tailOut, false, "the newest stays");
+
+  scrolled = 500 * PX;
+  windowing.update();
+  await settled();
+  assert.equal(bodies[502]?.el.textContent?.replaceAll(/\s/g, ""), text(502).replaceAll(/\s/g, ""));
+  windowing.update();
+  assert.ok(!/First/.test(bodies[2]?.el.textContent ?? ""));
+  assert.ok(box.textContent !== null && box.textContent.length < 10_000);
+  owner.abort();
+});
+
+test("a text that goes on after it was left out shows its end again", () => {
+  const { bodies, windowing, owner, add } = page();
+  for (let n = 0; n < 700; n++) add();
+  const body = /** @type {InstanceType<typeof Body>} */ (bodies[300]);
+  assert.ok(body.paper.tailOut);
+  body.write(" And on.\n\nMore");
+  body.paint();
+  windowing.update();
+  assert.match(body.el.textContent ?? "", /Last 300. And on.\s*More$/);
+  owner.abort();
+});
+
+test("a read that fails because another message is shown does not keep the new one waiting", async () => {
+  /** @type {((why: Error) => void)[]} */
+  const fail = [];
+  const { bodies, windowing, owner, add } = page({ text: () => new Promise((_, failed) => fail.push(failed)) });
+  for (let n = 0; n < 700; n++) add();
+  scrolled = 300 * PX;
+  windowing.update();
+  assert.equal(fail.length, 1);
+  windowing.clear();
+  fail[0]?.(new Error("another answer is shown"));
+  await settled();
+  bodies.length = scrolled = 0;
+  for (let n = 0; n < 700; n++) add();
+  scrolled = 300 * PX;
+  windowing.update();
+  assert.equal(fail.length, 2, "the new message is read at once");
+  owner.abort();
+});
+
+test("without a kernel nothing more is left out and nothing is asked", async () => {
+  let asked = 0;
+  const { bodies, windowing, owner, add } = page({ text: async () => Promise.reject(new Error(`asked ${++asked} times`)) });
+  for (let n = 0; n < 300; n++) add();
+  windowing.frozen = true;
+  for (let n = 0; n < 300; n++) add();
+  assert.ok(bodies.slice(300).every(({ el }) => /First.*Last/s.test(el.textContent ?? "")));
+  scrolled = 100 * PX;
+  windowing.update();
+  await settled();
+  assert.equal(asked, 0);
+  owner.abort();
+});
