@@ -154,7 +154,9 @@ def test_scrolling_moves_the_text_as_far_as_the_reader_scrolls(tab, direction):
           for (let step = 0; step < 80; step++) {
             const {top, height} = box.getBoundingClientRect();
             const pieces = [...box.querySelectorAll('.nbstream-group > *')];
-            const el = pieces.find((one) => one.getBoundingClientRect().bottom > top + height / 2);
+            // What the browser has not painted yet (content-visibility) has a place, but nobody sees it move.
+            const painted = (one) => one.checkVisibility({contentVisibilityAuto: true});
+            const el = pieces.find((one) => one.getBoundingClientRect().bottom > top + height / 2 && painted(one));
             const before = el.getBoundingClientRect().top;
             await new Promise((resolve) => setTimeout(resolve)); // as a reader does: between two frames
             box.scrollTop += 250 * direction;
