@@ -156,3 +156,19 @@ test("what is the same in the open end keeps its nodes", () => {
   assert.equal(paragraph.querySelector("em"), emphasis);
   assert.equal(paragraph.textContent, "Some words and more code");
 });
+
+test("a giant paragraph with an underline stays one: its beginning was a piece before the line came", () => {
+  const text = `${"a word or two ".repeat(900)}\n---\nbehind`;
+  const pages = [[text], text.match(/.{1,500}/gs) ?? []].map((writes) => {
+    const sheet = new Sheet();
+    const markdown = new Markdown(sheet);
+    for (const write of writes) {
+      markdown.write(write);
+      markdown.paint();
+    }
+    markdown.end();
+    return sheet;
+  });
+  for (const { root } of pages) assert.equal(root.querySelectorAll("h2").length, 0);
+  assert.deepEqual(normal(pages[0].nodes), normal(pages[1].nodes));
+});

@@ -33,7 +33,7 @@ export function outline(tokens, text, { prefix, enters }, walker) {
   let entered = 0;
   /** @type {Token | null} */
   let definition = null;
-  for (const token of tokens) {
+  for (const [at, token] of tokens.entries()) {
     const name = token.type.replace(/_(?:open|close)$/, "");
     const container = CONTAINERS[name];
     if (token.nesting < 0) {
@@ -53,6 +53,10 @@ export function outline(tokens, text, { prefix, enters }, walker) {
     const leaf = token.markup[0] === "#" ? undefined : LEAVES[token.type];
     const known = (container || leaf) && entered < enters.length ? enters[entered++] : undefined;
     const behind = definition !== null && (definition.level === token.level || definition.map[1] === token.map[0]);
+    // Only now an underline makes a heading of a paragraph whose beginning is a piece already: it stays a paragraph.
+    if (known && token.type === "heading_open") {
+      for (const [one, type] of [[token, "paragraph_open"], [tokens[at + 2], "paragraph_close"]]) Object.assign(one, { type, tag: "p" });
+    }
     if (!known) walker?.block(token.map[0], path, behind, token);
     definition = token.type === "reference_definition" ? token : null;
     if (leaf) walker?.leaf(token, path, known !== undefined);
