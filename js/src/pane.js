@@ -49,7 +49,10 @@ export class Pane {
       total,
       signal,
     });
-    this.windowing.onWindowed = onWindowed;
+    this.windowing.onWindowed = () => {
+      this.box.classList.add("nbstream-windowed");
+      onWindowed();
+    };
     this.lane = new Lane(agent, { ...shared, windowing: this.windowing });
     this.lane.named = agent !== "assistant";
     this.#content.append(this.lane.el);

@@ -97,7 +97,7 @@ class Place:
 @pytest.fixture
 def place(tmp_path):
     """Return a place with an empty store; a relay left behind would record an endless stream for ten minutes more."""
-    place, runtime = Place(tmp_path / "home"), tmp_path / "home" / "runtime"
+    place, runtime = Place(tmp_path / "home"), tmp_path / "relays"
     place.env["JUPYTER_RUNTIME_DIR"] = str(runtime)
     yield place
     relays.end_all(runtime)

@@ -37,6 +37,9 @@ class StreamWidget(anywidget.AnyWidget):
     engine = traitlets.Bytes(None, allow_none=True).tag(sync=True)
     _engine_given: ClassVar[bool] = False
 
+    #: Closed already.
+    _over = False
+
     def __init__(self, stream: Stream, runtime: Runtime, switched: Callable[[Stream], None] = lambda _: None) -> None:
         engine = None if StreamWidget._engine_given else code.engine()
         StreamWidget._engine_given = True
@@ -70,7 +73,10 @@ class StreamWidget(anywidget.AnyWidget):
         self.send(said, buffers)
 
     def close(self) -> None:
-        """Say nothing more and close the comm."""
+        """Say nothing more and close the comm. Twice changes nothing: ipywidgets closes once more when it is collected."""
+        if self._over:
+            return
+        self._over = True
         self._session.close()
         _sessions.pop(self.comm_id, None)
         super().close()
