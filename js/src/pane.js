@@ -49,10 +49,7 @@ export class Pane {
       total,
       signal,
     });
-    this.windowing.onWindowed = () => {
-      this.box.classList.add("nbstream-windowed");
-      onWindowed();
-    };
+    this.windowing.onWindowed = onWindowed;
     this.lane = new Lane(agent, { ...shared, windowing: this.windowing });
     this.lane.named = agent !== "assistant";
     this.#content.append(this.lane.el);
