@@ -122,8 +122,8 @@ def test_the_box_follows_its_end_only_while_the_reader_is_there(notebook, demo):
 
 
 @pytest.mark.host("kernel")  # about the page
-# Open: in about one run of three the cell moves by the height of the answer above it, which the page before this one did
-# not do. It stands here until that is mended, since a result by chance tells CI nothing.
+# Open: in about one run of three the cell moves by the height of the answer above it, which the page before this one
+# did not do. Until that is mended it runs with `make soak` alone, since a result by chance tells CI nothing.
 @pytest.mark.skipif(os.environ.get("NBSTREAM_SOAK", "0") in {"", "0"}, reason="open: the notebook may jump")
 def test_the_notebook_does_not_jump(notebook, demo):
     """What the reader looks at in the notebook stays where it is while an answer grows above it or below it."""

@@ -73,7 +73,7 @@ class StreamWidget(anywidget.AnyWidget):
         self.send(said, buffers)
 
     def close(self) -> None:
-        """Say nothing more and close the comm. Twice changes nothing: ipywidgets closes once more when it is collected."""
+        """Say nothing more and close the comm; twice changes nothing (ipywidgets closes what is collected, too)."""
         if self._over:
             return
         self._over = True
