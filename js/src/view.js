@@ -13,6 +13,7 @@ import { Reads } from "./reads.js";
 import { cutWhole, Records } from "./records.js";
 import { isLive, merge, present, presentAgent } from "./state.js";
 import { keepStops } from "./stops.js";
+import { keepSurroundings } from "./surroundings.js";
 import { Timers } from "./timers.js";
 import { Viewport } from "./viewport.js";
 
@@ -67,6 +68,7 @@ export class View {
     this.controls.add(this.viewport.orderToggle);
     keepKeys(this.root, signal);
     keepStops(this.root, signal);
+    keepSurroundings(this.root, signal);
     this.transport = transport;
     this.#asking = new Asking(transport, {
       records: this.#records,
