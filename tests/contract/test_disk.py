@@ -15,6 +15,7 @@ import warnings
 from pathlib import Path
 
 import diskcache
+import psutil
 import pytest
 from samples import Child, a_close, a_delta, an_open
 
@@ -77,6 +78,20 @@ def test_reading_a_long_log_holds_no_more_than_a_page(disk):
         tracemalloc.stop()
     print(f"{(most - before) / 1e6:.1f} MB")
     assert most - before < wanted * 16_000 / 4
+
+
+def test_writing_a_long_log_holds_little_of_it(child):
+    """Whoever records 24 MB takes less than a third of it, of which SQLite's pages would be most."""
+    child.do("kept.append(store.start(an_open()))")
+    append = "[kept[0].log.append(n, a_delta('x' * 16_000, n)) for n in range({}, {})].clear()"
+    process = psutil.Process(child.process.pid)
+    child.do(append.format(1, 50))
+    before = process.memory_info().rss
+    child.do(append.format(50, 1550))
+    grown = process.memory_info().rss - before
+    print(f"{grown / 1e6:.1f} MB")
+    assert child.do("kept[0].log.tail()") == "1549"
+    assert grown < 1500 * 16_000 / 3
 
 
 # Other processes
