@@ -13,7 +13,7 @@ from nbstream.errors import SourceRefused
 from nbstream.records import ASSISTANT
 from nbstream.sources.contract import Arrival
 from nbstream.sources.refusal import ErrorObject, plain_text, refused_by_frame
-from nbstream.sources.voices import ToolCalls, Voice, ended, started, tool_result
+from nbstream.sources.speech import Speech, ToolCalls, ended, started, tool_result
 
 if TYPE_CHECKING:
     from nbstream.records import Part
@@ -34,8 +34,8 @@ class AgentsSDK:
     """Reads one run. Hand-offs move the word from agent to agent; one that has it again is the same one."""
 
     def __init__(self) -> None:
-        self._voices: dict[str, Voice] = {}
-        self._voice = self._voices[ASSISTANT] = Voice(ASSISTANT)
+        self._speeches: dict[str, Speech] = {}
+        self._speech = self._speeches[ASSISTANT] = Speech(ASSISTANT)
         self._calls = ToolCalls()
         #: Call ids by the place of the call in the answer that comes.
         self._places: dict[int, str] = {}
@@ -53,12 +53,12 @@ class AgentsSDK:
         return Arrival(self._item(event.name, event.item))
 
     def _hands_over(self, name: str) -> tuple[Part, ...]:
-        before = self._voice
+        before = self._speech
         if before.agent == name:
             return ()
         parts: tuple[Part, ...] = (ended(before.agent),) if before.agent != ASSISTANT else ()
-        self._voice = self._voices.setdefault(name, Voice(name))
-        self._voice.interrupts()
+        self._speech = self._speeches.setdefault(name, Speech(name))
+        self._speech.interrupts()
         return (*parts, started(name))
 
     # -- what the model streams -------------------------------------------------------------------------------------
@@ -67,8 +67,8 @@ class AgentsSDK:
         kind = data.type
         if kind in _TEXTS:
             message = f"{self._answers}:{data.output_index}"
-            self._heard.add(self._voice.agent)
-            return Arrival(self._voice.says(data.delta, message=message, kind=_TEXTS[kind]))
+            self._heard.add(self._speech.agent)
+            return Arrival(self._speech.says(data.delta, message=message, kind=_TEXTS[kind]))
         if kind in {"response.output_item.added", "response.output_item.done"}:
             return Arrival(self._output_item(data, done=kind.endswith("done")))
         if kind == "response.function_call_arguments.delta":
@@ -97,7 +97,7 @@ class AgentsSDK:
         call = str(item.call_id)
         parts: tuple[Part, ...] = ()
         if self._calls.maker(call) is None:
-            parts = (self._calls.begin(self._voice, call, str(item.name)),)
+            parts = (self._calls.begin(self._speech, call, str(item.name)),)
         if not whole:
             return parts
         arguments = "" if call in self._told else str(item.arguments or "")
@@ -124,10 +124,10 @@ class AgentsSDK:
             output = getattr(item, "output", None)
             if output is None and isinstance(raw, dict):
                 output = raw.get("output")
-            agent = self._calls.maker(str(call)) or self._voice.agent
+            agent = self._calls.maker(str(call)) or self._speech.agent
             return (tool_result(agent, str(call), output),)
-        if name == "message_output_created" and self._voice.agent not in self._heard:
+        if name == "message_output_created" and self._speech.agent not in self._heard:
             # A model that does not stream.
             text = "".join(str(getattr(one, "text", "") or "") for one in getattr(raw, "content", ()))
-            return self._voice.says(text, message=str(getattr(raw, "id", "")))
+            return self._speech.says(text, message=str(getattr(raw, "id", "")))
         return ()

@@ -21,7 +21,7 @@ from nbstream.records import ASSISTANT, Part
 from nbstream.sources.contract import Arrival, End, Traits
 from nbstream.sources.frames import frame_of, malformed
 from nbstream.sources.refusal import ErrorObject, plain_text, refused_by_frame
-from nbstream.sources.voices import Names, ToolCalls, Voice, ended, started, text_of, tool_result, waiting
+from nbstream.sources.speech import Names, Speech, ToolCalls, ended, started, text_of, tool_result, waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -57,7 +57,7 @@ class AGUI:
 
     def __init__(self, cursor: Cursor | None = None) -> None:  # noqa: ARG002 - there is none
         self._names = Names()
-        self._voices = {ASSISTANT: Voice(ASSISTANT)}
+        self._speeches = {ASSISTANT: Speech(ASSISTANT)}
         #: Who speaks: of subagents by the id of their run, of messages and steps by theirs.
         self._subagents: dict[str, str] = {}
         self._authors: dict[str, str] = {}
@@ -139,8 +139,8 @@ class AGUI:
             self._authors[key] = self._names.new(name)
         return self._authors[key]
 
-    def _voice(self, agent: str) -> Voice:
-        return self._voices.setdefault(agent, Voice(agent))
+    def _speech(self, agent: str) -> Speech:
+        return self._speeches.setdefault(agent, Speech(agent))
 
     # -- text -------------------------------------------------------------------------------------------------------
 
@@ -161,7 +161,7 @@ class AGUI:
         if not author or not delta:
             return ()
         self._said = self._said or kind == "text"
-        return self._voice(author).says(delta, message=message, kind=kind)
+        return self._speech(author).says(delta, message=message, kind=kind)
 
     def _keeps_snapshot(self, frame: Frame) -> tuple[Part, ...]:
         """Remember the answer in a snapshot of the conversation: an agent that does not stream sends nothing else."""
@@ -179,7 +179,7 @@ class AGUI:
         if self._calls.maker(call) is None:
             parent = self._authors.get(f"message {frame.get('parentMessageId')}")
             agent = parent if parent and frame.get("subagentRunId") is None else self._who({**frame, "name": None})
-            begun = (self._calls.begin(self._voice(agent), call, text_of(frame["toolCallName"])),)
+            begun = (self._calls.begin(self._speech(agent), call, text_of(frame["toolCallName"])),)
         delta = text_of(frame.get("delta") or "")
         return (*begun, self._calls.goes_on(call, delta)) if delta else begun
 
@@ -234,7 +234,7 @@ class AGUI:
             raise SourceRefused("the upstream cancelled the run")
         parts: tuple[Part, ...] = ()
         if not self._said and self._snapshot:
-            parts = self._voice(ASSISTANT).says(self._snapshot)
+            parts = self._speech(ASSISTANT).says(self._snapshot)
         if kind == "interrupt":
             parts += tuple(self._interrupt(one) for one in outcome["interrupts"])
             return Arrival(parts, end=End("pause", "interrupt"), usage=usage)

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 from nbstream.records import ASSISTANT, Part
 from nbstream.sources.contract import Arrival
 from nbstream.sources.langgraph_seats import Seats
-from nbstream.sources.voices import text_of, tool_result, waiting
+from nbstream.sources.speech import text_of, tool_result, waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from nbstream.sources.langgraph_seats import Seat
-    from nbstream.sources.voices import Voice
+    from nbstream.sources.speech import Speech
 
 #: Understood, and nothing to show: the inside of the machine.
 _SILENT = frozenset({"metadata", "debug", "tasks", "checkpoints", "feedback", "ping"})
@@ -128,7 +128,7 @@ class LangGraphParts:
             return ()
         seat, parts = self._seats.take(namespace, about, str(message.get("name") or ""))
         for kind_of_text, text in _texts(message):
-            parts += seat.voice.says(text, message=_short(message), kind=kind_of_text)
+            parts += seat.speech.says(text, message=_short(message), kind=kind_of_text)
         for chunk in message.get("tool_call_chunks") or ():
             parts += self._call_chunk(seat, _short(message), chunk)
         self._seats.moved(seat)
@@ -149,26 +149,26 @@ class LangGraphParts:
         if seat is None:
             seat, parts = self._seats.take(namespace, about, str(message.get("name") or ""))
         for kind_of_text, whole in _texts(message):
-            parts += self._replaces(seat.voice, kind_of_text, key, whole)
+            parts += self._replaces(seat.speech, kind_of_text, key, whole)
         if complete:
             for call in message.get("tool_calls") or ():
                 parts += self._whole_call(seat, call)
         self._seats.moved(seat)
         return parts
 
-    def _replaces(self, voice: Voice, kind: str, message: str, whole: str) -> tuple[Part, ...]:
-        """Return what makes *whole* of what *voice* has said of *message*."""
-        at = f"{voice.agent} {kind}"
-        if voice.messages.get(kind) != message:
-            parts = voice.says(whole, message=message, kind=kind)
-            self._begins[at] = voice.lengths.get(kind, 0) - len(whole)
+    def _replaces(self, speech: Speech, kind: str, message: str, whole: str) -> tuple[Part, ...]:
+        """Return what makes *whole* of what was said of *message*."""
+        at = f"{speech.agent} {kind}"
+        if speech.messages.get(kind) != message:
+            parts = speech.says(whole, message=message, kind=kind)
+            self._begins[at] = speech.lengths.get(kind, 0) - len(whole)
         else:
             begins = self._begins.get(at, 0)
             # Behind a resume only the length is known: what a message has said it goes on saying.
-            before = self._before.get(at, whole[: voice.lengths.get(kind, 0) - begins])
+            before = self._before.get(at, whole[: speech.lengths.get(kind, 0) - begins])
             same = _alike(before, whole)
-            parts = voice.takes_back(begins + same, kind=kind, tail=whole[:same][-2:])
-            parts += voice.says(whole[same:], message=message, kind=kind)
+            parts = speech.takes_back(begins + same, kind=kind, tail=whole[:same][-2:])
+            parts += speech.says(whole[same:], message=message, kind=kind)
         self._before[at] = whole
         return parts
 
@@ -181,25 +181,25 @@ class LangGraphParts:
         begun: tuple[Part, ...] = ()
         if chunk.get("id") and key not in self._open:
             begun = (self._begins_call(seat, text_of(chunk["id"]), text_of(chunk.get("name") or "")),)
-            self._open[key] = seat.voice.calls - 1
+            self._open[key] = seat.speech.calls - 1
         if not arguments:
             return begun
-        return (*begun, Part("tool_call", agent=seat.voice.agent, fields=_more(self._open[key], arguments)))
+        return (*begun, Part("tool_call", agent=seat.speech.agent, fields=_more(self._open[key], arguments)))
 
     def _whole_call(self, seat: Seat, call: Mapping[str, Any]) -> tuple[Part, ...]:
         begun = self._begins_call(seat, text_of(call["id"]), text_of(call["name"]))
         arguments = json.dumps(call.get("args"), ensure_ascii=False)
         return begun, Part(
-            "tool_call", agent=seat.voice.agent, fields=_more(seat.voice.calls - 1, arguments, final=True)
+            "tool_call", agent=seat.speech.agent, fields=_more(seat.speech.calls - 1, arguments, final=True)
         )
 
     def _begins_call(self, seat: Seat, call: str, name: str) -> Part:
-        voice = seat.voice
-        self._calls[call] = voice.agent
-        fields = {"index": voice.calls, "args_delta": "", "id": call, "name": name}
-        voice.calls += 1
-        voice.interrupts()
-        return Part("tool_call", agent=voice.agent, fields=fields)
+        speech = seat.speech
+        self._calls[call] = speech.agent
+        fields = {"index": speech.calls, "args_delta": "", "id": call, "name": name}
+        speech.calls += 1
+        speech.interrupts()
+        return Part("tool_call", agent=speech.agent, fields=fields)
 
     def _result(
         self, namespace: Sequence[str], message: Mapping[str, Any], about: Mapping[str, Any]
@@ -209,7 +209,7 @@ class LangGraphParts:
         agent = self._calls.pop(call, None)
         if agent is None:
             seat, parts = self._seats.take(namespace, about, "")
-            agent = seat.voice.agent
+            agent = seat.speech.agent
         return (*parts, tool_result(agent, call, message.get("content"), failed=message.get("status") == "error"))
 
     # -- updates and values -----------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nbstream.records import ASSISTANT
-from nbstream.sources.voices import Names, Voice, ended, started
+from nbstream.sources.speech import Names, Speech, ended, started
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,36 +24,36 @@ _PARTS_OF_AN_AGENT = frozenset({"agent", "model", "model_request", "call_model",
 
 @dataclass(slots=True)
 class Seat:
-    """One place at the table: a node (of one subgraph), the task that has it now, and its voice."""
+    """One place at the table: a node (of one subgraph), the task that has it now, and what it has said."""
 
     node: str
     task: str
     step: int | None
-    voice: Voice
+    speech: Speech
     active: bool = True
     parent: str | None = None
 
     def to_json(self) -> list[Any]:
         """Return what a cursor carries of it."""
-        voice = self.voice
-        said = [voice.agent, voice.lengths, voice.messages, voice.tails, voice.calls]
+        speech = self.speech
+        said = [speech.agent, speech.lengths, speech.messages, speech.tails, speech.calls]
         return [self.node, self.task, self.step, self.active, self.parent, [*map(_copied, said)]]
 
     @classmethod
     def from_json(cls, data: Sequence[Any]) -> Seat:
         """Read back what `to_json` made."""
         node, task, step, active, parent, said = data
-        return cls(node, task, step, Voice(*map(_copied, said)), active, parent)
+        return cls(node, task, step, Speech(*map(_copied, said)), active, parent)
 
 
 class Seats:
-    """Finds the voice for an event."""
+    """Finds who says an event."""
 
     def __init__(self, rows: Sequence[Sequence[Any]] = ()) -> None:
         self._seats = [Seat.from_json(row) for row in rows]
-        self._names = Names({seat.voice.agent for seat in self._seats})
+        self._names = Names({seat.speech.agent for seat in self._seats})
         #: What a cursor carries, by agent: made anew only for the one that moved.
-        self._rows = {seat.voice.agent: seat.to_json() for seat in self._seats}
+        self._rows = {seat.speech.agent: seat.to_json() for seat in self._seats}
         #: How many tasks of a node have ended, when nobody said which.
         self._ends: dict[str, int] = {}
         #: Who spoke last.
@@ -65,12 +65,12 @@ class Seats:
 
     def moved(self, seat: Seat) -> None:
         """Note that *seat* has changed."""
-        self.speaker = seat.voice.agent
-        self._rows[seat.voice.agent] = seat.to_json()
+        self.speaker = seat.speech.agent
+        self._rows[seat.speech.agent] = seat.to_json()
 
     def saying(self, message: str) -> Seat | None:
         """Return who says *message* at the moment."""
-        return next((seat for seat in self._seats if message in seat.voice.messages.values()), None)
+        return next((seat for seat in self._seats if message in seat.speech.messages.values()), None)
 
     def take(self, namespace: Sequence[str], about: Mapping[str, Any], name: str) -> tuple[Seat, tuple[Part, ...]]:
         """
@@ -93,14 +93,14 @@ class Seats:
         if seat is None:
             agent = self._names.new(str(about.get("lc_agent_name") or name or name_of_node))
             parent = outer[-1].partition(":")[0] if outer else None
-            seat = Seat(node, task[:8], step, Voice(agent), parent=parent)
+            seat = Seat(node, task[:8], step, Speech(agent), parent=parent)
             self._seats.append(seat)
         elif seat.active:
             return seat, ()
         seat.active = True
         self.moved(seat)
-        # A model alone is no graph: it has no node, and its one voice needs no introduction.
-        return seat, (started(seat.voice.agent, seat.parent),) if seat.node != ASSISTANT else ()
+        # A model alone is no graph: it has no node, and its one speaker needs no introduction.
+        return seat, (started(seat.speech.agent, seat.parent),) if seat.node != ASSISTANT else ()
 
     def _seat(self, node: str, task: str, step: int | None) -> Seat | None:
         same = [seat for seat in self._seats if seat.node == node]
@@ -124,9 +124,9 @@ class Seats:
         self._ends[key] = 0
         for seat in active:
             seat.active = False
-            seat.voice.interrupts()
-            self._rows[seat.voice.agent] = seat.to_json()
-        return tuple(ended(seat.voice.agent) for seat in active)
+            seat.speech.interrupts()
+            self._rows[seat.speech.agent] = seat.to_json()
+        return tuple(ended(seat.speech.agent) for seat in active)
 
 
 def _copied(value: Any) -> Any:

@@ -24,7 +24,7 @@ from nbstream.records import ASSISTANT, Part
 from nbstream.sources.contract import Arrival, End, Traits
 from nbstream.sources.frames import frame_of, malformed
 from nbstream.sources.refusal import ErrorObject, plain_text, refused_by_frame
-from nbstream.sources.voices import ToolCalls, Voice, taken_back, text_of, tool_result, waiting
+from nbstream.sources.speech import Speech, ToolCalls, taken_back, text_of, tool_result, waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -60,7 +60,7 @@ class VercelUI:
     )
 
     def __init__(self, cursor: Cursor | None = None) -> None:  # noqa: ARG002 - it tells everything again
-        self._voice = Voice(ASSISTANT)
+        self._speech = Speech(ASSISTANT)
         self._calls = ToolCalls()
         self._names: dict[str, str] = {}
         #: Calls whose arguments came as text, so that they need not come again as a whole.
@@ -143,14 +143,14 @@ class VercelUI:
         return Arrival(usage=told or None, model=model)
 
     def _says(self, chunk: Mapping[str, Any], kind: str) -> tuple[Part, ...]:
-        return self._voice.says(text_of(chunk["delta"]), message=text_of(chunk["id"]), kind=kind)
+        return self._speech.says(text_of(chunk["delta"]), message=text_of(chunk["id"]), kind=kind)
 
     # -- tools ------------------------------------------------------------------------------------------------------
 
     def _begins(self, chunk: Mapping[str, Any]) -> tuple[Part, ...]:
         call, name = text_of(chunk["toolCallId"]), text_of(chunk["toolName"])
         self._names[call] = name
-        return (self._calls.begin(self._voice, call, name),)
+        return (self._calls.begin(self._speech, call, name),)
 
     def _arguments(self, chunk: Mapping[str, Any]) -> tuple[Part, ...]:
         call, more = text_of(chunk["toolCallId"]), text_of(chunk["inputTextDelta"])
@@ -181,20 +181,20 @@ class VercelUI:
     # -- steps ------------------------------------------------------------------------------------------------------
 
     def _begins_step(self, chunk: Mapping[str, Any]) -> tuple[Part, ...]:  # noqa: ARG002 - as all of them
-        voice = self._voice
-        self._step = voice.lengths.get("text", 0), voice.lengths.get("reasoning", 0), voice.calls
-        self._tails = voice.tails.get("text", ""), voice.tails.get("reasoning", "")
+        speech = self._speech
+        self._step = speech.lengths.get("text", 0), speech.lengths.get("reasoning", 0), speech.calls
+        self._tails = speech.tails.get("text", ""), speech.tails.get("reasoning", "")
         return ()
 
     def _resets_step(self, chunk: Mapping[str, Any]) -> tuple[Part, ...]:  # noqa: ARG002 - as all of them
-        voice = self._voice
+        speech = self._speech
         text, reasoning, calls = self._step
-        parts = voice.takes_back(text, tail=self._tails[0])
-        parts += voice.takes_back(reasoning, kind="reasoning", tail=self._tails[1])
-        if voice.calls > calls:
+        parts = speech.takes_back(text, tail=self._tails[0])
+        parts += speech.takes_back(reasoning, kind="reasoning", tail=self._tails[1])
+        if speech.calls > calls:
             parts += (taken_back(ASSISTANT, calls, "tool_call"),)
-            voice.calls = calls
-        voice.interrupts()
+            speech.calls = calls
+        speech.interrupts()
         return parts
 
 

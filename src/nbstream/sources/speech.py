@@ -20,7 +20,7 @@ _GAP = "\n\n"
 
 
 @dataclass(slots=True)
-class Voice:
+class Speech:
     """What one agent has said, as far as its next part depends on it."""
 
     agent: str
@@ -95,13 +95,13 @@ class ToolCalls:
         """Return the agent that made *call*."""
         return self._made[call][0] if call in self._made else None
 
-    def begin(self, voice: Voice, call: str, name: str) -> Part:
+    def begin(self, speech: Speech, call: str, name: str) -> Part:
         """Return the part that begins *call*."""
-        fields = {"index": voice.calls, "args_delta": "", "id": call, "name": name}
-        self._made[call] = voice.agent, voice.calls
-        voice.calls += 1
-        voice.interrupts()
-        return Part("tool_call", agent=voice.agent, fields=fields)
+        fields = {"index": speech.calls, "args_delta": "", "id": call, "name": name}
+        self._made[call] = speech.agent, speech.calls
+        speech.calls += 1
+        speech.interrupts()
+        return Part("tool_call", agent=speech.agent, fields=fields)
 
     def goes_on(self, call: str, arguments: str, *, final: bool = False) -> Part:
         """Return the part with more *arguments* of *call*; `LookupError` for one that never began."""
