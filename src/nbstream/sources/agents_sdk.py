@@ -7,6 +7,7 @@ and which agent runs. Text is taken from the first, results of tools from the se
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from nbstream.errors import SourceRefused
@@ -14,6 +15,7 @@ from nbstream.records import ASSISTANT
 from nbstream.sources.contract import Arrival
 from nbstream.sources.refusal import ErrorObject, plain_text, refused_by_frame
 from nbstream.sources.speech import Speech, ToolCalls, ended, started, tool_result
+from nbstream.sources.usage import SNAKE, used
 
 if TYPE_CHECKING:
     from nbstream.records import Part
@@ -27,7 +29,6 @@ _TEXTS = {
     "response.reasoning_text.delta": "reasoning",
     "response.reasoning_summary_text.delta": "reasoning",
 }
-_USAGE = {"input": "input_tokens", "output": "output_tokens", "total": "total_tokens"}
 
 
 class AgentsSDK:
@@ -42,7 +43,7 @@ class AgentsSDK:
         self._told: set[str] = set()
         self._answers = 0
         self._heard: set[str] = set()
-        self._usage: dict[str, int] = {}
+        self._usage: Counter[str] = Counter()
 
     def event(self, event: Any) -> Arrival:
         """Return what *event* says; `AttributeError` or `TypeError` for what is not one."""
@@ -106,10 +107,7 @@ class AgentsSDK:
 
     def _completed(self, response: Any) -> Arrival:
         usage = getattr(response, "usage", None)
-        for ours, theirs in _USAGE.items():
-            count = getattr(usage, theirs, None)
-            if type(count) is int:
-                self._usage[ours] = self._usage.get(ours, 0) + count
+        self._usage.update(used(lambda name: getattr(usage, name, None), SNAKE))
         model = getattr(response, "model", None)
         return Arrival(usage=dict(self._usage) or None, model=model if isinstance(model, str) and model else None)
 

@@ -14,6 +14,7 @@ node as a step. The events have no ids to resume behind: asked again, a POST wou
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from nbstream.errors import SourceRefused
@@ -22,9 +23,10 @@ from nbstream.sources.contract import Arrival, End, Traits
 from nbstream.sources.frames import frame_of, malformed
 from nbstream.sources.refusal import ErrorObject, plain_text, refused_by_frame
 from nbstream.sources.speech import Names, Speech, ToolCalls, ended, started, text_of, tool_result, waiting
+from nbstream.sources.usage import CAMEL, used
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from httpx_sse import ServerSentEvent
 
@@ -39,10 +41,6 @@ _SILENT = frozenset({
     # Of before 1.0.
     "THINKING_START", "THINKING_END", "THINKING_TEXT_MESSAGE_START", "THINKING_TEXT_MESSAGE_END",
 })  # fmt: skip
-_USAGE = {
-    "input": "inputTokens", "output": "outputTokens", "reasoning": "reasoningTokens", "cached": "cachedInputTokens",
-    "total": "totalTokens",
-}  # fmt: skip
 
 
 class AGUI:
@@ -246,11 +244,9 @@ class AGUI:
         return waiting(agent, interrupt.get("message") or text_of(interrupt["reason"]))
 
 
-def _usage(told: Any) -> dict[str, int] | None:
+def _usage(told: Iterable[Any]) -> dict[str, int] | None:
     """Return the sum over the models of a run."""
-    total: dict[str, int] = {}
+    total: Counter[str] = Counter()
     for one in told:
-        for ours, theirs in _USAGE.items():
-            if type(one.get(theirs)) is int:
-                total[ours] = total.get(ours, 0) + one[theirs]
-    return total or None
+        total.update(used(one.get, CAMEL))
+    return dict(total) or None

@@ -9,6 +9,7 @@ Text comes from `messages` (pieces of messages) or from snapshots of whole messa
 from __future__ import annotations
 
 import json
+from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from nbstream.records import ASSISTANT, Part
 from nbstream.sources.contract import Arrival
 from nbstream.sources.langgraph_seats import Seats
 from nbstream.sources.speech import text_of, tool_result, waiting
+from nbstream.sources.usage import SNAKE, used
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -27,8 +29,6 @@ if TYPE_CHECKING:
 _SILENT = frozenset({"metadata", "debug", "tasks", "checkpoints", "feedback", "ping"})
 #: Enough of an id to tell messages apart: the cursor of every record carries some.
 _ID_CHARS = 12
-
-_USAGE = {"input": "input_tokens", "output": "output_tokens", "total": "total_tokens"}
 
 
 class LangGraphParts:
@@ -43,7 +43,7 @@ class LangGraphParts:
         self._best: int = state.get("best", 0)
         self._known: int | None = state.get("known")
         self._asked: list[str] = list(state.get("asked", ()))
-        self._usage: dict[str, int] = dict(state.get("usage", {}))
+        self._usage: Counter[str] = Counter(state.get("usage", {}))
         self._model: str | None = None
         #: Snapshots: where the message of each agent begins, what it said last, and whose it is.
         self._begins: dict[str, int] = dict(state.get("begins", {}))
@@ -104,9 +104,7 @@ class LangGraphParts:
         told = message.get("usage_metadata")
         usage = None
         if told:
-            for ours, theirs in _USAGE.items():
-                if type(told.get(theirs)) is int:
-                    self._usage[ours] = self._usage.get(ours, 0) + told[theirs]
+            self._usage.update(used(told.get, SNAKE))
             usage = dict(self._usage)
         model = (message.get("response_metadata") or {}).get("model_name") or (about or {}).get("ls_model_name")
         if type(model) is not str or model == self._model:

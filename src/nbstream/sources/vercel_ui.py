@@ -25,6 +25,7 @@ from nbstream.sources.contract import Arrival, End, Traits
 from nbstream.sources.frames import frame_of, malformed
 from nbstream.sources.refusal import ErrorObject, plain_text, refused_by_frame
 from nbstream.sources.speech import Speech, ToolCalls, taken_back, text_of, tool_result, waiting
+from nbstream.sources.usage import CAMEL, used
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -43,10 +44,6 @@ _FINISHES: dict[str, Finish] = {
 _SILENT = frozenset({
     "text-start", "text-end", "reasoning-start", "reasoning-end", "finish-step", "tool-approval-response",
 })  # fmt: skip
-_USAGE = {
-    "input": "inputTokens", "output": "outputTokens", "reasoning": "reasoningTokens", "cached": "cachedInputTokens",
-    "total": "totalTokens",
-}  # fmt: skip
 
 
 class VercelUI:
@@ -134,8 +131,7 @@ class VercelUI:
         if not isinstance(metadata, dict):
             return Arrival()
         usage = metadata.get("totalUsage") or metadata.get("usage")
-        counts = usage if isinstance(usage, dict) else {}
-        told = {ours: counts[theirs] for ours, theirs in _USAGE.items() if type(counts.get(theirs)) is int}
+        told = used(usage.get, CAMEL) if isinstance(usage, dict) else {}
         model = metadata.get("model")
         if type(model) is not str or model == self._model:
             return Arrival(usage=told or None)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbstream.log.readback import records_of
 from nbstream.records import ASSISTANT, TEXT_KINDS, Close, Delta, Open
+from nbstream.sources.usage import CAMEL
 
 if TYPE_CHECKING:
     from nbstream.log.contract import Log
@@ -22,11 +23,6 @@ if TYPE_CHECKING:
 
 #: Parts that are told as CUSTOM events `nbstream.<kind>`.
 CUSTOM = frozenset({"waiting", "truncate", "seam", "gap"})
-
-_USAGE = {
-    "input": "inputTokens", "output": "outputTokens", "reasoning": "reasoningTokens", "cached": "cachedInputTokens",
-    "total": "totalTokens",
-}  # fmt: skip
 
 
 class AGUIRun:
@@ -204,7 +200,7 @@ class AGUIRun:
             events += self._closes(agent)
         for call in list(self._unfinished):
             events += self._ends_call(call)
-        counts = {theirs: close.usage[ours] for ours, theirs in _USAGE.items() if ours in close.usage}
+        counts = {theirs: close.usage[ours] for ours, theirs in CAMEL.items() if ours in close.usage}
         usage = [{**({"model": close.model} if close.model else {}), **counts}] if counts else []
         told: Event = {"usage": usage} if usage else {}
         if close.how in {"failed", "interrupted"}:
