@@ -7,9 +7,9 @@ import json
 import os
 from typing import TYPE_CHECKING, Any
 
+from nbstream.sources.agent import Agent
 from nbstream.sources.call import Call
 from nbstream.sources.formats import READERS
-from nbstream.sources.member import Agent
 from nbstream.sources.sse import SSESource
 from nbstream.sources.team import Team, merge
 
