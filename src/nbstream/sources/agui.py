@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 
 #: Understood, and nothing to show: boundaries, and state that is no output.
 _SILENT = frozenset({
-    "RUN_STARTED", "TEXT_MESSAGE_END", "REASONING_START", "REASONING_MESSAGE_START", "REASONING_MESSAGE_END",
-    "REASONING_END", "REASONING_ENCRYPTED_VALUE", "STATE_SNAPSHOT", "STATE_DELTA",
+    "RUN_STARTED", "TEXT_MESSAGE_END", "REASONING_START", "REASONING_MESSAGE_END", "REASONING_END",
+    "REASONING_ENCRYPTED_VALUE", "STATE_SNAPSHOT", "STATE_DELTA",
     # Of before 1.0.
     "THINKING_START", "THINKING_END", "THINKING_TEXT_MESSAGE_START", "THINKING_TEXT_MESSAGE_END",
 })  # fmt: skip
@@ -66,9 +66,10 @@ class AGUI:
         self._said = False
         self._snapshot = ""
         self._events: dict[str, Callable[[Frame], tuple[Part, ...]]] = {
-            "TEXT_MESSAGE_START": self._begins,
+            "TEXT_MESSAGE_START": lambda frame: self._begins(frame, "text"),
             "TEXT_MESSAGE_CONTENT": lambda frame: self._says(frame, "text"),
             "TEXT_MESSAGE_CHUNK": lambda frame: self._says(frame, "text"),
+            "REASONING_MESSAGE_START": lambda frame: self._begins(frame, "reasoning"),
             "REASONING_MESSAGE_CONTENT": lambda frame: self._says(frame, "reasoning"),
             "REASONING_MESSAGE_CHUNK": lambda frame: self._says(frame, "reasoning"),
             "THINKING_TEXT_MESSAGE_CONTENT": lambda frame: self._says({**frame, "messageId": "thinking"}, "reasoning"),
@@ -142,19 +143,21 @@ class AGUI:
 
     # -- text -------------------------------------------------------------------------------------------------------
 
-    def _begins(self, frame: Frame) -> tuple[Part, ...]:
-        message = text_of(frame["messageId"])
-        self._last["text"] = message
-        # What the user said is no answer.
-        self._authors[f"message {message}"] = "" if frame.get("role") == "user" else self._who(frame)
+    def _begins(self, frame: Frame, kind: str) -> tuple[Part, ...]:
+        message = self._last[kind] = text_of(frame["messageId"])
+        self._authors[f"{kind} {message}"] = self._author(frame, kind)
         return ()
+
+    def _author(self, frame: Frame, kind: str) -> str:
+        """Return who says a message; nobody ("") where it is no answer: the user's, the system's, the developer's."""
+        return self._who(frame) if kind == "reasoning" or frame.get("role") in (None, "assistant") else ""
 
     def _says(self, frame: Frame, kind: str) -> tuple[Part, ...]:
         message = frame.get("messageId") or self._last[kind]
         self._last[kind] = text_of(message)
-        key = f"message {message}" if kind == "text" else f"reasoning {message}"
+        key = f"{kind} {message}"
         if key not in self._authors:
-            self._authors[key] = "" if frame.get("role") == "user" else self._who(frame)
+            self._authors[key] = self._author(frame, kind)
         author, delta = self._authors[key], text_of(frame.get("delta") or "")
         if not author or not delta:
             return ()
@@ -175,7 +178,7 @@ class AGUI:
         self._last["call"] = call
         begun: tuple[Part, ...] = ()
         if self._calls.maker(call) is None:
-            parent = self._authors.get(f"message {frame.get('parentMessageId')}")
+            parent = self._authors.get(f"text {frame.get('parentMessageId')}")
             agent = parent if parent and frame.get("subagentRunId") is None else self._who({**frame, "name": None})
             begun = (self._calls.begin(self._speech(agent), call, text_of(frame["toolCallName"])),)
         delta = text_of(frame.get("delta") or "")
@@ -195,7 +198,7 @@ class AGUI:
     def _begins_step(self, frame: Frame) -> tuple[Part, ...]:
         name = text_of(frame["stepName"])
         if frame.get("subagentRunId") is None:  # one of a subagent's is that subagent's own business
-            self._steps[name] = self._named("step", name)
+            self._steps[name] = self._named("step", name) if name else ASSISTANT
         return ()
 
     def _ends_step(self, frame: Frame) -> tuple[Part, ...]:
@@ -205,7 +208,7 @@ class AGUI:
 
     def _begins_subagent(self, frame: Frame) -> tuple[Part, ...]:
         run, name = text_of(frame["subagentRunId"]), text_of(frame["name"])
-        agent = self._subagents[run] = self._names.new(name)
+        agent = self._subagents[run] = self._names.new(name or run)
         return (started(agent, self._subagents.get(frame.get("parentSubagentRunId") or "", ASSISTANT)),)
 
     def _ends_subagent(self, frame: Frame) -> tuple[Part, ...]:
@@ -214,6 +217,8 @@ class AGUI:
         return (ended(self._who(frame), "interrupted" if outcome.get("type") == "suspended" else "complete"),)
 
     def _fails_subagent(self, frame: Frame) -> tuple[Part, ...]:
+        if frame.get("code") == "stopped":  # as our own relay says it
+            return (ended(self._who(frame), "stopped"),)
         return (ended(self._who(frame), "failed", plain_text(text_of(frame["message"]))),)
 
     # -- the end ----------------------------------------------------------------------------------------------------
