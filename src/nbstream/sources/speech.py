@@ -111,6 +111,16 @@ class ToolCalls:
             fields["final"] = True
         return Part("tool_call", agent=agent, fields=fields)
 
+    def take_back(self, speech: Speech, calls: int) -> tuple[Part, ...]:
+        """Return the part that leaves the first so many of *speech*; what is told again under the same id is new."""
+        if speech.calls <= calls:
+            return ()
+        speech.calls = calls
+        for call, (agent, index) in list(self._made.items()):
+            if agent == speech.agent and index >= calls:
+                del self._made[call]
+        return (taken_back(speech.agent, calls, "tool_call"),)
+
 
 def tool_result(agent: str, call: str, content: Any, *, failed: bool = False) -> Part:
     """Return what a tool answered, as text; JSON for everything that is none."""

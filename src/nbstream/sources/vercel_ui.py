@@ -24,7 +24,7 @@ from nbstream.records import ASSISTANT, Part
 from nbstream.sources.contract import Arrival, End, Traits
 from nbstream.sources.frames import frame_of, malformed
 from nbstream.sources.refusal import ErrorObject, plain_text, refused_by_frame
-from nbstream.sources.speech import Speech, ToolCalls, taken_back, text_of, tool_result, waiting
+from nbstream.sources.speech import Speech, ToolCalls, text_of, tool_result, waiting
 from nbstream.sources.usage import CAMEL, used
 
 if TYPE_CHECKING:
@@ -187,9 +187,8 @@ class VercelUI:
         text, reasoning, calls = self._step
         parts = speech.takes_back(text, tail=self._tails[0])
         parts += speech.takes_back(reasoning, kind="reasoning", tail=self._tails[1])
-        if speech.calls > calls:
-            parts += (taken_back(ASSISTANT, calls, "tool_call"),)
-            speech.calls = calls
+        parts += self._calls.take_back(speech, calls)
+        self._told = {call for call in self._told if self._calls.maker(call) is not None}
         speech.interrupts()
         return parts
 
