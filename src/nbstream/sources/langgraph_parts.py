@@ -16,17 +16,18 @@ from typing import TYPE_CHECKING, Any
 from nbstream.records import ASSISTANT, Part
 from nbstream.sources.contract import Arrival
 from nbstream.sources.langgraph_seats import Seats
-from nbstream.sources.speech import text_of, tool_result, waiting
+from nbstream.sources.speech import ToolCalls, last, text_of, tool_result, waiting
 from nbstream.sources.usage import SNAKE, used
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from nbstream.sources.langgraph_seats import Seat
-    from nbstream.sources.speech import Speech
 
 #: Understood, and nothing to show: the inside of the machine.
 _SILENT = frozenset({"metadata", "debug", "tasks", "checkpoints", "feedback", "ping"})
+#: Calls without a result, and questions, in a cursor: those of long ago are somebody else's business by now.
+KEPT = 32
 #: Enough of an id to tell messages apart: the cursor of every record carries some.
 _ID_CHARS = 12
 
@@ -36,21 +37,19 @@ class LangGraphParts:
 
     def __init__(self, state: Mapping[str, Any] | None = None) -> None:
         state = state or {}
-        self._seats = Seats(state.get("seats", ()))
-        #: Who made each call that has no result yet.
-        self._calls: dict[str, str] = dict(state.get("calls", {}))
+        self._seats = Seats(state)
+        #: Those that have no result yet; and of those whose pieces come, which it is by message and place in it.
+        self._calls = ToolCalls(state.get("calls"))
+        self._open: dict[str, str] = dict(state.get("open", {}))
         #: Pieces of messages have come, or updates of nodes: the lesser ones say nothing new then.
         self._best: int = state.get("best", 0)
         self._known: int | None = state.get("known")
-        self._asked: list[str] = list(state.get("asked", ()))
+        self._asked: dict[str, None] = dict.fromkeys(state.get("asked", ()))
         self._usage: Counter[str] = Counter(state.get("usage", {}))
         self._model: str | None = None
-        #: Snapshots: where the message of each agent begins, what it said last, and whose it is.
-        self._begins: dict[str, int] = dict(state.get("begins", {}))
+        #: Snapshots: what the message of each agent said last, and whose it is.
         self._before: dict[str, str] = {}
         self._about: dict[str, Any] = {}
-        #: Calls whose pieces come: their number with their agent, by message and place in it.
-        self._open: dict[str, int] = dict(state.get("open", {}))
 
         self._modes: dict[str, Callable[[Sequence[str], Any], Arrival]] = {
             "messages": self._pieces,
@@ -63,12 +62,12 @@ class LangGraphParts:
         }
 
     def to_json(self) -> dict[str, Any]:
-        """Return what a cursor carries."""
+        """Return what a cursor carries: as much of a long run as of a short one."""
         rest = {
-            "calls": dict(self._calls), "open": dict(self._open), "begins": dict(self._begins), "best": self._best,
-            "known": self._known, "asked": self._asked, "usage": dict(self._usage),
+            "calls": self._calls.newest(KEPT), "open": last(self._open, KEPT), "best": self._best, "known": self._known,
+            "asked": [*last(self._asked, KEPT)], "usage": dict(self._usage),
         }  # fmt: skip
-        return {"seats": self._seats.to_json(), **{name: value for name, value in rest.items() if value}}
+        return {**self._seats.to_json(), **{name: value for name, value in rest.items() if value}}
 
     @property
     def paused(self) -> bool:
@@ -147,21 +146,21 @@ class LangGraphParts:
         if seat is None:
             seat, parts = self._seats.take(namespace, about, str(message.get("name") or ""))
         for kind_of_text, whole in _texts(message):
-            parts += self._replaces(seat.speech, kind_of_text, key, whole)
+            parts += self._replaces(seat, kind_of_text, key, whole)
         if complete:
             for call in message.get("tool_calls") or ():
                 parts += self._whole_call(seat, call)
         self._seats.moved(seat)
         return parts
 
-    def _replaces(self, speech: Speech, kind: str, message: str, whole: str) -> tuple[Part, ...]:
+    def _replaces(self, seat: Seat, kind: str, message: str, whole: str) -> tuple[Part, ...]:
         """Return what makes *whole* of what was said of *message*."""
-        at = f"{speech.agent} {kind}"
+        speech, at = seat.speech, f"{seat.speech.agent} {kind}"
         if speech.messages.get(kind) != message:
             parts = speech.says(whole, message=message, kind=kind)
-            self._begins[at] = speech.lengths.get(kind, 0) - len(whole)
+            seat.begins[kind] = speech.lengths.get(kind, 0) - len(whole)
         else:
-            begins = self._begins.get(at, 0)
+            begins = seat.begins.get(kind, 0)
             # Behind a resume only the length is known: what a message has said it goes on saying.
             before = self._before.get(at, whole[: speech.lengths.get(kind, 0) - begins])
             same = _alike(before, whole)
@@ -174,37 +173,27 @@ class LangGraphParts:
 
     def _call_chunk(self, seat: Seat, message: str, chunk: Mapping[str, Any]) -> tuple[Part, ...]:
         """Read a piece of a call: only its first one has id and name, the others its place in the message."""
-        key = f"{message} {chunk.get('index')}"
-        arguments = text_of(chunk.get("args") or "")
+        place = f"{message} {chunk.get('index')}"
+        call, arguments = chunk.get("id"), text_of(chunk.get("args") or "")
         begun: tuple[Part, ...] = ()
-        if chunk.get("id") and key not in self._open:
-            begun = (self._begins_call(seat, text_of(chunk["id"]), text_of(chunk.get("name") or "")),)
-            self._open[key] = seat.speech.calls - 1
-        if not arguments:
-            return begun
-        return (*begun, Part("tool_call", agent=seat.speech.agent, fields=_more(self._open[key], arguments)))
+        if call and self._open.get(place) != call:
+            begun = (self._calls.begin(seat.speech, text_of(call), text_of(chunk.get("name") or "")),)
+            self._open[place] = call
+        return (*begun, self._calls.goes_on(self._open[place], arguments)) if arguments else begun
 
     def _whole_call(self, seat: Seat, call: Mapping[str, Any]) -> tuple[Part, ...]:
-        begun = self._begins_call(seat, text_of(call["id"]), text_of(call["name"]))
+        begun = self._calls.begin(seat.speech, text_of(call["id"]), text_of(call["name"]))
         arguments = json.dumps(call.get("args"), ensure_ascii=False)
-        return begun, Part(
-            "tool_call", agent=seat.speech.agent, fields=_more(seat.speech.calls - 1, arguments, final=True)
-        )
-
-    def _begins_call(self, seat: Seat, call: str, name: str) -> Part:
-        speech = seat.speech
-        self._calls[call] = speech.agent
-        fields = {"index": speech.calls, "args_delta": "", "id": call, "name": name}
-        speech.calls += 1
-        speech.interrupts()
-        return Part("tool_call", agent=speech.agent, fields=fields)
+        return begun, self._calls.goes_on(call["id"], arguments, final=True)
 
     def _result(
         self, namespace: Sequence[str], message: Mapping[str, Any], about: Mapping[str, Any]
     ) -> tuple[Part, ...]:
         call = text_of(message["tool_call_id"])
         parts: tuple[Part, ...] = ()
-        agent = self._calls.pop(call, None)
+        agent = self._calls.maker(call)
+        self._calls.forget(call)
+        self._open = {place: other for place, other in self._open.items() if other != call}
         if agent is None:
             seat, parts = self._seats.take(namespace, about, "")
             agent = seat.speech.agent
@@ -243,7 +232,7 @@ class LangGraphParts:
         for one in interrupts:
             key = str(one.get("id") or one.get("interrupt_id") or json.dumps(one.get("value"), default=str))[:_ID_CHARS]
             if key not in self._asked:
-                self._asked = [*self._asked, key]
+                self._asked[key] = None
                 parts.append(waiting(self._seats.speaker or ASSISTANT, one.get("value")))
         return tuple(parts)
 
@@ -253,10 +242,6 @@ def _alike(one: str, other: str) -> int:
     if other.startswith(one):
         return len(one)
     return next((at for at, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1]), len(other))
-
-
-def _more(index: int, arguments: str, *, final: bool = False) -> dict[str, Any]:
-    return {"index": index, "args_delta": arguments, **({"final": True} if final else {})}
 
 
 def _short(message: Mapping[str, Any]) -> str:
