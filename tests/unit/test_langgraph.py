@@ -227,6 +227,17 @@ def test_nobody_speaks_under_the_name_of_one_that_the_cursor_has_forgotten():
     assert said(again) == {("worker-101", "text"): "x", ("worker-100", "text"): "x", ("worker-102", "text"): "x"}
 
 
+def test_what_a_node_writes_is_shown():
+    """Text from the stream writer, bare or as the only field, is the run's or its subgraph's; other data is named."""
+    arrivals = hears(
+        ("custom", "Hel"), ("custom", {"token": "lo"}), ("custom", ""), piece("Hi", "m1", "writer"), ("custom", "."),
+        ("custom|team:7", {"token": "船"}), ("custom", {"progress": 1}), ("custom", {"a": "x", "b": "y"}),
+        ("custom", [1]), ("custom", None),
+    )  # fmt: skip
+    assert said(arrivals) == {("assistant", "text"): "Hello.", ("writer", "text"): "Hi", ("team", "text"): "船"}
+    assert [part.fields for part in parts(arrivals) if part.kind == "raw"] == [{"type": "custom"}] * 4
+
+
 # Places
 
 
@@ -247,9 +258,11 @@ def run_with_twins(rng, count=40):
             call, key, node, task = rng.choice(calls)
             more = [{"name": None, "args": ",2", "id": None, "index": int(call[1:])}]
             events.append(piece("", key, node, task=task, tool_call_chunks=more))
-        else:
+        elif what < 0.9:
             result = {**agent_wire.TOOL_RESULT, "tool_call_id": calls.pop(rng.randrange(len(calls)))[0]}
             events.append(("messages", [result, {"langgraph_node": "tools"}]))
+        else:
+            events.append(("custom", "wrote "))
         number += rng.choice([0, 0, 1])
         ids.append(f"{1000 + number}-0")
     return list(zip(ids, langgraph(*events, ids=ids), strict=True))

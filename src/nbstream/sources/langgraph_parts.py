@@ -59,6 +59,7 @@ class LangGraphParts:
             "messages/metadata": self._metadata,
             "updates": lambda namespace, data: Arrival(self._updates(namespace, data)),
             "values": lambda namespace, data: Arrival(self._values(namespace, data)),
+            "custom": lambda namespace, data: Arrival(self._written(namespace, data)),
         }
 
     def to_json(self) -> dict[str, Any]:
@@ -198,6 +199,22 @@ class LangGraphParts:
             seat, parts = self._seats.take(namespace, about, "")
             agent = seat.speech.agent
         return (*parts, tool_result(agent, call, message.get("content"), failed=message.get("status") == "error"))
+
+    # -- what nodes write themselves --------------------------------------------------------------------------------
+
+    def _written(self, namespace: Sequence[str], data: Any) -> tuple[Part, ...]:
+        """
+        Return what a node wrote with the stream writer: its text, bare or as the only field; what else it is, is data.
+
+        Nobody says which node of a graph it was, so it is the whole graph's.
+        """
+        text = next(iter(data.values())) if isinstance(data, dict) and len(data) == 1 else data
+        if not isinstance(text, str):
+            return (Part("raw", fields={"type": "custom"}),)
+        seat, begun = self._seats.take(namespace, {}, "")
+        said = seat.speech.says(text, message="custom")
+        self._seats.moved(seat)
+        return (*begun, *said)
 
     # -- updates and values -----------------------------------------------------------------------------------------
 

@@ -104,7 +104,8 @@ class Seats:
         """
         place = str(about.get("langgraph_checkpoint_ns") or "").split("|")
         if not place[0]:
-            place = [*namespace, str(about.get("langgraph_node") or ASSISTANT)]
+            node = about.get("langgraph_node")
+            place = [*namespace, str(node)] if node else [*namespace] or [ASSISTANT]
         if len(place) > 1 and place[-1].partition(":")[0] in _PARTS_OF_AN_AGENT:
             place.pop()
             step = None
