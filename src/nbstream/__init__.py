@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     )
     from nbstream.log.stores import open_store
     from nbstream.overview import on_excess, usage
-    from nbstream.sources.member import Agent
+    from nbstream.sources.agent import Agent
     from nbstream.sources.models import chat
     from nbstream.sources.sse import sse
     from nbstream.sources.team import merge
@@ -56,7 +56,7 @@ _HOMES = {
     "open_store": "nbstream.log.stores",
     "chat": "nbstream.sources.models",
     "sse": "nbstream.sources.sse",
-    "Agent": "nbstream.sources.member",
+    "Agent": "nbstream.sources.agent",
     "merge": "nbstream.sources.team",
     "State": "nbstream.state",
     "Stream": "nbstream.stream",

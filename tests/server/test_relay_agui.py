@@ -4,7 +4,7 @@ import json
 
 import pytest
 from ag_ui.core import Event
-from agent_wire import heard, said
+from agent_wire import heard, parts, said
 from pydantic import TypeAdapter
 from relay_server import Relay, Writer
 
@@ -110,6 +110,88 @@ def test_what_goes_out_comes_in_again(relay, store):
     assert said(arrivals) == SAYS
     calls = [part.fields for arrival in arrivals for part in arrival.parts if part.kind == "tool_call"]
     assert "".join(call["args_delta"] for call in calls) == '{"city": "Zürich"}'
+
+
+def test_a_late_piece_is_told(relay, store):
+    """P1: text that came behind its gap is sent like the gap; the message that is being said goes on."""
+    writer = Writer(store)
+    writer.write(writer.part("one "))
+    writer.write(other(writer, "gap", expected=2, got=3, at=4), writer.part("three "))
+    writer.write(other(writer, "late", number=2, at=4, text="two ", closes=True), writer.part("four"))
+    writer.close()
+    with relay.events(RUN) as reader:
+        events = reader.rest().records
+    check(events)
+    late = {"agent": "assistant", "number": 2, "at": 4, "text": "two ", "closes": True}
+    assert [event["value"] for event in events if event.get("name") == "nbstream.late"] == [late]
+    said_behind = [event["messageId"] for event in events if event.get("delta") in {"three ", "four"}]
+    assert len(said_behind) == 2
+    assert len(set(said_behind)) == 1
+
+
+def test_each_agent_of_a_team_ends_as_it_did(relay, store):
+    """P4: complete, stopped, failed and interrupted are told apart, a failure in its own words; so it comes in."""
+    writer = Writer(store)
+    ends = {
+        "a": {"status": "complete", "finish": "stop"},
+        "b": {"status": "stopped", "finish": "cancelled"},
+        "c": {"status": "failed", "error": {"type": "SourceRefused", "message": "no such model"}},
+        "d": {"status": "interrupted", "error": {"type": "SourceLost", "message": "cut"}},
+        "d/inner": {"status": "failed", "message": "it gave up"},
+    }
+    for agent in ends:
+        writer.write(other(writer, "agent_start", agent), writer.part("x", agent))
+    for agent in reversed(ends):
+        writer.write(other(writer, "agent_end", agent, **ends[agent]))
+    writer.close("interrupted")
+    with relay.events(RUN) as reader:
+        events = reader.rest().records
+    check(events)
+    names = {event["subagentRunId"]: event["name"] for event in events if event["type"] == "SUBAGENT_STARTED"}
+    told = {
+        names[event["subagentRunId"]]: (event.get("code"), event.get("message"), event.get("outcome", {}).get("type"))
+        for event in events
+        if event["type"] in {"SUBAGENT_FINISHED", "SUBAGENT_ERROR"}
+    }
+    assert told == {
+        "a": (None, None, None),
+        "b": ("stopped", "stopped", None),
+        "c": ("failed", "no such model", None),
+        "d": (None, None, "suspended"),
+        "d/inner": ("failed", "it gave up", None),
+    }
+    before_the_error = reader.raw.rpartition(b"data: ")[0]
+    again = parts(heard(AGUI(), before_the_error))
+    heard_ends = {part.agent: part.fields["status"] for part in again if part.kind == "agent_end"}
+    assert heard_ends == {agent: end["status"] for agent, end in ends.items()}
+
+
+def test_only_a_question_to_a_person_is_an_interrupt(relay, store):
+    """An agent that waits for a slot or for another one asks nobody; the run is interrupted by what is asked."""
+    writer = Writer(store)
+    writer.write(other(writer, "waiting", "a", on=[]), other(writer, "waiting", "b", on=["a"]))
+    writer.write(other(writer, "waiting", "c", on="May I delete it?"))
+    writer._append(Close("complete", at=3.0, finish="pause")).result(10)
+    writer.lock.release()
+    with relay.events(RUN) as reader:
+        events = reader.rest().records
+    check(events)
+    assert [event["name"] for event in events if event["type"] == "CUSTOM"] == ["nbstream.waiting"] * 3
+    assert [one["message"] for one in events[-1]["outcome"]["interrupts"]] == ["May I delete it?"]
+
+
+def test_a_call_is_its_agents_from_its_first_event(relay, store):
+    """A tool call that is the first thing an agent does begins that agent, and is its own."""
+    writer = Writer(store)
+    writer.write(other(writer, "tool_call", "a", index=0, id="c1", name="add", args_delta="1", final=True))
+    writer.close()
+    with relay.events(RUN) as reader:
+        events = reader.rest().records
+    check(events)
+    run = events[1]["subagentRunId"]
+    assert [(event["type"], event.get("subagentRunId")) for event in events[2:5]] == [
+        ("TOOL_CALL_START", run), ("TOOL_CALL_ARGS", run), ("TOOL_CALL_END", run),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

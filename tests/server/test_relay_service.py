@@ -10,6 +10,8 @@ from nbstream.log.disk import open_disk_store
 from nbstream.relay.holders import Holders
 from nbstream.relay.service import Service
 from nbstream.runtime import runtime
+from nbstream.sources import from_spec
+from nbstream.sources.portable import pack
 from nbstream.testing import Answer, FaultServer, Gate
 
 DONE = "event: done\ndata: {}\n\n"
@@ -112,6 +114,82 @@ def test_resume_needs_the_key_that_only_its_owner_has(service, server):
     sent = [request.headers["authorization"] for request in server.requests]
     assert sent == ["Bearer k-123456", "Bearer k-654321"]
     assert service.secrets("k-123456 and k-654321") == "*** and ***"
+
+
+def speaks(text):
+    """Return an answer of a chat that says *text* and is complete."""
+    chunk = json.dumps({"choices": [{"index": 0, "delta": {"content": text}, "finish_reason": "stop"}]})
+    return Answer.sse(f"data: {chunk}\n\ndata: [DONE]\n\n")
+
+
+def authorizations(server):
+    """Return the keys that a server was sent, in order."""
+    return [request.headers.get("authorization") for request in server.requests]
+
+
+def test_a_key_reaches_only_the_provider_it_is_for(service, server, monkeypatch):
+    """P7: a team of two providers and an endpoint without a key is resumed with keys by name, and each gets its own."""
+    with FaultServer() as other, FaultServer() as open_to_all:
+        hosts = {"a": server, "b": other, "c": open_to_all}
+        for host in hosts.values():
+            host.script([Answer(status=401), speaks("hello")])
+        team = {
+            name: {"prompt": "hi", "model": "m", "base_url": f"{hosts[name].url}/v1", "key_env": f"KEY_{name.upper()}"}
+            for name in ("a", "b")
+        }
+        agents = {
+            "c": {"url": f"{open_to_all.url}/x"},
+            **{name: {**one, "key": f"old-{name}"} for name, one in team.items()},
+        }
+        stream = service.start({"source": {"agents": agents}, "key": "team"})[1]["id"]
+        assert rest(service, stream) == "failed"
+        for ask, error, said in (
+            ({}, SourceRefused, "needs KEY_A, KEY_B; .* api_keys"),
+            ({"api_keys": {"KEY_B": "new-b"}}, SourceRefused, "needs KEY_A;"),
+            ({"api_key": "new-a"}, ValueError, r"KEY_A, KEY_B.*api_keys"),
+            ({"api_keys": ["new-a"]}, TypeError, "api_keys: an object"),
+            ({"api_keys": {"KEY_A": 5}}, TypeError, "api_keys: an object"),
+            ({"api_key": 5}, TypeError, "api_key: expected text"),
+        ):
+            with pytest.raises(error, match=said) as refused:
+                service.resume(stream, ask)
+            assert "new-" not in str(refused.value)
+        assert [len(host.requests) for host in hosts.values()] == [1, 1, 1]
+        assert service.resume(stream, {"api_keys": {"KEY_A": "new-a", "KEY_B": "new-b", "KEY_ODD": "odd"}})["resumed"]
+        rest(service, stream)
+        assert authorizations(server) == ["Bearer old-a", "Bearer new-a"]
+        assert authorizations(other) == ["Bearer old-b", "Bearer new-b"]
+        assert authorizations(open_to_all) == [None, None]
+        assert service.secrets("new-a and new-b") == "*** and ***"
+        for name in team:  # a kernel sends a whole source, made again from the log: each agent with its own key
+            monkeypatch.setenv(f"KEY_{name.upper()}", f"mine-{name}")
+        packed = pack(from_spec(service.store.status(stream).open.source))["agents"]
+        assert {name: packed[name].get("key") for name in packed} == {"a": "mine-a", "b": "mine-b", "c": None}
+
+
+def test_one_agent_needs_one_key_and_one_that_is_complete_none(service, server, monkeypatch):
+    """A resume asks for the keys of those that it calls: `api_key` is the one of the agent that is named."""
+    monkeypatch.setenv("KEY_A", "of-this-process")
+    with FaultServer() as other:
+        server.script([Answer(status=401), speaks("a")])
+        other.script([Answer(status=401), speaks("b")])
+        agents = {
+            name: {"prompt": "hi", "model": "m", "base_url": f"{host.url}/v1", "key_env": f"KEY_{name.upper()}"}
+            for name, host in (("a", server), ("b", other))
+        }
+        given = {name: {**one, "key": f"old-{name}"} for name, one in agents.items()}
+        stream = service.start({"source": {"agents": given}, "key": "team"})[1]["id"]
+        assert rest(service, stream) == "failed"
+        assert service.resume(stream, {"agent": "b", "api_key": "new-b"})["resumed"]
+        assert rest(service, stream) == "failed"  # a is
+        with pytest.raises(SourceRefused, match="needs KEY_A;"):
+            service.resume(stream, {})
+        with pytest.raises(ValueError, match="api_keys"):
+            service.resume(stream, {"api_key": "whose"})
+        assert service.resume(stream, {"api_keys": {"KEY_A": "new-a"}})["resumed"]
+        assert rest(service, stream) == "complete"
+        assert authorizations(server) == ["Bearer old-a", "Bearer new-a"]
+        assert authorizations(other) == ["Bearer old-b", "Bearer new-b"]
 
 
 def test_limits_and_bad_bodies(service, server):

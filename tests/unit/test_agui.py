@@ -106,6 +106,56 @@ def test_interleaved_messages_keep_apart():
     assert said(arrivals) == {("s1", "text"): "ac", ("s2", "text"): "b"}
 
 
+@pytest.mark.parametrize("role", ["system", "developer", "user"])
+def test_only_the_assistant_speaks(role):
+    """What others said is no answer, in messages and in chunks; a message without a role is the assistant's."""
+    arrivals = hears(
+        {"type": "TEXT_MESSAGE_START", "messageId": "m1", "role": role},
+        {"type": "TEXT_MESSAGE_CONTENT", "messageId": "m1", "delta": "You are a secret agent"},
+        {"type": "TEXT_MESSAGE_END", "messageId": "m1"},
+        {"type": "TEXT_MESSAGE_CHUNK", "messageId": "m2", "role": role, "delta": "of the "},
+        {"type": "TEXT_MESSAGE_CHUNK", "delta": "queen"},
+        {"type": "TEXT_MESSAGE_START", "messageId": "m3"},
+        {"type": "TEXT_MESSAGE_CONTENT", "messageId": "m3", "delta": "Yes."},
+    )
+    assert said(arrivals) == {("assistant", "text"): "Yes."}
+
+
+def test_reasoning_is_its_subagents_when_only_its_start_says_so():
+    """As for text, whoever begins a message says all of it; a chunk without an id goes on."""
+    arrivals = hears(
+        {"type": "SUBAGENT_STARTED", "subagentRunId": "s1", "name": "reporter"},
+        {"type": "REASONING_MESSAGE_START", "messageId": "r1", "role": "reasoning", "subagentRunId": "s1"},
+        {"type": "REASONING_MESSAGE_CONTENT", "messageId": "r1", "delta": "hm"},
+        {"type": "REASONING_MESSAGE_CHUNK", "delta": "m"},
+        {"type": "REASONING_MESSAGE_END", "messageId": "r1"},
+        {"type": "REASONING_MESSAGE_START", "messageId": "r2", "role": "reasoning"},
+        {"type": "REASONING_MESSAGE_CONTENT", "messageId": "r2", "delta": "so"},
+    )
+    assert said(arrivals) == {("reporter", "reasoning"): "hmm", ("assistant", "reasoning"): "so"}
+
+
+def test_a_name_that_is_empty_names_nobody():
+    """Text in a step without a name is the assistant's, and that of a subagent without one its own: none is lost."""
+    arrivals = hears(
+        {"type": "STEP_STARTED", "stepName": ""},
+        *text_message("m1", "a"),
+        {"type": "STEP_FINISHED", "stepName": ""},
+        {"type": "SUBAGENT_STARTED", "subagentRunId": "s1", "name": ""},
+        *text_message("m2", "b", subagentRunId="s1"),
+    )
+    assert said(arrivals) == {("assistant", "text"): "a", ("s1", "text"): "b"}
+
+
+def test_a_subagent_that_was_stopped_is_no_failure():
+    """The protocol has no word for it: its error code says so, as the relay sends it."""
+    arrivals = hears(
+        {"type": "SUBAGENT_STARTED", "subagentRunId": "s1", "name": "reporter"},
+        {"type": "SUBAGENT_ERROR", "subagentRunId": "s1", "message": "stopped", "code": "stopped"},
+    )
+    assert parts(arrivals)[-1] == Part("agent_end", agent="reporter", fields={"status": "stopped"})
+
+
 def test_an_interrupt_is_a_pause():
     """The run waits: the questions are parts, and the end says so."""
     question = {"id": "i1", "reason": "approval", "message": "Send it?"}

@@ -1,5 +1,6 @@
 """LangGraph's runs: who speaks, what its modes say, and places that survive twins: two events with one id."""
 
+import json
 import random
 
 import agent_wire
@@ -136,7 +137,7 @@ def test_an_interrupt_is_a_pause_said_once():
 
 
 def test_usage_adds_up_and_the_unknown_is_named_only():
-    """Usage is the sum of the run's calls; `custom` and unknown modes are named by type, the machine's are not."""
+    """Usage is the sum of the run's calls; data and unknown modes are named by type, the machine's are not."""
     used = {"input_tokens": 3, "output_tokens": 2, "total_tokens": 5}
     arrivals = hears(
         piece("a", "m1", "w", usage_metadata=used),
@@ -181,16 +182,87 @@ def test_auto_knows_it_by_the_name_of_its_first_event():
     assert Auto(cursor).run.known == "r1"
 
 
+@pytest.mark.parametrize("many", ["calls", "whole calls", "open calls", "tasks", "subgraphs", "snapshots", "questions"])
+def test_the_place_of_a_record_does_not_grow_with_the_run(many):
+    """P5: a cursor stands in every record, so it is no longer after 2,000 calls, tasks or questions than after 200."""
+    reader, sizes, number = LangGraph(), [], 0
+    for n in range(2000):
+        key = f"{n:08d}-abc"
+        call = {"id": f"call_{key}", "name": "s", "args": "{}", "index": 0}
+        events = {
+            "calls": [
+                piece("", key, "agent", task=key, step=n, tool_call_chunks=[call]),
+                ("messages", [{**agent_wire.TOOL_RESULT, "tool_call_id": call["id"]}, {"langgraph_node": "tools"}]),
+            ],
+            "whole calls": [
+                ("updates", {"agent": {"messages": [message("", key, tool_calls=[{**call, "args": {}}])]}})
+            ],
+            "open calls": [piece("", key, "agent", task=key, step=n, tool_call_chunks=[call])],
+            "tasks": [piece("hi", key, "worker", task=key)],
+            "subgraphs": [piece("hi", key, "writer", task=key, namespace=(f"team:{key}",))],
+            "snapshots": [
+                (
+                    "messages/metadata",
+                    {key: {"metadata": {"langgraph_node": "w", "langgraph_checkpoint_ns": f"w:{key}"}}},
+                ),
+                ("messages/partial", [message("hi", key)]),
+            ],
+            "questions": [("updates", {"__interrupt__": [{"value": "?", "id": f"{key}"}]})],
+        }[many]
+        for raw in langgraph(*events, ids=[str(number := number + 1) for _ in events]):
+            (arrival,) = heard(reader, raw)
+        if n in {200, 1999}:
+            sizes.append(len(json.dumps(arrival.cursor)))
+    assert sizes[1] < sizes[0] + 100, sizes
+    assert sizes[1] < 16 * 1024 / 2
+
+
+def test_nobody_speaks_under_the_name_of_one_that_the_cursor_has_forgotten():
+    """Behind a cut the newest are who they were; others go on as agents of their own, and no text is mixed."""
+    events = [piece(f"{n} ", f"m{n}", "worker", task=f"t{n}") for n in range(100)]
+    raw = langgraph(*events, ids=[str(n + 1) for n in range(100)])
+    before = heard(LangGraph(), b"".join(raw))
+    more = [piece("x", f"m{n}", "worker", task=f"t{n}") for n in (0, 99, 1)]
+    again = heard(LangGraph(before[-1].cursor), b"".join(langgraph(*more, ids=["101", "102", "103"])))
+    assert said(again) == {("worker-101", "text"): "x", ("worker-100", "text"): "x", ("worker-102", "text"): "x"}
+
+
+def test_what_a_node_writes_is_shown():
+    """Text from the stream writer, bare or as the only field, is the run's or its subgraph's; other data is named."""
+    arrivals = hears(
+        ("custom", "Hel"), ("custom", {"token": "lo"}), ("custom", ""), piece("Hi", "m1", "writer"), ("custom", "."),
+        ("custom|team:7", {"token": "船"}), ("custom", {"progress": 1}), ("custom", {"a": "x", "b": "y"}),
+        ("custom", [1]), ("custom", None),
+    )  # fmt: skip
+    assert said(arrivals) == {("assistant", "text"): "Hello.", ("writer", "text"): "Hi", ("team", "text"): "船"}
+    assert [part.fields for part in parts(arrivals) if part.kind == "raw"] == [{"type": "custom"}] * 4
+
+
 # Places
 
 
 def run_with_twins(rng, count=40):
     """Return (id, bytes) of the events of a run in which ids come once, twice or three times."""
-    events, ids, number = [], [], 0
+    events, ids, number, calls = [], [], 0, []
     for index in range(count):
         node = rng.choice(["planner", "worker"])
         task = rng.choice(["x", "y"]) if node == "worker" else "p"
-        events.append(piece(rng.choice(["ja ", "船", "🌬️ ", "so "]), f"{node}{task}{index // 9}", node, task=task))
+        key, what = f"{node}{task}{index // 9}", rng.random()
+        if what < 0.6 or not calls:
+            calls.append((f"c{index}", key, node, task))
+            first = [{"name": "add", "args": "[1", "id": f"c{index}", "index": index}]
+            text = rng.choice(["ja ", "船", "🌬️ ", "so "])
+            events.append(piece(text, key, node, task=task, tool_call_chunks=first if what < 0.2 else []))
+            calls = calls if what < 0.2 else calls[:-1]
+        elif what < 0.8:
+            call, key, node, task = rng.choice(calls)
+            more = [{"name": None, "args": ",2", "id": None, "index": int(call[1:])}]
+            events.append(piece("", key, node, task=task, tool_call_chunks=more))
+        elif what < 0.9:
+            result = {**agent_wire.TOOL_RESULT, "tool_call_id": calls.pop(rng.randrange(len(calls)))[0]}
+            events.append(("messages", [result, {"langgraph_node": "tools"}]))
+        else:
+            events.append(("custom", "wrote "))
         number += rng.choice([0, 0, 1])
         ids.append(f"{1000 + number}-0")
     return list(zip(ids, langgraph(*events, ids=ids), strict=True))

@@ -11,6 +11,7 @@ from nbstream.records import Part
 from nbstream.sources.contract import End
 from nbstream.sources.formats import Auto
 from nbstream.sources.vercel_ui import VercelUI
+from nbstream.transcript import AgentText
 
 
 def hears(*chunks):
@@ -67,6 +68,34 @@ def test_a_reset_takes_back_the_step_and_nothing_before_it():
     assert parts(hears(said_before[0], said_before[1], {"type": "reset-step"}))[1:] == []
     again = hears(*said_before, *step, {"type": "text-delta", "id": "d", "delta": "z"})
     assert said(again) == {("assistant", "text"): "é😀\n\nz"}
+
+
+@pytest.mark.parametrize("streams_first", [True, False])
+@pytest.mark.parametrize("streams_again", [True, False])
+def test_a_call_of_a_step_that_is_told_again_is_a_new_one(streams_first, streams_again):
+    """A reset takes the step's calls back for good: the same id behind it begins anew, with name and arguments."""
+
+    def call(*, streams):
+        about = {"toolCallId": "c1", "toolName": "search"}
+        whole = {"type": "tool-input-available", **about, "input": {"q": "x"}}
+        if not streams:
+            return [whole]
+        pieces = [{"type": "tool-input-delta", "toolCallId": "c1", "inputTextDelta": one} for one in ('{"q": ', '"x"}')]
+        return [{"type": "tool-input-start", **about}, *pieces, whole]
+
+    kept = {"type": "tool-input-available", "toolCallId": "c0", "toolName": "add", "input": 1}
+    arrivals = hears(
+        kept, {"type": "start-step"}, *call(streams=streams_first), {"type": "reset-step"},
+        *call(streams=streams_again),
+        {"type": "tool-output-available", "toolCallId": "c0", "output": "2"},
+    )  # fmt: skip
+    text = AgentText("assistant")
+    for part in parts(arrivals):
+        text.add(part)
+    assert text.tool_calls == [
+        {"index": 0, "id": "c0", "name": "add", "arguments": "1"},
+        {"index": 1, "id": "c1", "name": "search", "arguments": '{"q": "x"}'},
+    ]
 
 
 def test_messages_are_set_apart_by_one_blank_line():

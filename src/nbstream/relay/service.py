@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-import json
-import math
 import secrets
 import threading
 import time
 from collections import OrderedDict
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nbstream.errors import LogError, RelayError, SourceRefused, StreamGone
+from nbstream.errors import LogError, RelayError, StreamGone
 from nbstream.host import Host
 from nbstream.recording import Birth, Here, Limits, ended
+from nbstream.relay.again import source_again
+from nbstream.relay.asking import key_of, seconds, text
 from nbstream.relay.holders import LONGEST_S, Holders
 from nbstream.rerun import Ask
 from nbstream.runtime import runtime
-from nbstream.sources.portable import endpoints_of, unpack, with_key
+from nbstream.sources.portable import endpoints_of, unpack
 from nbstream.sources.redaction import Redactor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping
 
     from nbstream.log.contract import Status, Store
     from nbstream.runtime import Runtime
     from nbstream.sources.contract import Source
-    from nbstream.sources.sse import SSESource
-    from nbstream.sources.team import Team
 
 #: Live streams of one relay. Each is a connection, a task and at most 16 MiB of one unfinished event.
 MAX_LIVE = 64
@@ -74,14 +71,15 @@ class Service:
 
     def start(self, ask: Mapping[str, Any]) -> tuple[bool, dict[str, Any]]:
         """Start a stream, or attach to the one of its key; return whether a call was started, and where it stands."""
-        source = self._source(ask.get("source") or {})
-        key, scope, here = _key(ask), _text(ask, "scope") or "relay", self._here(ask)
+        source = unpack(ask.get("source") or {})
+        self._remember(source)
+        key, scope, here = key_of(ask), text(ask, "scope") or "relay", self._here(ask)
         if "replaces" in ask:
             self._room()
-            parent = _text(ask, "parent")
+            parent = text(ask, "parent")
             birth = Birth(
-                key, "regenerate" if parent else "new", parent=parent, replaces=_text(ask, "replaces"),
-                stream=_text(ask, "id"), agent=_text(ask, "agent"),
+                key, "regenerate" if parent else "new", parent=parent, replaces=text(ask, "replaces"),
+                stream=text(ask, "id"), agent=text(ask, "agent"),
             )  # fmt: skip
             if birth.stream is not None and self.store.find(key) == birth.stream:
                 return True, self._answer(birth.stream, ask)  # asked again: the first answer was lost
@@ -99,7 +97,7 @@ class Service:
 
         With `agent` that one of a team goes on, else all that are unfinished.
         """
-        agent = self._agent(stream, _text(ask, "agent"))
+        agent = self._agent(stream, text(ask, "agent"))
         if ended(self.store, stream):
             recorder = runtime().recorder(stream)
             if recorder is not None:
@@ -107,8 +105,9 @@ class Service:
             return {**self._answer(stream, ask), "resumed": True}
         status, goes_on = self.store.status(stream), True
         if not status.live:
-            source = self._source(ask["source"]) if ask.get("source") else self._source_of(status, ask)
-            key = _key(ask) if ask.get("key") else status.open.key
+            source = unpack(ask["source"]) if ask.get("source") else source_again(self.store, status, ask, agent)
+            self._remember(source)
+            key = key_of(ask) if ask.get("key") else status.open.key
             goes_on = self._with_room(self._here(ask)).resume(source, stream, key, agent)
         return {**self._answer(stream, ask), "resumed": goes_on}
 
@@ -219,9 +218,9 @@ class Service:
             redact = self._redact
         return redact(text)
 
-    def _remember(self, secrets: Iterable[str]) -> None:
+    def _remember(self, source: Source) -> None:
         with self._lock:
-            for secret in secrets:
+            for secret in (secret for one in endpoints_of(source) for secret in one.call.secrets):
                 self._secrets[secret] = None
                 self._secrets.move_to_end(secret)
             while len(self._secrets) > KEPT_SECRETS:
@@ -237,31 +236,13 @@ class Service:
             raise ValueError(f"agent: the stream has none called {agent!r}")
         return agent if agents else None
 
-    def _source(self, packed: Mapping[str, Any]) -> SSESource | Team:
-        source = unpack(packed)
-        self._remember(secret for one in endpoints_of(source) for secret in one.call.secrets)
-        return source
-
-    def _source_of(self, status: Status, ask: Mapping[str, Any]) -> Source:
-        """Make the source again that the log describes; its key comes with the request."""
-        from nbstream.sources import from_spec
-
-        source = from_spec(status.open.source)
-        key = ask.get("api_key")
-        needed = ", ".join(dict.fromkeys(one.call.key_env for one in endpoints_of(source) if one.call.key_env))
-        if needed and not key:
-            raise SourceRefused(f"interrupted: needs {needed}; resume it from a notebook that has it, or send api_key")
-        if key:
-            self._remember([str(key)])
-        return with_key(source, str(key or ""))
-
     def _here(self, ask: Mapping[str, Any]) -> Here:
         given = ask.get("limits") or {}
         if not isinstance(given, dict):
             raise TypeError("limits: an object of seconds")
-        limits = Limits(**{name: _seconds(name, value) for name, value in given.items()})
+        limits = Limits(**{name: seconds(name, value) for name, value in given.items()})
         return Here(
-            self.store, _text(ask, "scope") or "relay", limits,
+            self.store, text(ask, "scope") or "relay", limits,
             writer="relay", held=self.holders.held, attended=self.holders.attended,
         )  # fmt: skip
 
@@ -285,7 +266,7 @@ class Service:
     def _answer(self, stream: str, ask: Mapping[str, Any]) -> dict[str, Any]:
         self._served.add(stream)
         if ask:
-            self.holders.begin(stream, _text(ask, "holder") or f"request:{secrets.token_hex(4)}", FIRST_HOLD_S)
+            self.holders.begin(stream, text(ask, "holder") or f"request:{secrets.token_hex(4)}", FIRST_HOLD_S)
         status = self.store.status(stream)
         return {"id": stream, "state": str(self._state(status)), "offset": status.tail}
 
@@ -306,28 +287,3 @@ class Service:
 
 
 _COUNTING = frozenset({"pieces", "first_ago_s", "last_ago_s", "silent_s", "speed", "offset", "chars", "retry_in_s"})
-
-
-def _key(ask: Mapping[str, Any]) -> str:
-    """Return the key of the stream: a notebook's as it is, any other word as a name of its own, none at random."""
-    given = _text(ask, "key") or secrets.token_urlsafe(12)
-    with suppress(ValueError):
-        parts = json.loads(given)
-        if isinstance(parts, list) and [type(part) for part in parts] == [str, str, int]:
-            return given
-    return json.dumps([_text(ask, "scope") or "relay", f"key:{given}", 0])
-
-
-def _text(ask: Mapping[str, Any], name: str) -> str | None:
-    value = ask.get(name)
-    if value is not None and not isinstance(value, str):
-        raise TypeError(f"{name}: expected text, found {type(value).__name__}")
-    return value
-
-
-def _seconds(name: str, value: Any) -> float:
-    if name not in ("first_s", "idle_s", "linger_s"):
-        raise ValueError(f"limits: unknown {name!r}; use first_s, idle_s, linger_s")
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not (math.isfinite(value) and value >= 0):
-        raise ValueError(f"{name}: a number of seconds from 0 on")
-    return float(value)

@@ -7,13 +7,15 @@ and which agent runs. Text is taken from the first, results of tools from the se
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from nbstream.errors import SourceRefused
 from nbstream.records import ASSISTANT
 from nbstream.sources.contract import Arrival
 from nbstream.sources.refusal import ErrorObject, plain_text, refused_by_frame
-from nbstream.sources.voices import ToolCalls, Voice, ended, started, tool_result
+from nbstream.sources.speech import Speech, ToolCalls, ended, started, tool_result
+from nbstream.sources.usage import SNAKE, used
 
 if TYPE_CHECKING:
     from nbstream.records import Part
@@ -27,22 +29,21 @@ _TEXTS = {
     "response.reasoning_text.delta": "reasoning",
     "response.reasoning_summary_text.delta": "reasoning",
 }
-_USAGE = {"input": "input_tokens", "output": "output_tokens", "total": "total_tokens"}
 
 
 class AgentsSDK:
     """Reads one run. Hand-offs move the word from agent to agent; one that has it again is the same one."""
 
     def __init__(self) -> None:
-        self._voices: dict[str, Voice] = {}
-        self._voice = self._voices[ASSISTANT] = Voice(ASSISTANT)
+        self._speeches: dict[str, Speech] = {}
+        self._speech = self._speeches[ASSISTANT] = Speech(ASSISTANT)
         self._calls = ToolCalls()
         #: Call ids by the place of the call in the answer that comes.
         self._places: dict[int, str] = {}
         self._told: set[str] = set()
         self._answers = 0
         self._heard: set[str] = set()
-        self._usage: dict[str, int] = {}
+        self._usage: Counter[str] = Counter()
 
     def event(self, event: Any) -> Arrival:
         """Return what *event* says; `AttributeError` or `TypeError` for what is not one."""
@@ -53,12 +54,12 @@ class AgentsSDK:
         return Arrival(self._item(event.name, event.item))
 
     def _hands_over(self, name: str) -> tuple[Part, ...]:
-        before = self._voice
+        before = self._speech
         if before.agent == name:
             return ()
         parts: tuple[Part, ...] = (ended(before.agent),) if before.agent != ASSISTANT else ()
-        self._voice = self._voices.setdefault(name, Voice(name))
-        self._voice.interrupts()
+        self._speech = self._speeches.setdefault(name, Speech(name))
+        self._speech.interrupts()
         return (*parts, started(name))
 
     # -- what the model streams -------------------------------------------------------------------------------------
@@ -67,8 +68,8 @@ class AgentsSDK:
         kind = data.type
         if kind in _TEXTS:
             message = f"{self._answers}:{data.output_index}"
-            self._heard.add(self._voice.agent)
-            return Arrival(self._voice.says(data.delta, message=message, kind=_TEXTS[kind]))
+            self._heard.add(self._speech.agent)
+            return Arrival(self._speech.says(data.delta, message=message, kind=_TEXTS[kind]))
         if kind in {"response.output_item.added", "response.output_item.done"}:
             return Arrival(self._output_item(data, done=kind.endswith("done")))
         if kind == "response.function_call_arguments.delta":
@@ -97,7 +98,7 @@ class AgentsSDK:
         call = str(item.call_id)
         parts: tuple[Part, ...] = ()
         if self._calls.maker(call) is None:
-            parts = (self._calls.begin(self._voice, call, str(item.name)),)
+            parts = (self._calls.begin(self._speech, call, str(item.name)),)
         if not whole:
             return parts
         arguments = "" if call in self._told else str(item.arguments or "")
@@ -106,10 +107,7 @@ class AgentsSDK:
 
     def _completed(self, response: Any) -> Arrival:
         usage = getattr(response, "usage", None)
-        for ours, theirs in _USAGE.items():
-            count = getattr(usage, theirs, None)
-            if type(count) is int:
-                self._usage[ours] = self._usage.get(ours, 0) + count
+        self._usage.update(used(lambda name: getattr(usage, name, None), SNAKE))
         model = getattr(response, "model", None)
         return Arrival(usage=dict(self._usage) or None, model=model if isinstance(model, str) and model else None)
 
@@ -124,10 +122,10 @@ class AgentsSDK:
             output = getattr(item, "output", None)
             if output is None and isinstance(raw, dict):
                 output = raw.get("output")
-            agent = self._calls.maker(str(call)) or self._voice.agent
+            agent = self._calls.maker(str(call)) or self._speech.agent
             return (tool_result(agent, str(call), output),)
-        if name == "message_output_created" and self._voice.agent not in self._heard:
+        if name == "message_output_created" and self._speech.agent not in self._heard:
             # A model that does not stream.
             text = "".join(str(getattr(one, "text", "") or "") for one in getattr(raw, "content", ()))
-            return self._voice.says(text, message=str(getattr(raw, "id", "")))
+            return self._speech.says(text, message=str(getattr(raw, "id", "")))
         return ()

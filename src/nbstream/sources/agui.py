@@ -14,6 +14,7 @@ node as a step. The events have no ids to resume behind: asked again, a POST wou
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from nbstream.errors import SourceRefused
@@ -21,10 +22,11 @@ from nbstream.records import ASSISTANT, Part
 from nbstream.sources.contract import Arrival, End, Traits
 from nbstream.sources.frames import frame_of, malformed
 from nbstream.sources.refusal import ErrorObject, plain_text, refused_by_frame
-from nbstream.sources.voices import Names, ToolCalls, Voice, ended, started, text_of, tool_result, waiting
+from nbstream.sources.speech import Names, Speech, ToolCalls, ended, started, text_of, tool_result, waiting
+from nbstream.sources.usage import CAMEL, used
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from httpx_sse import ServerSentEvent
 
@@ -34,15 +36,11 @@ if TYPE_CHECKING:
 
 #: Understood, and nothing to show: boundaries, and state that is no output.
 _SILENT = frozenset({
-    "RUN_STARTED", "TEXT_MESSAGE_END", "REASONING_START", "REASONING_MESSAGE_START", "REASONING_MESSAGE_END",
-    "REASONING_END", "REASONING_ENCRYPTED_VALUE", "STATE_SNAPSHOT", "STATE_DELTA",
+    "RUN_STARTED", "TEXT_MESSAGE_END", "REASONING_START", "REASONING_MESSAGE_END", "REASONING_END",
+    "REASONING_ENCRYPTED_VALUE", "STATE_SNAPSHOT", "STATE_DELTA",
     # Of before 1.0.
     "THINKING_START", "THINKING_END", "THINKING_TEXT_MESSAGE_START", "THINKING_TEXT_MESSAGE_END",
 })  # fmt: skip
-_USAGE = {
-    "input": "inputTokens", "output": "outputTokens", "reasoning": "reasoningTokens", "cached": "cachedInputTokens",
-    "total": "totalTokens",
-}  # fmt: skip
 
 
 class AGUI:
@@ -57,7 +55,7 @@ class AGUI:
 
     def __init__(self, cursor: Cursor | None = None) -> None:  # noqa: ARG002 - there is none
         self._names = Names()
-        self._voices = {ASSISTANT: Voice(ASSISTANT)}
+        self._speeches = {ASSISTANT: Speech(ASSISTANT)}
         #: Who speaks: of subagents by the id of their run, of messages and steps by theirs.
         self._subagents: dict[str, str] = {}
         self._authors: dict[str, str] = {}
@@ -68,9 +66,10 @@ class AGUI:
         self._said = False
         self._snapshot = ""
         self._events: dict[str, Callable[[Frame], tuple[Part, ...]]] = {
-            "TEXT_MESSAGE_START": self._begins,
+            "TEXT_MESSAGE_START": lambda frame: self._begins(frame, "text"),
             "TEXT_MESSAGE_CONTENT": lambda frame: self._says(frame, "text"),
             "TEXT_MESSAGE_CHUNK": lambda frame: self._says(frame, "text"),
+            "REASONING_MESSAGE_START": lambda frame: self._begins(frame, "reasoning"),
             "REASONING_MESSAGE_CONTENT": lambda frame: self._says(frame, "reasoning"),
             "REASONING_MESSAGE_CHUNK": lambda frame: self._says(frame, "reasoning"),
             "THINKING_TEXT_MESSAGE_CONTENT": lambda frame: self._says({**frame, "messageId": "thinking"}, "reasoning"),
@@ -139,29 +138,31 @@ class AGUI:
             self._authors[key] = self._names.new(name)
         return self._authors[key]
 
-    def _voice(self, agent: str) -> Voice:
-        return self._voices.setdefault(agent, Voice(agent))
+    def _speech(self, agent: str) -> Speech:
+        return self._speeches.setdefault(agent, Speech(agent))
 
     # -- text -------------------------------------------------------------------------------------------------------
 
-    def _begins(self, frame: Frame) -> tuple[Part, ...]:
-        message = text_of(frame["messageId"])
-        self._last["text"] = message
-        # What the user said is no answer.
-        self._authors[f"message {message}"] = "" if frame.get("role") == "user" else self._who(frame)
+    def _begins(self, frame: Frame, kind: str) -> tuple[Part, ...]:
+        message = self._last[kind] = text_of(frame["messageId"])
+        self._authors[f"{kind} {message}"] = self._author(frame, kind)
         return ()
+
+    def _author(self, frame: Frame, kind: str) -> str:
+        """Return who says a message; nobody ("") where it is no answer: the user's, the system's, the developer's."""
+        return self._who(frame) if kind == "reasoning" or frame.get("role") in (None, "assistant") else ""
 
     def _says(self, frame: Frame, kind: str) -> tuple[Part, ...]:
         message = frame.get("messageId") or self._last[kind]
         self._last[kind] = text_of(message)
-        key = f"message {message}" if kind == "text" else f"reasoning {message}"
+        key = f"{kind} {message}"
         if key not in self._authors:
-            self._authors[key] = "" if frame.get("role") == "user" else self._who(frame)
+            self._authors[key] = self._author(frame, kind)
         author, delta = self._authors[key], text_of(frame.get("delta") or "")
         if not author or not delta:
             return ()
         self._said = self._said or kind == "text"
-        return self._voice(author).says(delta, message=message, kind=kind)
+        return self._speech(author).says(delta, message=message, kind=kind)
 
     def _keeps_snapshot(self, frame: Frame) -> tuple[Part, ...]:
         """Remember the answer in a snapshot of the conversation: an agent that does not stream sends nothing else."""
@@ -177,9 +178,9 @@ class AGUI:
         self._last["call"] = call
         begun: tuple[Part, ...] = ()
         if self._calls.maker(call) is None:
-            parent = self._authors.get(f"message {frame.get('parentMessageId')}")
+            parent = self._authors.get(f"text {frame.get('parentMessageId')}")
             agent = parent if parent and frame.get("subagentRunId") is None else self._who({**frame, "name": None})
-            begun = (self._calls.begin(self._voice(agent), call, text_of(frame["toolCallName"])),)
+            begun = (self._calls.begin(self._speech(agent), call, text_of(frame["toolCallName"])),)
         delta = text_of(frame.get("delta") or "")
         return (*begun, self._calls.goes_on(call, delta)) if delta else begun
 
@@ -197,7 +198,7 @@ class AGUI:
     def _begins_step(self, frame: Frame) -> tuple[Part, ...]:
         name = text_of(frame["stepName"])
         if frame.get("subagentRunId") is None:  # one of a subagent's is that subagent's own business
-            self._steps[name] = self._named("step", name)
+            self._steps[name] = self._named("step", name) if name else ASSISTANT
         return ()
 
     def _ends_step(self, frame: Frame) -> tuple[Part, ...]:
@@ -207,7 +208,7 @@ class AGUI:
 
     def _begins_subagent(self, frame: Frame) -> tuple[Part, ...]:
         run, name = text_of(frame["subagentRunId"]), text_of(frame["name"])
-        agent = self._subagents[run] = self._names.new(name)
+        agent = self._subagents[run] = self._names.new(name or run)
         return (started(agent, self._subagents.get(frame.get("parentSubagentRunId") or "", ASSISTANT)),)
 
     def _ends_subagent(self, frame: Frame) -> tuple[Part, ...]:
@@ -216,6 +217,8 @@ class AGUI:
         return (ended(self._who(frame), "interrupted" if outcome.get("type") == "suspended" else "complete"),)
 
     def _fails_subagent(self, frame: Frame) -> tuple[Part, ...]:
+        if frame.get("code") == "stopped":  # as our own relay says it
+            return (ended(self._who(frame), "stopped"),)
         return (ended(self._who(frame), "failed", plain_text(text_of(frame["message"]))),)
 
     # -- the end ----------------------------------------------------------------------------------------------------
@@ -234,7 +237,7 @@ class AGUI:
             raise SourceRefused("the upstream cancelled the run")
         parts: tuple[Part, ...] = ()
         if not self._said and self._snapshot:
-            parts = self._voice(ASSISTANT).says(self._snapshot)
+            parts = self._speech(ASSISTANT).says(self._snapshot)
         if kind == "interrupt":
             parts += tuple(self._interrupt(one) for one in outcome["interrupts"])
             return Arrival(parts, end=End("pause", "interrupt"), usage=usage)
@@ -246,11 +249,9 @@ class AGUI:
         return waiting(agent, interrupt.get("message") or text_of(interrupt["reason"]))
 
 
-def _usage(told: Any) -> dict[str, int] | None:
+def _usage(told: Iterable[Any]) -> dict[str, int] | None:
     """Return the sum over the models of a run."""
-    total: dict[str, int] = {}
+    total: Counter[str] = Counter()
     for one in told:
-        for ours, theirs in _USAGE.items():
-            if type(one.get(theirs)) is int:
-                total[ours] = total.get(ours, 0) + one[theirs]
-    return total or None
+        total.update(used(one.get, CAMEL))
+    return dict(total) or None

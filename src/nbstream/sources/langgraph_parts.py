@@ -9,26 +9,27 @@ Text comes from `messages` (pieces of messages) or from snapshots of whole messa
 from __future__ import annotations
 
 import json
+from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from nbstream.records import ASSISTANT, Part
 from nbstream.sources.contract import Arrival
 from nbstream.sources.langgraph_seats import Seats
-from nbstream.sources.voices import text_of, tool_result, waiting
+from nbstream.sources.speech import ToolCalls, last, text_of, tool_result, waiting
+from nbstream.sources.usage import SNAKE, used
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from nbstream.sources.langgraph_seats import Seat
-    from nbstream.sources.voices import Voice
 
 #: Understood, and nothing to show: the inside of the machine.
 _SILENT = frozenset({"metadata", "debug", "tasks", "checkpoints", "feedback", "ping"})
+#: Calls without a result, and questions, in a cursor: those of long ago are somebody else's business by now.
+KEPT = 32
 #: Enough of an id to tell messages apart: the cursor of every record carries some.
 _ID_CHARS = 12
-
-_USAGE = {"input": "input_tokens", "output": "output_tokens", "total": "total_tokens"}
 
 
 class LangGraphParts:
@@ -36,21 +37,19 @@ class LangGraphParts:
 
     def __init__(self, state: Mapping[str, Any] | None = None) -> None:
         state = state or {}
-        self._seats = Seats(state.get("seats", ()))
-        #: Who made each call that has no result yet.
-        self._calls: dict[str, str] = dict(state.get("calls", {}))
+        self._seats = Seats(state)
+        #: Those that have no result yet; and of those whose pieces come, which it is by message and place in it.
+        self._calls = ToolCalls(state.get("calls"))
+        self._open: dict[str, str] = dict(state.get("open", {}))
         #: Pieces of messages have come, or updates of nodes: the lesser ones say nothing new then.
         self._best: int = state.get("best", 0)
         self._known: int | None = state.get("known")
-        self._asked: list[str] = list(state.get("asked", ()))
-        self._usage: dict[str, int] = dict(state.get("usage", {}))
+        self._asked: dict[str, None] = dict.fromkeys(state.get("asked", ()))
+        self._usage: Counter[str] = Counter(state.get("usage", {}))
         self._model: str | None = None
-        #: Snapshots: where the message of each agent begins, what it said last, and whose it is.
-        self._begins: dict[str, int] = dict(state.get("begins", {}))
+        #: Snapshots: what the message of each agent said last, and whose it is.
         self._before: dict[str, str] = {}
         self._about: dict[str, Any] = {}
-        #: Calls whose pieces come: their number with their agent, by message and place in it.
-        self._open: dict[str, int] = dict(state.get("open", {}))
 
         self._modes: dict[str, Callable[[Sequence[str], Any], Arrival]] = {
             "messages": self._pieces,
@@ -60,15 +59,16 @@ class LangGraphParts:
             "messages/metadata": self._metadata,
             "updates": lambda namespace, data: Arrival(self._updates(namespace, data)),
             "values": lambda namespace, data: Arrival(self._values(namespace, data)),
+            "custom": lambda namespace, data: Arrival(self._written(namespace, data)),
         }
 
     def to_json(self) -> dict[str, Any]:
-        """Return what a cursor carries."""
+        """Return what a cursor carries: as much of a long run as of a short one."""
         rest = {
-            "calls": dict(self._calls), "open": dict(self._open), "begins": dict(self._begins), "best": self._best,
-            "known": self._known, "asked": self._asked, "usage": dict(self._usage),
+            "calls": self._calls.newest(KEPT), "open": last(self._open, KEPT), "best": self._best, "known": self._known,
+            "asked": [*last(self._asked, KEPT)], "usage": dict(self._usage),
         }  # fmt: skip
-        return {"seats": self._seats.to_json(), **{name: value for name, value in rest.items() if value}}
+        return {**self._seats.to_json(), **{name: value for name, value in rest.items() if value}}
 
     @property
     def paused(self) -> bool:
@@ -104,9 +104,7 @@ class LangGraphParts:
         told = message.get("usage_metadata")
         usage = None
         if told:
-            for ours, theirs in _USAGE.items():
-                if type(told.get(theirs)) is int:
-                    self._usage[ours] = self._usage.get(ours, 0) + told[theirs]
+            self._usage.update(used(told.get, SNAKE))
             usage = dict(self._usage)
         model = (message.get("response_metadata") or {}).get("model_name") or (about or {}).get("ls_model_name")
         if type(model) is not str or model == self._model:
@@ -128,7 +126,7 @@ class LangGraphParts:
             return ()
         seat, parts = self._seats.take(namespace, about, str(message.get("name") or ""))
         for kind_of_text, text in _texts(message):
-            parts += seat.voice.says(text, message=_short(message), kind=kind_of_text)
+            parts += seat.speech.says(text, message=_short(message), kind=kind_of_text)
         for chunk in message.get("tool_call_chunks") or ():
             parts += self._call_chunk(seat, _short(message), chunk)
         self._seats.moved(seat)
@@ -149,26 +147,26 @@ class LangGraphParts:
         if seat is None:
             seat, parts = self._seats.take(namespace, about, str(message.get("name") or ""))
         for kind_of_text, whole in _texts(message):
-            parts += self._replaces(seat.voice, kind_of_text, key, whole)
+            parts += self._replaces(seat, kind_of_text, key, whole)
         if complete:
             for call in message.get("tool_calls") or ():
                 parts += self._whole_call(seat, call)
         self._seats.moved(seat)
         return parts
 
-    def _replaces(self, voice: Voice, kind: str, message: str, whole: str) -> tuple[Part, ...]:
-        """Return what makes *whole* of what *voice* has said of *message*."""
-        at = f"{voice.agent} {kind}"
-        if voice.messages.get(kind) != message:
-            parts = voice.says(whole, message=message, kind=kind)
-            self._begins[at] = voice.lengths.get(kind, 0) - len(whole)
+    def _replaces(self, seat: Seat, kind: str, message: str, whole: str) -> tuple[Part, ...]:
+        """Return what makes *whole* of what was said of *message*."""
+        speech, at = seat.speech, f"{seat.speech.agent} {kind}"
+        if speech.messages.get(kind) != message:
+            parts = speech.says(whole, message=message, kind=kind)
+            seat.begins[kind] = speech.lengths.get(kind, 0) - len(whole)
         else:
-            begins = self._begins.get(at, 0)
+            begins = seat.begins.get(kind, 0)
             # Behind a resume only the length is known: what a message has said it goes on saying.
-            before = self._before.get(at, whole[: voice.lengths.get(kind, 0) - begins])
+            before = self._before.get(at, whole[: speech.lengths.get(kind, 0) - begins])
             same = _alike(before, whole)
-            parts = voice.takes_back(begins + same, kind=kind, tail=whole[:same][-2:])
-            parts += voice.says(whole[same:], message=message, kind=kind)
+            parts = speech.takes_back(begins + same, kind=kind, tail=whole[:same][-2:])
+            parts += speech.says(whole[same:], message=message, kind=kind)
         self._before[at] = whole
         return parts
 
@@ -176,41 +174,47 @@ class LangGraphParts:
 
     def _call_chunk(self, seat: Seat, message: str, chunk: Mapping[str, Any]) -> tuple[Part, ...]:
         """Read a piece of a call: only its first one has id and name, the others its place in the message."""
-        key = f"{message} {chunk.get('index')}"
-        arguments = text_of(chunk.get("args") or "")
+        place = f"{message} {chunk.get('index')}"
+        call, arguments = chunk.get("id"), text_of(chunk.get("args") or "")
         begun: tuple[Part, ...] = ()
-        if chunk.get("id") and key not in self._open:
-            begun = (self._begins_call(seat, text_of(chunk["id"]), text_of(chunk.get("name") or "")),)
-            self._open[key] = seat.voice.calls - 1
-        if not arguments:
-            return begun
-        return (*begun, Part("tool_call", agent=seat.voice.agent, fields=_more(self._open[key], arguments)))
+        if call and self._open.get(place) != call:
+            begun = (self._calls.begin(seat.speech, text_of(call), text_of(chunk.get("name") or "")),)
+            self._open[place] = call
+        return (*begun, self._calls.goes_on(self._open[place], arguments)) if arguments else begun
 
     def _whole_call(self, seat: Seat, call: Mapping[str, Any]) -> tuple[Part, ...]:
-        begun = self._begins_call(seat, text_of(call["id"]), text_of(call["name"]))
+        begun = self._calls.begin(seat.speech, text_of(call["id"]), text_of(call["name"]))
         arguments = json.dumps(call.get("args"), ensure_ascii=False)
-        return begun, Part(
-            "tool_call", agent=seat.voice.agent, fields=_more(seat.voice.calls - 1, arguments, final=True)
-        )
-
-    def _begins_call(self, seat: Seat, call: str, name: str) -> Part:
-        voice = seat.voice
-        self._calls[call] = voice.agent
-        fields = {"index": voice.calls, "args_delta": "", "id": call, "name": name}
-        voice.calls += 1
-        voice.interrupts()
-        return Part("tool_call", agent=voice.agent, fields=fields)
+        return begun, self._calls.goes_on(call["id"], arguments, final=True)
 
     def _result(
         self, namespace: Sequence[str], message: Mapping[str, Any], about: Mapping[str, Any]
     ) -> tuple[Part, ...]:
         call = text_of(message["tool_call_id"])
         parts: tuple[Part, ...] = ()
-        agent = self._calls.pop(call, None)
+        agent = self._calls.maker(call)
+        self._calls.forget(call)
+        self._open = {place: other for place, other in self._open.items() if other != call}
         if agent is None:
             seat, parts = self._seats.take(namespace, about, "")
-            agent = seat.voice.agent
+            agent = seat.speech.agent
         return (*parts, tool_result(agent, call, message.get("content"), failed=message.get("status") == "error"))
+
+    # -- what nodes write themselves --------------------------------------------------------------------------------
+
+    def _written(self, namespace: Sequence[str], data: Any) -> tuple[Part, ...]:
+        """
+        Return what a node wrote with the stream writer: its text, bare or as the only field; what else it is, is data.
+
+        Nobody says which node of a graph it was, so it is the whole graph's.
+        """
+        text = next(iter(data.values())) if isinstance(data, dict) and len(data) == 1 else data
+        if not isinstance(text, str):
+            return (Part("raw", fields={"type": "custom"}),)
+        seat, begun = self._seats.take(namespace, {}, "")
+        said = seat.speech.says(text, message="custom")
+        self._seats.moved(seat)
+        return (*begun, *said)
 
     # -- updates and values -----------------------------------------------------------------------------------------
 
@@ -245,7 +249,7 @@ class LangGraphParts:
         for one in interrupts:
             key = str(one.get("id") or one.get("interrupt_id") or json.dumps(one.get("value"), default=str))[:_ID_CHARS]
             if key not in self._asked:
-                self._asked = [*self._asked, key]
+                self._asked[key] = None
                 parts.append(waiting(self._seats.speaker or ASSISTANT, one.get("value")))
         return tuple(parts)
 
@@ -255,10 +259,6 @@ def _alike(one: str, other: str) -> int:
     if other.startswith(one):
         return len(one)
     return next((at for at, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1]), len(other))
-
-
-def _more(index: int, arguments: str, *, final: bool = False) -> dict[str, Any]:
-    return {"index": index, "args_delta": arguments, **({"final": True} if final else {})}
 
 
 def _short(message: Mapping[str, Any]) -> str:

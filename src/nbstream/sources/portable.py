@@ -7,9 +7,9 @@ import json
 import os
 from typing import TYPE_CHECKING, Any
 
+from nbstream.sources.agent import Agent
 from nbstream.sources.call import Call
 from nbstream.sources.formats import READERS
-from nbstream.sources.member import Agent
 from nbstream.sources.sse import SSESource
 from nbstream.sources.team import Team, merge
 
@@ -69,11 +69,17 @@ def endpoints_of(source: Source) -> list[SSESource]:
     return [one for one in agents if isinstance(one, SSESource)]
 
 
-def with_key(source: Source, key: str) -> Source:
-    """Return *source* with a key that came with the request: the environment of this process counts for nothing."""
+def with_keys(source: Source, keys: Mapping[str, str]) -> Source:
+    """
+    Return *source* with the keys that came with a request: each call gets the one its own variable names, and no other.
+
+    One that names a variable without a key here has none: the environment of this process counts for nothing.
+    """
     if isinstance(source, Team):
-        return source.of_agents({name: with_key(one, key) for name, one in source.agents.items()})  # type: ignore[arg-type]
-    return SSESource(source.call.with_key(key), source.format) if isinstance(source, SSESource) else source
+        return source.of_agents({name: with_keys(one, keys) for name, one in source.agents.items()})  # type: ignore[arg-type]
+    if not isinstance(source, SSESource) or source.call.key_env is None:
+        return source
+    return SSESource(source.call.with_key(keys.get(source.call.key_env, "")), source.format)
 
 
 def _pack_team(team: Team) -> dict[str, Any] | None:

@@ -11,7 +11,7 @@ from nbstream.errors import SourceError, SourceLost, SourceMalformed
 from nbstream.sources.call import Call
 from nbstream.sources.contract import Arrival, Traits, listening
 from nbstream.sources.formats import READERS
-from nbstream.sources.merging import merged
+from nbstream.sources.joining import joined
 from nbstream.sources.plain import Custom
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ class SSESource:
                     read, error = _read(reader, _events(parser, chunk, pulse))
                     if read and read[-1].end is not None:
                         end = read.pop()
-                    for arrival in (*read[:alone], *merged(read[alone:])):
+                    for arrival in (*read[:alone], *joined(read[alone:])):
                         yield arrival
                     if error is not None:
                         raise error

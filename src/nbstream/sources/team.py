@@ -13,8 +13,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from nbstream.errors import SourceRefused
+from nbstream.sources.agent import Agent
 from nbstream.sources.contract import Arrival, Traits
-from nbstream.sources.member import Agent, Gone, Member, check_name
+from nbstream.sources.gone import Gone
+from nbstream.sources.member import Member, check_name
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterable

@@ -24,7 +24,8 @@ from nbstream.records import ASSISTANT, Part
 from nbstream.sources.contract import Arrival, End, Traits
 from nbstream.sources.frames import frame_of, malformed
 from nbstream.sources.refusal import ErrorObject, plain_text, refused_by_frame
-from nbstream.sources.voices import ToolCalls, Voice, taken_back, text_of, tool_result, waiting
+from nbstream.sources.speech import Speech, ToolCalls, text_of, tool_result, waiting
+from nbstream.sources.usage import CAMEL, used
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -43,10 +44,6 @@ _FINISHES: dict[str, Finish] = {
 _SILENT = frozenset({
     "text-start", "text-end", "reasoning-start", "reasoning-end", "finish-step", "tool-approval-response",
 })  # fmt: skip
-_USAGE = {
-    "input": "inputTokens", "output": "outputTokens", "reasoning": "reasoningTokens", "cached": "cachedInputTokens",
-    "total": "totalTokens",
-}  # fmt: skip
 
 
 class VercelUI:
@@ -60,7 +57,7 @@ class VercelUI:
     )
 
     def __init__(self, cursor: Cursor | None = None) -> None:  # noqa: ARG002 - it tells everything again
-        self._voice = Voice(ASSISTANT)
+        self._speech = Speech(ASSISTANT)
         self._calls = ToolCalls()
         self._names: dict[str, str] = {}
         #: Calls whose arguments came as text, so that they need not come again as a whole.
@@ -134,8 +131,7 @@ class VercelUI:
         if not isinstance(metadata, dict):
             return Arrival()
         usage = metadata.get("totalUsage") or metadata.get("usage")
-        counts = usage if isinstance(usage, dict) else {}
-        told = {ours: counts[theirs] for ours, theirs in _USAGE.items() if type(counts.get(theirs)) is int}
+        told = used(usage.get, CAMEL) if isinstance(usage, dict) else {}
         model = metadata.get("model")
         if type(model) is not str or model == self._model:
             return Arrival(usage=told or None)
@@ -143,14 +139,14 @@ class VercelUI:
         return Arrival(usage=told or None, model=model)
 
     def _says(self, chunk: Mapping[str, Any], kind: str) -> tuple[Part, ...]:
-        return self._voice.says(text_of(chunk["delta"]), message=text_of(chunk["id"]), kind=kind)
+        return self._speech.says(text_of(chunk["delta"]), message=text_of(chunk["id"]), kind=kind)
 
     # -- tools ------------------------------------------------------------------------------------------------------
 
     def _begins(self, chunk: Mapping[str, Any]) -> tuple[Part, ...]:
         call, name = text_of(chunk["toolCallId"]), text_of(chunk["toolName"])
         self._names[call] = name
-        return (self._calls.begin(self._voice, call, name),)
+        return (self._calls.begin(self._speech, call, name),)
 
     def _arguments(self, chunk: Mapping[str, Any]) -> tuple[Part, ...]:
         call, more = text_of(chunk["toolCallId"]), text_of(chunk["inputTextDelta"])
@@ -181,20 +177,19 @@ class VercelUI:
     # -- steps ------------------------------------------------------------------------------------------------------
 
     def _begins_step(self, chunk: Mapping[str, Any]) -> tuple[Part, ...]:  # noqa: ARG002 - as all of them
-        voice = self._voice
-        self._step = voice.lengths.get("text", 0), voice.lengths.get("reasoning", 0), voice.calls
-        self._tails = voice.tails.get("text", ""), voice.tails.get("reasoning", "")
+        speech = self._speech
+        self._step = speech.lengths.get("text", 0), speech.lengths.get("reasoning", 0), speech.calls
+        self._tails = speech.tails.get("text", ""), speech.tails.get("reasoning", "")
         return ()
 
     def _resets_step(self, chunk: Mapping[str, Any]) -> tuple[Part, ...]:  # noqa: ARG002 - as all of them
-        voice = self._voice
+        speech = self._speech
         text, reasoning, calls = self._step
-        parts = voice.takes_back(text, tail=self._tails[0])
-        parts += voice.takes_back(reasoning, kind="reasoning", tail=self._tails[1])
-        if voice.calls > calls:
-            parts += (taken_back(ASSISTANT, calls, "tool_call"),)
-            voice.calls = calls
-        voice.interrupts()
+        parts = speech.takes_back(text, tail=self._tails[0])
+        parts += speech.takes_back(reasoning, kind="reasoning", tail=self._tails[1])
+        parts += self._calls.take_back(speech, calls)
+        self._told = {call for call in self._told if self._calls.maker(call) is not None}
+        speech.interrupts()
         return parts
 
 

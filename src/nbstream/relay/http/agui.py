@@ -13,20 +13,18 @@ from typing import TYPE_CHECKING, Any
 
 from nbstream.log.readback import records_of
 from nbstream.records import ASSISTANT, TEXT_KINDS, Close, Delta, Open
+from nbstream.sources.usage import CAMEL
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from nbstream.log.contract import Log
     from nbstream.records import Part, Record
 
     Event = dict[str, Any]
 
 #: Parts that are told as CUSTOM events `nbstream.<kind>`.
-CUSTOM = frozenset({"waiting", "truncate", "seam", "gap"})
-
-_USAGE = {
-    "input": "inputTokens", "output": "outputTokens", "reasoning": "reasoningTokens", "cached": "cachedInputTokens",
-    "total": "totalTokens",
-}  # fmt: skip
+CUSTOM = frozenset({"waiting", "truncate", "seam", "gap", "late"})
 
 
 class AGUIRun:
@@ -105,7 +103,7 @@ class AGUIRun:
         if part.kind in {"agent_start", "agent_end"}:
             if part.kind == "agent_start":
                 return self._starts(part.agent, fields.get("parent"))
-            return self._stops(part.agent, str(fields.get("status")), str(fields.get("message") or "failed"))
+            return self._stops(part.agent, str(fields.get("status")), _message(fields))
         if part.kind in {"tool_call", "tool_result"}:
             return (self._calls_tool if part.kind == "tool_call" else self._result)(part.agent, fields)
         return self._custom(part) if part.kind in CUSTOM else []
@@ -113,9 +111,11 @@ class AGUIRun:
     def _custom(self, part: Part) -> list[Event]:
         """Return the event for what AG-UI has no word for."""
         value = {"agent": part.agent, **(part.fields or {})}
-        if part.kind == "waiting":
+        if part.kind == "waiting" and isinstance(value.get("on"), str):  # else for an agent, or a slot: asks nobody
             self._waits.append(value)
-        return [*self._closes(part.agent), {"type": "CUSTOM", "name": f"nbstream.{part.kind}", "value": value}]
+        # A late piece belongs further up: what is being said goes on.
+        before = [] if part.kind == "late" else self._closes(part.agent)
+        return [*before, {"type": "CUSTOM", "name": f"nbstream.{part.kind}", "value": value}]
 
     def _says(self, part: Part) -> list[Event]:
         events = self._starts(part.agent)
@@ -150,9 +150,9 @@ class AGUIRun:
             call = str(fields.get("id") or f"{self._run}-{agent}-{key[1]}")
             self._calls[key] = call
             self._unfinished[call] = agent
+            events = [*self._starts(agent), *self._closes(agent)]  # before it is asked whose it is
             about = {"toolCallId": call, "toolCallName": str(fields.get("name") or "tool"), **self._whose(agent)}
-            events = [*self._starts(agent), *self._closes(agent)]
-            events.append({"type": "TOOL_CALL_START", **about, **self._whose(agent)})
+            events.append({"type": "TOOL_CALL_START", **about})
         call = self._calls[key]
         if fields.get("args_delta"):
             about = {"toolCallId": call, "delta": fields["args_delta"], **self._whose(agent)}
@@ -191,8 +191,10 @@ class AGUIRun:
         for call in [call for call, caller in self._unfinished.items() if caller == agent]:
             events += self._ends_call(call)
         run = self._subagents.pop(agent)
-        if status == "failed":
-            return [*events, {"type": "SUBAGENT_ERROR", "subagentRunId": run, "message": message}]
+        if status in {"failed", "stopped"}:
+            # Stopped is not complete: SUBAGENT_FINISHED has no outcome for it, as RUN_FINISHED has.
+            error = {"message": message if status == "failed" else status, "code": status}
+            return [*events, {"type": "SUBAGENT_ERROR", "subagentRunId": run, **error}]
         outcome = {"outcome": {"type": "suspended"}} if status == "interrupted" else {}
         return [*events, {"type": "SUBAGENT_FINISHED", "subagentRunId": run, **outcome}]
 
@@ -204,7 +206,7 @@ class AGUIRun:
             events += self._closes(agent)
         for call in list(self._unfinished):
             events += self._ends_call(call)
-        counts = {theirs: close.usage[ours] for ours, theirs in _USAGE.items() if ours in close.usage}
+        counts = {theirs: close.usage[ours] for ours, theirs in CAMEL.items() if ours in close.usage}
         usage = [{**({"model": close.model} if close.model else {}), **counts}] if counts else []
         told: Event = {"usage": usage} if usage else {}
         if close.how in {"failed", "interrupted"}:
@@ -223,6 +225,11 @@ class AGUIRun:
 
 def _why(close: Close) -> str:
     return str((close.error or {}).get("message") or close.how)
+
+
+def _message(fields: Mapping[str, Any]) -> str:
+    """Return why an agent failed: a voice says it in `error`, an agent inside one in `message`."""
+    return str((fields.get("error") or fields).get("message") or "failed")
 
 
 def _encoded(events: list[Event], offset: int, at: float) -> bytes:

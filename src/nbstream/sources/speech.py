@@ -9,9 +9,16 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import islice
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from nbstream.records import ASSISTANT, Part
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 #: Longer results of tools are cut: they are data for the model, not text for a reader. (A page shows as much.)
 RESULT_CHARS = 64 * 1024
@@ -20,7 +27,7 @@ _GAP = "\n\n"
 
 
 @dataclass(slots=True)
-class Voice:
+class Speech:
     """What one agent has said, as far as its next part depends on it."""
 
     agent: str
@@ -70,38 +77,48 @@ def taken_back(agent: str, length: int, kind: str = "text") -> Part:
 
 
 class Names:
-    """Gives every speaker a name of its own: a second reporter is `reporter-2`."""
+    """
+    Gives every speaker a name of its own: a second reporter is `reporter-2`.
 
-    def __init__(self, taken: set[str] | None = None) -> None:
-        self._taken = taken if taken is not None else {ASSISTANT}
+    *counts* is what an earlier one had counted, for those that are not in *taken* any more.
+    """
+
+    def __init__(self, taken: Iterable[str] = (ASSISTANT,), counts: Mapping[str, int] | None = None) -> None:
+        self._taken = set(taken)
+        #: By wanted name, the last one given last.
+        self.counts = dict(counts or {})
 
     def new(self, wanted: str) -> str:
-        """Return *wanted*, or the first number of it that is free."""
-        name, number = wanted, 1
-        while name in self._taken:
+        """Return *wanted*, or a number of it that was never given."""
+        number = self.counts.pop(wanted, 0) + 1
+        while (name := wanted if number == 1 else f"{wanted}-{number}") in self._taken or name in self.counts:
             number += 1
-            name = f"{wanted}-{number}"
+        self.counts[wanted] = number
         self._taken.add(name)
         return name
 
 
 class ToolCalls:
-    """The tool calls of a stream by id: who made each, and the number it has with that agent."""
+    """The tool calls of a stream by id: who *made* each, and the number it has with that agent; the newest last."""
 
-    def __init__(self) -> None:
-        self._made: dict[str, tuple[str, int]] = {}
+    def __init__(self, made: Mapping[str, Sequence[Any]] | None = None) -> None:
+        self._made: dict[str, tuple[str, int]] = {call: (agent, index) for call, (agent, index) in (made or {}).items()}
+
+    def newest(self, count: int) -> dict[str, tuple[str, int]]:
+        """Return so many of those that were made last, as another one can be made of them."""
+        return last(self._made, count)
 
     def maker(self, call: str) -> str | None:
         """Return the agent that made *call*."""
         return self._made[call][0] if call in self._made else None
 
-    def begin(self, voice: Voice, call: str, name: str) -> Part:
+    def begin(self, speech: Speech, call: str, name: str) -> Part:
         """Return the part that begins *call*."""
-        fields = {"index": voice.calls, "args_delta": "", "id": call, "name": name}
-        self._made[call] = voice.agent, voice.calls
-        voice.calls += 1
-        voice.interrupts()
-        return Part("tool_call", agent=voice.agent, fields=fields)
+        fields = {"index": speech.calls, "args_delta": "", "id": call, "name": name}
+        self._made[call] = speech.agent, speech.calls
+        speech.calls += 1
+        speech.interrupts()
+        return Part("tool_call", agent=speech.agent, fields=fields)
 
     def goes_on(self, call: str, arguments: str, *, final: bool = False) -> Part:
         """Return the part with more *arguments* of *call*; `LookupError` for one that never began."""
@@ -110,6 +127,25 @@ class ToolCalls:
         if final:
             fields["final"] = True
         return Part("tool_call", agent=agent, fields=fields)
+
+    def forget(self, call: str) -> None:
+        """Forget *call*: it has its result, and nothing more is said of it."""
+        self._made.pop(call, None)
+
+    def take_back(self, speech: Speech, calls: int) -> tuple[Part, ...]:
+        """Return the part that leaves the first so many of *speech*; what is told again under the same id is new."""
+        if speech.calls <= calls:
+            return ()
+        speech.calls = calls
+        for call, (agent, index) in list(self._made.items()):
+            if agent == speech.agent and index >= calls:
+                del self._made[call]
+        return (taken_back(speech.agent, calls, "tool_call"),)
+
+
+def last(table: dict[K, V], count: int) -> dict[K, V]:
+    """Return the *count* entries of *table* that came last; costs as much as they do, not as much as the table."""
+    return dict(reversed([*islice(reversed(table.items()), count)]))
 
 
 def tool_result(agent: str, call: str, content: Any, *, failed: bool = False) -> Part:

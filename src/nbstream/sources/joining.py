@@ -15,20 +15,20 @@ if TYPE_CHECKING:
     from nbstream.sources.contract import Arrival
 
 
-def merged(arrivals: list[Arrival]) -> list[Arrival]:
+def joined(arrivals: list[Arrival]) -> list[Arrival]:
     """Return *arrivals* with runs of adjacent text joined. Numbered ones stay apart: their numbers are checked."""
     out: list[Arrival] = []
     run: list[Arrival] = []
     for arrival in arrivals:
         if run and not _goes_on(run[-1], arrival):
-            out.append(_joined(run))
+            out.append(_as_one(run))
             run = []
         if _is_plain_text(arrival):
             run.append(arrival)
         else:
             out.append(arrival)
     if run:
-        out.append(_joined(run))
+        out.append(_as_one(run))
     return out
 
 
@@ -52,7 +52,7 @@ def _goes_on(before: Arrival, arrival: Arrival) -> bool:
     return arrival.start == (None if before.start is None else before.start + len(last.text))
 
 
-def _joined(run: list[Arrival]) -> Arrival:
+def _as_one(run: list[Arrival]) -> Arrival:
     first, last = run[0], run[-1]
     if first is last:
         return first

@@ -1,0 +1,39 @@
+"""What the body of a request to the service says, understood or refused with one clear line."""
+
+from __future__ import annotations
+
+import json
+import math
+import secrets
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def key_of(ask: Mapping[str, Any]) -> str:
+    """Return the key of the stream: a notebook's as it is, any other word as a name of its own, none at random."""
+    given = text(ask, "key") or secrets.token_urlsafe(12)
+    with suppress(ValueError):
+        parts = json.loads(given)
+        if isinstance(parts, list) and [type(part) for part in parts] == [str, str, int]:
+            return given
+    return json.dumps([text(ask, "scope") or "relay", f"key:{given}", 0])
+
+
+def text(ask: Mapping[str, Any], name: str) -> str | None:
+    """Return a field that holds text, None if it is left out."""
+    value = ask.get(name)
+    if value is not None and not isinstance(value, str):
+        raise TypeError(f"{name}: expected text, found {type(value).__name__}")
+    return value
+
+
+def seconds(name: str, value: Any) -> float:
+    """Return one of the limits of a call."""
+    if name not in ("first_s", "idle_s", "linger_s"):
+        raise ValueError(f"limits: unknown {name!r}; use first_s, idle_s, linger_s")
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not (math.isfinite(value) and value >= 0):
+        raise ValueError(f"{name}: a number of seconds from 0 on")
+    return float(value)
