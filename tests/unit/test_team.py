@@ -4,62 +4,13 @@ import asyncio
 import random
 
 import pytest
-from recording import Recording, run, until
+from recording import run, until
+from teams import CUT, END, NO, Team, event
 
 import nbstream
-from nbstream.errors import SourceLost, SourceRefused
-from nbstream.log.readback import parts_of
-from nbstream.recorder.plan import plan
-from nbstream.recorder.progress import Progress
 from nbstream.records import Delta, Open, Part
-from nbstream.sources.contract import Arrival, End
+from nbstream.sources.contract import Arrival
 from nbstream.testing import SILENCE, Gate, ScriptedSource
-
-END = End()
-CUT = SourceLost("the connection was reset")
-NO = SourceRefused("no such model", status=404)
-
-
-def event(number, text):
-    """A text event with an id."""
-    return Arrival((Part("text", text),), {"id": str(number), "first": "1"}, event_id=str(number))
-
-
-class Team(Recording):
-    """The stream of a team, recorded in a test's own time."""
-
-    def __init__(self, rules=None, **agents):
-        self.team = nbstream.merge(agents, **(rules or {}))
-        super().__init__(spec=dict(self.team.spec))
-
-    def start(self, **options):
-        return super().start(self.team, **options)
-
-    def resume(self, agent=None, **agents):
-        """Go on as a new process would, with these sources: as the table in `plan.py` says."""
-        self.team = self.team.of_agents({**self.team.agents, **agents})
-        status = self.store.status("s1")
-        who = plan(
-            self.team, Progress.of(self.log), agent=agent, was_stopped=status.state == "stopped",
-            stopped=lambda name: self.store.stop_requested("s1", opened=status.opened, agent=name),
-        )  # fmt: skip
-        return super().resume(self.team, plan=who)
-
-    async def dies(self):
-        """Let its process die: nothing is said any more."""
-        self.task.cancel()
-        await asyncio.gather(self.task, return_exceptions=True)
-
-    def state_of(self, agent):
-        return self.recorder.agents[agent].live.state
-
-    def marks(self, kind):
-        return [(part.agent, dict(part.fields or {})) for part in parts_of(self.log) if part.kind == kind]
-
-    @property
-    def ends(self):
-        """Agent -> how it ended last."""
-        return {agent: fields["status"] for agent, fields in self.marks("agent_end")}
 
 
 def test_two_agents_speak_in_one_stream():
@@ -452,5 +403,22 @@ def test_any_interleaving_gives_each_agents_exact_text(seed, round_):
                 after += len(records)
             reads.append(parts)
         assert reads[0] == reads[1] == reads[2]
+
+    run(main())
+
+
+@pytest.mark.parametrize("rules", [{}, {"limit": 1}])
+def test_what_the_team_says_of_an_agent_is_not_what_its_upstream_repeats(rules):
+    """One that waited for a slot is cut and says its text again; the question it asks then is its first: it is kept."""
+
+    async def main():
+        asks = Part("waiting", fields={"on": "approval of delete"})
+        b = ScriptedSource(["Shall", CUT], ["Shall", " I?", asks, END], replayable=True)
+        stream = Team(rules, a=ScriptedSource(["x", END]), b=b).start()
+        while not stream.task.done():
+            await stream.after(0.5)
+        assert (await stream).how == "complete"
+        assert stream.text_of("text", "b") == "Shall I?"
+        assert ("b", {"on": "approval of delete"}) in stream.marks("waiting")
 
     run(main())

@@ -54,8 +54,8 @@ class Ordering:
 
     def __init__(self, numbers: dict[str, int], lengths: dict[Name, int], gaps: Gaps) -> None:
         self._numbers, self._lengths, self._gaps = numbers, lengths, gaps
-        self._early: dict[str, dict[int, Arrival]] = {}
-        self._since = 0.0
+        #: agent -> number -> (when it came, the frame), in the order in which they came.
+        self._early: dict[str, dict[int, tuple[float, Arrival]]] = {}
         #: The last place the upstream named on this connection.
         self._cursor: Cursor | None = None
 
@@ -92,20 +92,17 @@ class Ordering:
             yield arrival._replace(cursor=None) if self._early else arrival
             yield from self._next(arrival.parts[0].agent)
         else:
-            if not self._early:
-                self._since = now
             waiting = self._early.setdefault(arrival.parts[0].agent, {})
-            waiting.setdefault(number, arrival)
+            waiting.setdefault(number, (now, arrival))
             if len(waiting) >= EARLY:
                 yield from self._skip(arrival.parts[0].agent)
 
     def hole(self, now: float | None = None) -> tuple[str, int, int] | None:
         """Return (agent, expected, got) of a hole for which nobody waits any longer; without *now*, of any hole."""
-        if not self._early:
-            return None
-        long = now is None or now - self._since >= EARLY_S
         for agent, waiting in self._early.items():
-            if long or len(waiting) >= EARLY - 1:
+            # All that wait stand behind the agent's first hole, so it is as old as the first of them to come.
+            since, _ = next(iter(waiting.values()))
+            if now is None or now - since >= EARLY_S or len(waiting) >= EARLY - 1:
                 return agent, self._numbers.get(agent, 0) + 1, min(waiting)
         return None
 
@@ -126,7 +123,7 @@ class Ordering:
         """Yield what waited for the frame that has just gone on."""
         waiting = self._early.get(agent, {})
         while (number := self._numbers.get(agent, 0) + 1) in waiting:
-            one = waiting.pop(number)
+            _, one = waiting.pop(number)
             if not waiting:
                 self._early.pop(agent, None)
             # The last one names the place behind all that has come.
@@ -140,9 +137,8 @@ class Ordering:
             self._gaps.add(agent, Gap(expected, first - 1, at))
             self._numbers[agent] = first - 1
             fields = {"expected": expected, "got": first, "at": at}
-            yield self._early[agent][first]._replace(
-                parts=(Part("gap", agent=agent, fields=fields),), cursor=None, start=None, number=None
-            )
+            _, one = self._early[agent][first]
+            yield one._replace(parts=(Part("gap", agent=agent, fields=fields),), cursor=None, start=None, number=None)
         # What came before under a number that is passed by now waits for nothing.
         for number in [number for number in self._early[agent] if number < first]:
             del self._early[agent][number]
