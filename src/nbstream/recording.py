@@ -134,7 +134,7 @@ class Here:
             if who is not None:
                 goes_on = bool(who.called) or status.close is None
             else:
-                goes_on = progress.cursor is not None or source.replayable or not progress.shown
+                goes_on = progress.can_go_on(replayable=source.replayable)
             if final or not goes_on:
                 lock.release()
                 return False

@@ -25,9 +25,9 @@ def event(number, text):
 class Team(Recording):
     """The stream of a team, recorded in a test's own time."""
 
-    def __init__(self, rules=None, **agents):
+    def __init__(self, rules=None, log=None, **agents):
         self.team = nbstream.merge(agents, **(rules or {}))
-        super().__init__(spec=dict(self.team.spec))
+        super().__init__(spec=dict(self.team.spec), log=log)
 
     def start(self, **options):
         return super().start(self.team, **options)

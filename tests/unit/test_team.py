@@ -4,10 +4,11 @@ import asyncio
 import random
 
 import pytest
-from recording import run, until
+from recording import Around, run, until
 from teams import CUT, END, NO, Team, event
 
 import nbstream
+from nbstream.errors import LogDamaged
 from nbstream.records import Delta, Open, Part
 from nbstream.sources.contract import Arrival
 from nbstream.testing import SILENCE, Gate, ScriptedSource
@@ -126,7 +127,9 @@ def test_one_that_fails(fail_fast):
         close = await stream
         assert stream.ends == {"a": "failed", "b": "interrupted" if fail_fast else "complete"}
         assert close.how == ("interrupted" if fail_fast else "failed")
-        assert close.error["message"].startswith("b: agent a has failed" if fail_fast else "a: no such model")
+        message = "b: agent a has failed" if fail_fast else "a: no such model"
+        assert close.error["message"].startswith(message)
+        assert close.error["type"] == ("TeamFailed" if fail_fast else "SourceRefused")
         assert other.open_connections == 0
 
     run(main())
@@ -420,5 +423,56 @@ def test_what_the_team_says_of_an_agent_is_not_what_its_upstream_repeats(rules):
         assert (await stream).how == "complete"
         assert stream.text_of("text", "b") == "Shall I?"
         assert ("b", {"on": "approval of delete"}) in stream.marks("waiting")
+
+    run(main())
+
+
+def test_an_agent_that_cannot_be_opened_anew():
+    """A store that cannot be read ends it in one line, and lets go who waits for it; the others speak on."""
+
+    class Unreadable(Around):
+        damaged = False
+
+        def read(self, after=-1, *, limit=1000):
+            if self.damaged:
+                raise LogDamaged("record 0 of stream s1 is damaged")
+            return self.log.read(after, limit=limit)
+
+    async def main():
+        gate = Gate()
+        a, b = ScriptedSource([event(1, "x"), NO], [END]), ScriptedSource(["b", gate, END])
+        stream = Team({"wait_for": {"w": ["a"]}}, a=a, b=b, w=ScriptedSource(["w", END]), log=Unreadable).start()
+        await until(lambda: stream.ends.get("w") == "interrupted")
+        stream.wrapped.damaged = True
+        stream.recorder.reconnect()
+        await until(lambda: len([end for end in stream.marks("agent_end") if end[1]["status"] == "interrupted"]) == 3)
+        assert stream.recorder.agents["a"].live.error["type"] == "LogDamaged"
+        assert (len(a.connections), stream.state_of("b")) == (1, "streaming")
+        gate.open()
+        assert (await stream).how == "interrupted"
+
+    run(main())
+
+
+def test_who_is_stopped_waits_for_nothing():
+    """One that is stopped while it waits for another, for a place or for a slot has no note of that any more."""
+
+    async def main():
+        rules = {"limit": 1, "wait_for": {"w": ["a"]}}
+        agents = {"a": ScriptedSource(["x", SILENCE]), **{name: ScriptedSource(["y", END]) for name in "qw"}}
+        stream = Team(rules, **agents).start()
+        await until(lambda: stream.text_of("text", "a"))
+        assert [stream.recorder.agents[name].note for name in "qw"] == ["waiting for a slot", "waiting for a"]
+        stream.recorder.stop("q")
+        stream.recorder.stop("w")
+        await until(lambda: len(stream.ends) == 2)
+        assert [stream.recorder.agents[name].note for name in "qw"] == [None, None]
+        stream.recorder.stop()
+        await stream
+        alone = Team(a=agents["a"], b=ScriptedSource(["y", END])).start(slots=asyncio.Semaphore(0))
+        await until(lambda: alone.recorder.agents["b"].note == "waiting for a slot")
+        alone.recorder.stop()
+        await alone
+        assert alone.recorder.agents["b"].note is None
 
     run(main())

@@ -97,6 +97,10 @@ class Track:
         """Whether anything has been recorded that a reader could see."""
         return bool(self.lengths)
 
+    def can_go_on(self, *, replayable: bool) -> bool:
+        """Whether calling again would repeat neither text nor money; *replayable*: the source says all of it again."""
+        return not self.shown or self.cursor is not None or replayable
+
     @property
     def behind(self) -> int:
         """How much is stored behind the cursor."""
