@@ -1,6 +1,7 @@
 """What a page is told of a team, and what its buttons do: of each agent, and of one alone."""
 
 import json
+import threading
 
 import pytest
 from test_page_session import PATIENCE_S, Page, hosted
@@ -91,3 +92,30 @@ def test_iterating_a_team_gives_its_merged_order(store):
     assert runtime().submit(parts()).result(PATIENCE_S) == first
     logged = [part for record in stream.log.read(-1) for part in getattr(record, "parts", ())]
     assert first == [(part.agent, part.sequence, part.kind) for part in logged]
+
+
+def test_buttons_of_two_agents_pressed_at_once(store):
+    """While Resume of one is being done, Resume of another waits for it and is done too; a second click is none."""
+    sources = {name: ScriptedSource([event(1, name), SILENCE], [event(2, "!"), End()]) for name in "ab"}
+    stream = start(store, **sources)
+    page = Page(stream)
+    page.ask()
+    page.until(lambda page: page.state["chars"] == 2)
+    stream.stop()
+    stream.wait(PATIENCE_S)
+    resume, asked, go = stream.resume, [], threading.Event()
+
+    def held(agent=None):
+        asked.append(agent)
+        assert go.wait(PATIENCE_S)
+        return resume(agent)
+
+    stream.resume = held
+    for agent in "aab":
+        page.send("resume", agent=agent)
+    page.send("stop", agent="nobody")  # is answered behind them
+    page.until(lambda page: "nobody" in page.state["line"] and asked)
+    go.set()
+    page.until(lambda page: page.state["state"] == "complete")
+    assert asked[0] == "a"
+    assert {name: len(source.connections) for name, source in sources.items()} == {"a": 2, "b": 2}
