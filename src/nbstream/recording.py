@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from nbstream.lease import Lease
 from nbstream.recorder import Recorder
-from nbstream.recorder.copying import check_parent, take_over
+from nbstream.recorder.copying import check, take_over
 from nbstream.recorder.plan import Plan, plan
 from nbstream.recorder.progress import Progress
 from nbstream.records import Open
@@ -110,7 +110,7 @@ class Here:
         who = None
         if birth.agent is not None:
             first, who = replace(first, agent=birth.agent), Plan(frozenset({birth.agent}), frozenset())
-            check_parent(self._store, first)
+            check(self._store, first)
         started = self._store.start(first, replaces=birth.replaces)
         if started.lock is None:
             return None

@@ -8,7 +8,7 @@ from teams import event
 from test_page_session import PATIENCE_S, hosted
 
 import nbstream
-from nbstream.errors import LogDamaged, StoreFull, StreamGone
+from nbstream.errors import LogDamaged, StoreFull, StreamError, StreamGone
 from nbstream.log.disk import open_disk_store
 from nbstream.log.disk_log import DiskLog
 from nbstream.log.readback import records_of
@@ -79,6 +79,21 @@ def test_the_store_is_full_while_the_others_are_taken_over(cell, monkeypatch, ro
     assert cell.calls == {"a": 1, "b": 2}
     assert others(again.log) == others(old.log)
     assert again.agents["b"].text == "one two three"
+
+
+def test_a_spawned_agent_is_asked_anew_by_its_parent(cell):
+    """No cell knows its source: that is said in one line, and nothing is begun."""
+
+    def lead(team):
+        team.spawn("helper", cell.sources["a"])
+        return cell.sources["b"]
+
+    team = nbstream.merge(lead=nbstream.Agent(lead))
+    stream = hosted(cell.store).launch(team, KEY, Ask("team"))
+    assert stream.wait(PATIENCE_S) == "complete"
+    with pytest.raises(StreamError, match=r"agent helper .* was spawned by another agent"):
+        stream.regenerate("helper")
+    assert (cell.store.find(KEY), cell.calls) == (stream.id, {"a": 1, "b": 1})
 
 
 def test_what_is_taken_over_whole_is_not_taken_over_again(cell):

@@ -8,6 +8,8 @@ from recording import run, until
 from teams import CUT, END, NO, Team, event
 
 import nbstream
+from nbstream.recorder.plan import agents_of, plan
+from nbstream.recorder.progress import Progress
 from nbstream.records import Part
 from nbstream.sources.contract import Arrival
 from nbstream.testing import SILENCE, Gate, ScriptedSource
@@ -249,5 +251,27 @@ def test_an_agent_is_fed_what_readers_see():
         gate.open()
         assert (await stream).how == "complete"
         assert fed == {"a": "right", "b": "one two three"}
+
+    run(main())
+
+
+def test_one_that_has_not_begun_is_known_to_the_next_process():
+    """Its parent is complete and it waits for a place when the process dies: the log says what is to be called."""
+
+    async def main():
+        def planner(team):
+            team.spawn("helper", ScriptedSource(["never"], spec=SPEC), parent="planner")
+            return ScriptedSource(["plan", END])
+
+        other = ScriptedSource([event(1, "x"), SILENCE])
+        stream = Team({"limit": 1}, planner=nbstream.Agent(planner), other=other).start()
+        await until(lambda: stream.text_of("text", "other"))
+        await until(lambda: stream.ends == {"planner": "complete"})
+        await stream.dies()
+        progress = Progress.of(stream.log)
+        track = progress.voices["helper"]
+        assert (track.parent, track.spec["kind"], track.shown) == ("planner", "scripted", False)
+        who = plan(stream.team, progress, agent=None, was_stopped=False, stopped=lambda _: False)
+        assert (who.stopped, "helper" in agents_of(stream.team, progress)) == (frozenset(), True)
 
     run(main())

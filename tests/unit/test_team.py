@@ -309,9 +309,9 @@ def test_an_agent_spawns_another():
 
         stream = Team(planner=nbstream.Agent(planner)).start()
         await until(lambda: stream.text_of("text", "helper") == "help")
-        assert stream.marks("agent_start")[1] == (
-            "helper", {"parent": "planner", "source": {"kind": "scripted", "replayable": False}},
-        )  # fmt: skip
+        source = {"kind": "scripted", "replayable": False}
+        assert stream.marks("waiting") == [("helper", {"on": [], "parent": "planner", "source": source})]
+        assert stream.marks("agent_start")[1] == ("helper", {"parent": "planner"})
         gate.open()
         assert (await stream).how == "complete"
         assert stream.ends == {"helper": "complete", "planner": "complete"}

@@ -9,6 +9,7 @@ from test_page_session import PATIENCE_S, Page, hosted
 import nbstream
 from nbstream.log.memory import MemoryStore
 from nbstream.records import Part
+from nbstream.relay.service import Service
 from nbstream.rerun import Ask
 from nbstream.runtime import runtime
 from nbstream.sources.contract import Arrival, End
@@ -119,3 +120,24 @@ def test_buttons_of_two_agents_pressed_at_once(store):
     page.until(lambda page: page.state["state"] == "complete")
     assert asked[0] == "a"
     assert {name: len(source.connections) for name, source in sources.items()} == {"a": 2, "b": 2}
+
+
+def test_a_spawned_agent_is_told_through_a_relay_as_others_are(store):
+    """No `open` names it, the log does: who asks to stop it, from another process too, is understood."""
+
+    def lead(team):
+        team.spawn("helper", helper)
+        return ScriptedSource([event(1, "x"), SILENCE])
+
+    helper = ScriptedSource([event(1, "x"), SILENCE])
+    stream = start(store, lead=nbstream.Agent(lead))
+    page = Page(stream)
+    page.ask()
+    page.until(lambda page: page.state["chars"] == 2)
+    service = Service(store)
+    service.stop(stream.id, "helper")
+    page.until(lambda page: page.state["agents"] == {"lead": "streaming", "helper": "stopped"})
+    with pytest.raises(ValueError, match="none called 'nobody'"):
+        service.stop(stream.id, "nobody")
+    stream.stop()
+    assert stream.wait(PATIENCE_S) == "stopped"

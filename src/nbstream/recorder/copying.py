@@ -6,7 +6,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from nbstream.errors import StoreFull, StreamGone
+from nbstream.errors import SourceRefused, StoreFull, StreamGone
 from nbstream.log.readback import records_of
 from nbstream.recorder.progress import voice_of
 from nbstream.records import Delta
@@ -19,8 +19,16 @@ if TYPE_CHECKING:
     from nbstream.records import Open
 
 
-def check_parent(store: Store, first: Open) -> None:
-    """Read the stream that *first* takes over from, to its end: one that is damaged is met before anything is done."""
+def check(store: Store, first: Open) -> None:
+    """
+    Raise what keeps *first* from being asked, before anything is done.
+
+    A spawned agent is its parent's to ask; a stream to take over from is read to its end, it may be damaged.
+    """
+    if first.agent not in first.source["agents"]:
+        raise SourceRefused(
+            f"agent {first.agent} of stream {first.parent} was spawned by another agent: regenerate that one, or all"
+        )
     for _ in _kept(store, first):
         pass
 

@@ -189,6 +189,10 @@ class Crew:
             self._parents[name] = parent
         voice = self._add(name)
         voice.since = self.opens[-1]
+        # Before anything else is said of it or of its parent: nobody else knows what to call if this process dies.
+        origin = {"parent": parent} if parent is not None else {}
+        waits = {"on": list(self._turns.before(name)), **origin, "source": dict(voice.source.spec)}
+        self._mark(name, "waiting", waits)
         if self._ends is not None:
             self._ends(voice)
         self._work(self._perform_unless_stopped(voice))
@@ -254,9 +258,8 @@ class Crew:
     async def turn(self, voice: Voice) -> AsyncIterator[None]:
         """Wait until *voice* may call, and say that it begins."""
         async with self._turns.turn(voice):
-            source = {} if voice.name in self._team.agents else {"source": dict(voice.source.spec)}
             parent = self._parents.get(voice.name)
-            self._mark(voice.name, "agent_start", {**({"parent": parent} if parent else {}), **source})
+            self._mark(voice.name, "agent_start", {"parent": parent} if parent else {})
             yield
 
     async def _reopen(self) -> None:

@@ -152,7 +152,7 @@ class Track:
 
     def _mark(self, part: Part) -> None:
         fields = part.fields or {}
-        if part.kind == "agent_start":
+        if part.kind in ("agent_start", "waiting"):
             self.ended, self.parent = None, fields.get("parent") or self.parent
             self.spec = fields.get("source") or self.spec
         elif part.kind in ("gap", "late"):

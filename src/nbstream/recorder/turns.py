@@ -44,6 +44,10 @@ class Turns:
         """Whether somebody put the agent *name* here. From any thread."""
         return name in self._after
 
+    def before(self, name: str) -> tuple[str, ...]:
+        """Whom the agent *name* waits for."""
+        return self._after.get(name, ())
+
     def put(self, name: str, after: tuple[str, ...]) -> None:
         """Let the agent *name* wait for those; raises `ValueError` if they wait for it. From any thread."""
         seen, left = set(), list(after)
