@@ -291,3 +291,20 @@ def test_a_late_frame_of_an_agent_inside_a_team():
         assert not Progress.of(stream.log).voices["m"].gaps
 
     run(main())
+
+
+def test_what_went_on_while_a_frame_waited_does_not_come_twice():
+    """A call is cut behind it, and the next one brings a part of it before the hole is named: it is known by number."""
+
+    async def main():
+        first = [frame(1, "1", event_id=1), frame(2, "y", "b", event_id=2), frame(2, "2", event_id=3),
+                 frame(3, "3", event_id=4)]  # fmt: skip
+        again = [frame(2, "y", "b", event_id=2), frame(3, "3", event_id=4), frame(4, "4", event_id=5), SILENCE]
+        stream = Recording().start(ScriptedSource([*first, CUT], *[again] * 10))
+        await stream.after(30)
+        assert (stream.text_of("text", "a"), stream.text_of("text", "b")) == ("1234", "y")
+        assert [gap["expected"] for gap in marks(stream, "gap")] == [1]
+        stream.recorder.stop()
+        await stream
+
+    run(main())

@@ -9,7 +9,7 @@ from teams import CUT, END, NO, Team, event
 
 import nbstream
 from nbstream.errors import LogDamaged
-from nbstream.records import Delta, Open, Part
+from nbstream.records import Open, Part
 from nbstream.sources.contract import Arrival
 from nbstream.testing import SILENCE, Gate, ScriptedSource
 
@@ -359,11 +359,7 @@ def test_a_team_that_makes_no_sense(made, message):
 
 @pytest.mark.parametrize("round_", range(10))
 def test_any_interleaving_gives_each_agents_exact_text(seed, round_):
-    """
-    Frames of several agents in any order, repeated, delayed and cut: every text is exact and in order.
-
-    And whoever reads the log, now or in another process, reads the same order.
-    """
+    """Frames of several agents in any order, repeated, delayed and cut: every text is exact and in order."""
     chance = random.Random(f"{seed} {round_}")
     texts = {
         f"a{number}": [chance.choice(["x", "yy ", "🧵", "e\u0301"]) * 2 for _ in range(chance.randint(1, 30))]
@@ -398,14 +394,6 @@ def test_any_interleaving_gives_each_agents_exact_text(seed, round_):
             name: "".join(words) for name, words in texts.items()
         }
         stream.check()
-        reads = []
-        for limit in (1, 7, 1000):
-            parts, after = [], -1
-            while records := stream.log.read(after, limit=limit):
-                parts += [part for record in records if isinstance(record, Delta) for part in record.parts]
-                after += len(records)
-            reads.append(parts)
-        assert reads[0] == reads[1] == reads[2]
 
     run(main())
 

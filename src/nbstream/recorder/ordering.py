@@ -10,7 +10,8 @@ Frames that count themselves, in their order: early ones wait, late ones find th
 Ids are not always unique (LangGraph's are milliseconds): a call that is resumed between two events of one id begins
 behind both. The numbers show it, and an older id brings both.
 
-While a frame waits, no other one moves the cursor: the upstream would never send it again.
+While a frame waits, no other one moves the place to go on behind: the upstream would never send it again. What goes on
+meanwhile is stored with the old place and the new numbers: sent again, it is dropped by its number.
 """
 
 from __future__ import annotations
@@ -49,15 +50,19 @@ class Ordering:
     """
     Orders the arrivals of one connection.
 
-    *numbers* and *lengths* are those of the connection's `Splice`, which counts along; *gaps* are those named so far.
+    *numbers* and *lengths* are those of the connection's `Splice`, which counts along; *gaps* are those named so far,
+    *place* is the last one that is stored.
     """
 
-    def __init__(self, numbers: dict[str, int], lengths: dict[Name, int], gaps: Gaps) -> None:
+    def __init__(
+        self, numbers: dict[str, int], lengths: dict[Name, int], gaps: Gaps, place: Cursor | None = None
+    ) -> None:
         self._numbers, self._lengths, self._gaps = numbers, lengths, gaps
         #: agent -> number -> (when it came, the frame), in the order in which they came.
         self._early: dict[str, dict[int, tuple[float, Arrival]]] = {}
-        #: The last place the upstream named on this connection.
+        #: The last place the upstream named on this connection, and the one behind which everything has gone on.
         self._cursor: Cursor | None = None
+        self._place = place
 
     @property
     def waiting(self) -> bool:
@@ -68,10 +73,12 @@ class Ordering:
         """Whether there is nothing to do."""
         if self._early:
             return False
-        if arrival.number is None or not arrival.parts:
-            return True
-        have = self._have(arrival)
-        return arrival.number == have + 1 or (arrival.number <= have and not self._gaps)
+        if arrival.number is not None and arrival.parts:
+            have = self._have(arrival)
+            if arrival.number != have + 1 and (arrival.number > have or self._gaps):
+                return False
+        self._place = arrival.cursor or self._place
+        return True
 
     def is_early(self, arrival: Arrival) -> bool:
         """Whether *arrival* has to wait."""
@@ -85,11 +92,13 @@ class Ordering:
             yield from self.settle()
             yield arrival
         elif number is None or not arrival.parts:
+            if arrival.parts:
+                self._place = None  # sent again, it has no number to be dropped by
             yield arrival._replace(cursor=None)
         elif (have := self._have(arrival)) >= number:
-            yield from self._late(arrival) or [arrival._replace(cursor=None) if self._early else arrival]
+            yield from self._late(arrival) or [self._placed(arrival, arrival.cursor)]
         elif number == have + 1:
-            yield arrival._replace(cursor=None) if self._early else arrival
+            yield self._placed(arrival, arrival.cursor)
             yield from self._next(arrival.parts[0].agent)
         else:
             waiting = self._early.setdefault(arrival.parts[0].agent, {})
@@ -111,6 +120,13 @@ class Ordering:
         while self._early:
             yield from self._skip(next(iter(self._early)))
 
+    def _placed(self, arrival: Arrival, cursor: Cursor | None) -> Arrival:
+        """Return *arrival* with the place to go on behind: *cursor*, unless a frame waits."""
+        if not self._early:
+            self._place = cursor or self._place
+            return arrival._replace(cursor=cursor)
+        return arrival._replace(cursor=self._place)
+
     def _have(self, arrival: Arrival) -> int:
         """Return the number before the next frame; one far from 1 begins in the middle of somebody else's count."""
         assert arrival.number is not None  # noqa: S101 - for the type checker
@@ -127,7 +143,7 @@ class Ordering:
             if not waiting:
                 self._early.pop(agent, None)
             # The last one names the place behind all that has come.
-            yield one._replace(cursor=None if self._early else self._cursor)
+            yield self._placed(one, self._cursor)
 
     def _skip(self, agent: str) -> Iterator[Arrival]:
         """Name the gap before the first frame of *agent* that waits, and go on behind it."""
@@ -158,5 +174,4 @@ class Ordering:
             last = piece is pieces[-1]
             fields = {"number": number, "at": gap.at, "text": piece, "closes": closes and last}
             parts.append(Part("late", agent=agent, fields=fields))
-        cursor = None if self._early else arrival.cursor
-        return [arrival._replace(parts=tuple(parts), number=None, start=None, cursor=cursor)]
+        return [self._placed(arrival._replace(parts=tuple(parts), number=None, start=None), arrival.cursor)]
