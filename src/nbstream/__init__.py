@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         StoreFull,
         StreamError,
         StreamGone,
+        TeamFailed,
     )
     from nbstream.log.stores import open_store
     from nbstream.overview import on_excess, usage
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
 
 _ERRORS = (
     "Fenced", "LeaseOver", "LogDamaged", "LogError", "NotCancelled", "RelayError", "SourceError", "SourceLost",
-    "SourceMalformed", "SourceRefused", "SourceSilent", "StoreFull", "StreamError", "StreamGone",
+    "SourceMalformed", "SourceRefused", "SourceSilent", "StoreFull", "StreamError", "StreamGone", "TeamFailed",
 )  # fmt: skip
 _HOMES = {
     **dict.fromkeys(("clean", "regenerate", "resume", "show", "start", "streams"), "nbstream.api"),
@@ -65,7 +66,7 @@ _HOMES = {
 __all__ = [
     "Agent", "Fenced", "LeaseOver", "LogDamaged", "LogError", "NotCancelled", "RelayError", "SourceError", "SourceLost",
     "SourceMalformed", "SourceRefused", "SourceSilent", "State", "StoreFull", "Stream", "StreamError", "StreamGone",
-    "chat", "clean", "merge", "on_excess", "open_store", "regenerate", "resume", "show", "sse", "start",
+    "TeamFailed", "chat", "clean", "merge", "on_excess", "open_store", "regenerate", "resume", "show", "sse", "start",
     "streams", "usage",
 ]  # fmt: skip
 

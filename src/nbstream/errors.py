@@ -5,7 +5,7 @@ Everything that can go wrong, as one short tree.
       SourceError:  SourceLost  SourceSilent  SourceRefused(status)  SourceMalformed
       LogError:     Fenced  StreamGone  LogDamaged  StoreFull
       RelayError(status)
-      LeaseOver  NotCancelled
+      LeaseOver  TeamFailed  NotCancelled
 
 The tree says what happened; `nbstream.state` decides what follows. A message names what failed, in which stream, at
 which offset, and what to do now.
@@ -114,6 +114,12 @@ class RelayError(StreamError):
 
 class LeaseOver(StreamError):
     """Nobody held the stream for longer than it lingers, so its call was ended. What came is saved."""
+
+    retryable = True
+
+
+class TeamFailed(StreamError):
+    """Another agent of a team that fails fast has failed, so this one's call was ended. What came is saved."""
 
     retryable = True
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from nbstream.lease import Lease
 from nbstream.recorder import Recorder
-from nbstream.recorder.copying import copy_but
+from nbstream.recorder.copying import check, take_over
 from nbstream.recorder.plan import Plan, plan
 from nbstream.recorder.progress import Progress
 from nbstream.records import Open
@@ -107,13 +107,19 @@ class Here:
     def begin(self, source: Source, birth: Birth) -> str | None:
         """See `Recording.begin`."""
         first = self._open(birth.stream or new_id(), birth.key, birth.intent, source, birth.parent)
+        who = None
+        if birth.agent is not None:
+            first, who = replace(first, agent=birth.agent), Plan(frozenset({birth.agent}), frozenset())
+            check(self._store, first)
         started = self._store.start(first, replaces=birth.replaces)
         if started.lock is None:
             return None
-        progress, who = Progress(tail=0, opens=1, team=isinstance(source, Team)), None
-        if birth.agent is not None and birth.parent is not None:
-            copy_but(birth.agent, self._store.log(birth.parent), started.log, progress)
-            who = Plan(frozenset({birth.agent}), frozenset())
+        progress = Progress(tail=0, opens=1, team=isinstance(source, Team))
+        try:
+            take_over(self._store, first, started.log, progress)
+        except BaseException:
+            started.lock.release()  # interrupted now: whoever resumes it takes over the rest
+            raise
         self._record(started.log, source, started.lock, progress, who)
         return first.stream
 
@@ -128,13 +134,16 @@ class Here:
             return True  # somebody else goes on with it already
         try:
             progress = Progress.of(log)
+            (first,) = log.read(limit=1)
+            if isinstance(first, Open):
+                take_over(self._store, first, log, progress)
             status = self._store.status(stream)
             final = status.close is not None and status.close.how == "complete"
             who = self._plan(source, progress, status, agent) if isinstance(source, Team) else None
             if who is not None:
                 goes_on = bool(who.called) or status.close is None
             else:
-                goes_on = progress.cursor is not None or source.replayable or not progress.shown
+                goes_on = progress.can_go_on(replayable=source.replayable)
             if final or not goes_on:
                 lock.release()
                 return False

@@ -97,6 +97,8 @@ class Open:
     boot: str
     at: float
     parent: str | None = None
+    #: Of a regenerated team, the one agent that is asked anew: what the others said is taken over from the parent.
+    agent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

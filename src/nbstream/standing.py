@@ -84,7 +84,7 @@ class Standing:
             return any(facts.resumable for facts in self.agent_facts().values() if facts.state is not State.COMPLETE)
         if source.get("kind") == "object" or self.damage is not None:
             return False
-        return not progress.shown or progress.cursor is not None or bool(source.get("replayable"))
+        return progress.can_go_on(replayable=bool(source.get("replayable")))
 
     def facts(self) -> words.Facts:
         """Return what the state line says."""
@@ -193,8 +193,7 @@ def _agent_at_rest(
         state = State.STREAMING if track is not None and track.shown else State.CONNECTING
     else:
         state = state_of(track, stopped)
-    shown = track is not None and track.shown
-    goes_on = not shown or (track is not None and track.cursor is not None) or bool(spec.get("replayable"))
+    goes_on = track is None or track.can_go_on(replayable=bool(spec.get("replayable")))
     return words.Facts(
         state=state, chars=track.chars if track else 0, error=(ended or {}).get("error"),
         finish=(ended or {}).get("finish"), model=track.model if track else None,

@@ -4,6 +4,7 @@ import random
 
 import pytest
 from recording import Recording, run, until
+from teams import Team
 
 from nbstream.errors import SourceLost
 from nbstream.log.readback import parts_of
@@ -229,5 +230,81 @@ def test_any_order_any_cut_any_loss(seed, round_):
             assert assembled(stream, agent) == "".join(said[number - 1] for number in there)
             missing |= {(agent, number) for number in range(1, max(there, default=0))} - came
         assert named(stream) == missing
+
+    run(main())
+
+
+@pytest.mark.parametrize("resumable", [True, False])
+def test_a_hole_is_as_old_as_itself(resumable):
+    """Two agents whose frames are out of order all the time: no hole is 2 s old, so none is named or asked for."""
+    order = [("a", 1), ("b", 1), ("a", 3)]
+    for k in range(2, 40):
+        order += [("b", 2 * k - 1), ("a", 2 * k - 2), ("a", 2 * k + 1), ("b", 2 * k - 2)]
+    order.append(("a", 78))
+    sent = [
+        frame(number, f"{number} ", agent, event_id=at if resumable else None)
+        for at, (agent, number) in enumerate(order, 1)
+    ]
+
+    async def main():
+        stream = Recording()
+
+        class Slow(ScriptedSource):
+            async def connect(self, cursor, pulse):
+                async for arrival in super().connect(cursor, pulse):
+                    yield arrival
+                    await stream.clock.sleep(0.1)
+
+        source = Slow([*sent, END])
+        stream.start(source)
+        while not stream.task.done():
+            await stream.after(0.1)
+        assert (await stream).how == "complete"
+        assert (len(source.connections), marks(stream, "gap"), marks(stream, "late")) == (1, [], [])
+
+    run(main())
+
+
+def test_a_late_frame_of_an_agent_inside_a_team():
+    """Its gap is known behind a cut, and to the end mark: what comes late there is shown, as without a team."""
+
+    async def main():
+        gate = Gate()
+        texts = {1: "one ", 3: "three ", 2: "two ", 4: "four"}
+
+        def server(cursor):
+            behind = int((cursor or {}).get("id", 0))
+            frames = [frame(number, text, "pilot", event_id=at) for at, (number, text) in enumerate(texts.items(), 1)]
+            if not marks(stream, "gap"):
+                return [*frames[behind:2], gate, CUT]
+            return [*frames[2:], End(length=len("".join(texts.values())))]
+
+        stream = Team(m=ScriptedSource(*[server] * 10)).start()
+        await gate.arrived()
+        while not stream.task.done():
+            await stream.after(0.5)
+            if marks(stream, "gap"):
+                gate.open()
+        close = await stream
+        assert (close.how, assembled(stream, "m/pilot")) == ("complete", "one two three four")
+        assert [late["closes"] for late in marks(stream, "late")] == [True]
+        assert not Progress.of(stream.log).voices["m"].gaps
+
+    run(main())
+
+
+def test_what_went_on_while_a_frame_waited_does_not_come_twice():
+    """A call is cut behind it, and the next one brings a part of it before the hole is named: it is known by number."""
+
+    async def main():
+        first = [frame(1, "1", event_id=1), frame(2, "y", "b", event_id=2), frame(2, "2", event_id=3),
+                 frame(3, "3", event_id=4)]  # fmt: skip
+        again = [frame(2, "y", "b", event_id=2), frame(3, "3", event_id=4), frame(4, "4", event_id=5), SILENCE]
+        stream = Recording().start(ScriptedSource([*first, CUT], *[again] * 10))
+        await stream.after(30)
+        assert (stream.text_of("text", "a"), stream.text_of("text", "b")) == ("1234", "y")
+        assert [gap["expected"] for gap in marks(stream, "gap")] == [1]
+        stream.recorder.stop()
+        await stream
 
     run(main())

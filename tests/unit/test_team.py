@@ -4,62 +4,14 @@ import asyncio
 import random
 
 import pytest
-from recording import Recording, run, until
+from recording import Around, run, until
+from teams import CUT, END, NO, Team, event
 
 import nbstream
-from nbstream.errors import SourceLost, SourceRefused
-from nbstream.log.readback import parts_of
-from nbstream.recorder.plan import plan
-from nbstream.recorder.progress import Progress
-from nbstream.records import Delta, Open, Part
-from nbstream.sources.contract import Arrival, End
+from nbstream.errors import LogDamaged
+from nbstream.records import Open, Part
+from nbstream.sources.contract import Arrival
 from nbstream.testing import SILENCE, Gate, ScriptedSource
-
-END = End()
-CUT = SourceLost("the connection was reset")
-NO = SourceRefused("no such model", status=404)
-
-
-def event(number, text):
-    """A text event with an id."""
-    return Arrival((Part("text", text),), {"id": str(number), "first": "1"}, event_id=str(number))
-
-
-class Team(Recording):
-    """The stream of a team, recorded in a test's own time."""
-
-    def __init__(self, rules=None, **agents):
-        self.team = nbstream.merge(agents, **(rules or {}))
-        super().__init__(spec=dict(self.team.spec))
-
-    def start(self, **options):
-        return super().start(self.team, **options)
-
-    def resume(self, agent=None, **agents):
-        """Go on as a new process would, with these sources: as the table in `plan.py` says."""
-        self.team = self.team.of_agents({**self.team.agents, **agents})
-        status = self.store.status("s1")
-        who = plan(
-            self.team, Progress.of(self.log), agent=agent, was_stopped=status.state == "stopped",
-            stopped=lambda name: self.store.stop_requested("s1", opened=status.opened, agent=name),
-        )  # fmt: skip
-        return super().resume(self.team, plan=who)
-
-    async def dies(self):
-        """Let its process die: nothing is said any more."""
-        self.task.cancel()
-        await asyncio.gather(self.task, return_exceptions=True)
-
-    def state_of(self, agent):
-        return self.recorder.agents[agent].live.state
-
-    def marks(self, kind):
-        return [(part.agent, dict(part.fields or {})) for part in parts_of(self.log) if part.kind == kind]
-
-    @property
-    def ends(self):
-        """Agent -> how it ended last."""
-        return {agent: fields["status"] for agent, fields in self.marks("agent_end")}
 
 
 def test_two_agents_speak_in_one_stream():
@@ -175,7 +127,9 @@ def test_one_that_fails(fail_fast):
         close = await stream
         assert stream.ends == {"a": "failed", "b": "interrupted" if fail_fast else "complete"}
         assert close.how == ("interrupted" if fail_fast else "failed")
-        assert close.error["message"].startswith("b: agent a has failed" if fail_fast else "a: no such model")
+        message = "b: agent a has failed" if fail_fast else "a: no such model"
+        assert close.error["message"].startswith(message)
+        assert close.error["type"] == ("TeamFailed" if fail_fast else "SourceRefused")
         assert other.open_connections == 0
 
     run(main())
@@ -355,9 +309,9 @@ def test_an_agent_spawns_another():
 
         stream = Team(planner=nbstream.Agent(planner)).start()
         await until(lambda: stream.text_of("text", "helper") == "help")
-        assert stream.marks("agent_start")[1] == (
-            "helper", {"parent": "planner", "source": {"kind": "scripted", "replayable": False}},
-        )  # fmt: skip
+        source = {"kind": "scripted", "replayable": False}
+        assert stream.marks("waiting") == [("helper", {"on": [], "parent": "planner", "source": source})]
+        assert stream.marks("agent_start")[1] == ("helper", {"parent": "planner"})
         gate.open()
         assert (await stream).how == "complete"
         assert stream.ends == {"helper": "complete", "planner": "complete"}
@@ -405,11 +359,7 @@ def test_a_team_that_makes_no_sense(made, message):
 
 @pytest.mark.parametrize("round_", range(10))
 def test_any_interleaving_gives_each_agents_exact_text(seed, round_):
-    """
-    Frames of several agents in any order, repeated, delayed and cut: every text is exact and in order.
-
-    And whoever reads the log, now or in another process, reads the same order.
-    """
+    """Frames of several agents in any order, repeated, delayed and cut: every text is exact and in order."""
     chance = random.Random(f"{seed} {round_}")
     texts = {
         f"a{number}": [chance.choice(["x", "yy ", "🧵", "e\u0301"]) * 2 for _ in range(chance.randint(1, 30))]
@@ -444,13 +394,73 @@ def test_any_interleaving_gives_each_agents_exact_text(seed, round_):
             name: "".join(words) for name, words in texts.items()
         }
         stream.check()
-        reads = []
-        for limit in (1, 7, 1000):
-            parts, after = [], -1
-            while records := stream.log.read(after, limit=limit):
-                parts += [part for record in records if isinstance(record, Delta) for part in record.parts]
-                after += len(records)
-            reads.append(parts)
-        assert reads[0] == reads[1] == reads[2]
+
+    run(main())
+
+
+@pytest.mark.parametrize("rules", [{}, {"limit": 1}])
+def test_what_the_team_says_of_an_agent_is_not_what_its_upstream_repeats(rules):
+    """One that waited for a slot is cut and says its text again; the question it asks then is its first: it is kept."""
+
+    async def main():
+        asks = Part("waiting", fields={"on": "approval of delete"})
+        b = ScriptedSource(["Shall", CUT], ["Shall", " I?", asks, END], replayable=True)
+        stream = Team(rules, a=ScriptedSource(["x", END]), b=b).start()
+        while not stream.task.done():
+            await stream.after(0.5)
+        assert (await stream).how == "complete"
+        assert stream.text_of("text", "b") == "Shall I?"
+        assert ("b", {"on": "approval of delete"}) in stream.marks("waiting")
+
+    run(main())
+
+
+def test_an_agent_that_cannot_be_opened_anew():
+    """A store that cannot be read ends it in one line, and lets go who waits for it; the others speak on."""
+
+    class Unreadable(Around):
+        damaged = False
+
+        def read(self, after=-1, *, limit=1000):
+            if self.damaged:
+                raise LogDamaged("record 0 of stream s1 is damaged")
+            return self.log.read(after, limit=limit)
+
+    async def main():
+        gate = Gate()
+        a, b = ScriptedSource([event(1, "x"), NO], [END]), ScriptedSource(["b", gate, END])
+        stream = Team({"wait_for": {"w": ["a"]}}, a=a, b=b, w=ScriptedSource(["w", END]), log=Unreadable).start()
+        await until(lambda: stream.ends.get("w") == "interrupted")
+        stream.wrapped.damaged = True
+        stream.recorder.reconnect()
+        await until(lambda: len([end for end in stream.marks("agent_end") if end[1]["status"] == "interrupted"]) == 3)
+        assert stream.recorder.agents["a"].live.error["type"] == "LogDamaged"
+        assert (len(a.connections), stream.state_of("b")) == (1, "streaming")
+        gate.open()
+        assert (await stream).how == "interrupted"
+
+    run(main())
+
+
+def test_who_is_stopped_waits_for_nothing():
+    """One that is stopped while it waits for another, for a place or for a slot has no note of that any more."""
+
+    async def main():
+        rules = {"limit": 1, "wait_for": {"w": ["a"]}}
+        agents = {"a": ScriptedSource(["x", SILENCE]), **{name: ScriptedSource(["y", END]) for name in "qw"}}
+        stream = Team(rules, **agents).start()
+        await until(lambda: stream.text_of("text", "a"))
+        assert [stream.recorder.agents[name].note for name in "qw"] == ["waiting for a slot", "waiting for a"]
+        stream.recorder.stop("q")
+        stream.recorder.stop("w")
+        await until(lambda: len(stream.ends) == 2)
+        assert [stream.recorder.agents[name].note for name in "qw"] == [None, None]
+        stream.recorder.stop()
+        await stream
+        alone = Team(a=agents["a"], b=ScriptedSource(["y", END])).start(slots=asyncio.Semaphore(0))
+        await until(lambda: alone.recorder.agents["b"].note == "waiting for a slot")
+        alone.recorder.stop()
+        await alone
+        assert alone.recorder.agents["b"].note is None
 
     run(main())

@@ -1,6 +1,7 @@
 """What a page is told of a team, and what its buttons do: of each agent, and of one alone."""
 
 import json
+import threading
 
 import pytest
 from test_page_session import PATIENCE_S, Page, hosted
@@ -8,6 +9,7 @@ from test_page_session import PATIENCE_S, Page, hosted
 import nbstream
 from nbstream.log.memory import MemoryStore
 from nbstream.records import Part
+from nbstream.relay.service import Service
 from nbstream.rerun import Ask
 from nbstream.runtime import runtime
 from nbstream.sources.contract import Arrival, End
@@ -91,3 +93,51 @@ def test_iterating_a_team_gives_its_merged_order(store):
     assert runtime().submit(parts()).result(PATIENCE_S) == first
     logged = [part for record in stream.log.read(-1) for part in getattr(record, "parts", ())]
     assert first == [(part.agent, part.sequence, part.kind) for part in logged]
+
+
+def test_buttons_of_two_agents_pressed_at_once(store):
+    """While Resume of one is being done, Resume of another waits for it and is done too; a second click is none."""
+    sources = {name: ScriptedSource([event(1, name), SILENCE], [event(2, "!"), End()]) for name in "ab"}
+    stream = start(store, **sources)
+    page = Page(stream)
+    page.ask()
+    page.until(lambda page: page.state["chars"] == 2)
+    stream.stop()
+    stream.wait(PATIENCE_S)
+    resume, asked, go = stream.resume, [], threading.Event()
+
+    def held(agent=None):
+        asked.append(agent)
+        assert go.wait(PATIENCE_S)
+        return resume(agent)
+
+    stream.resume = held
+    for agent in "aab":
+        page.send("resume", agent=agent)
+    page.send("stop", agent="nobody")  # is answered behind them
+    page.until(lambda page: "nobody" in page.state["line"] and asked)
+    go.set()
+    page.until(lambda page: page.state["state"] == "complete")
+    assert asked[0] == "a"
+    assert {name: len(source.connections) for name, source in sources.items()} == {"a": 2, "b": 2}
+
+
+def test_a_spawned_agent_is_told_through_a_relay_as_others_are(store):
+    """No `open` names it, the log does: who asks to stop it, from another process too, is understood."""
+
+    def lead(team):
+        team.spawn("helper", helper)
+        return ScriptedSource([event(1, "x"), SILENCE])
+
+    helper = ScriptedSource([event(1, "x"), SILENCE])
+    stream = start(store, lead=nbstream.Agent(lead))
+    page = Page(stream)
+    page.ask()
+    page.until(lambda page: page.state["chars"] == 2)
+    service = Service(store)
+    service.stop(stream.id, "helper")
+    page.until(lambda page: page.state["agents"] == {"lead": "streaming", "helper": "stopped"})
+    with pytest.raises(ValueError, match="none called 'nobody'"):
+        service.stop(stream.id, "nobody")
+    stream.stop()
+    assert stream.wait(PATIENCE_S) == "stopped"

@@ -97,7 +97,7 @@ class Caller:
     @property
     def can_reconnect(self) -> bool:
         """Whether calling again would repeat neither text nor money."""
-        return not self._track.shown or self._track.cursor is not None or self._source.replayable
+        return self._track.can_go_on(replayable=self._source.replayable)
 
     async def _wait_to_retry(self, error: SourceError, attempt: int, pulse: Pulse) -> None:
         event = retry.verdict(error, shown=self._track.shown, resumable=self.can_reconnect)

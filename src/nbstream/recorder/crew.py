@@ -11,57 +11,65 @@ An agent that goes on while others speak opens the stream anew, so that an older
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from nbstream.errors import SourceError
-from nbstream.log.readback import parts_of
-from nbstream.recorder.ending import Ended
-from nbstream.recorder.plan import agents_of, state_of
-from nbstream.recorder.together import ENDINGS, ending_of, in_words, live_of
+from nbstream.errors import LeaseOver, LogDamaged, TeamFailed
+from nbstream.recorder.asking import told
+from nbstream.recorder.plan import agents_of, going_on, may_call, state_of
+from nbstream.recorder.seat import Seat
+from nbstream.recorder.together import close_of, ending_of, in_words, live_of
+from nbstream.recorder.turns import Turns
 from nbstream.recorder.voice import Voice
-from nbstream.records import Close, Open, Part
-from nbstream.sources import as_source
-from nbstream.sources.member import Gone, Member, check_name
+from nbstream.records import Open, Part
+from nbstream.sources.member import Agent, Member
 from nbstream.state import Event, State, step
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+    from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 
     from nbstream.recorder.at_work import AgentAtWork
+    from nbstream.recorder.ending import Outcome
     from nbstream.recorder.live import Live
     from nbstream.recorder.plan import Plan
     from nbstream.recorder.progress import Progress
     from nbstream.recorder.voice import Setting
-    from nbstream.records import Finish, How
+    from nbstream.records import Close
     from nbstream.sources.contract import Source
     from nbstream.sources.team import Team
+
+#: How the `agent_end` of one that is stopped at rest puts it.
+STOPPED = {"status": "stopped", "finish": "cancelled"}
 
 
 class Crew:
     """
     The voices of *team*, of which *progress* is stored.
 
-    *plan* names those that are called, None is all. To the functions of a team this is the
-    `TeamAtWork`.
+    *plan* names those that are called, None is all.
     """
 
     def __init__(self, team: Team, progress: Progress, setting: Callable[[Crew], Setting], plan: Plan | None) -> None:
         self.opens = [progress.tail]
+        self.voices: dict[str, Voice] = {}
         self._team, self._progress = team, progress
         self._given = agents_of(team, progress)
-        self._after, self._parents = dict(team.wait_for), dict(team.parents)
+        self._parents = dict(team.parents)
         self._parents.update((name, track.parent) for name, track in progress.voices.items() if track.parent)
         self._setting = setting(self)
-        self._limit = asyncio.Semaphore(team.limit) if team.limit else None
-        self._queue: list[str] = []
-        self._loop = asyncio.get_running_loop()
+        self._turns = Turns(
+            self.voices, team.limit, team.wait_for, state=self._state, mark=self._mark, changed=self._setting.changed
+        )
+        self._seat = Seat(self._setting.log, self._given, self._turns, self._spawn)
         self._reopening = asyncio.Lock()
-        self.voices: dict[str, Voice] = {}
-        self._tasks: list[asyncio.Task[None]] = []
-        self._stopped = plan.stopped if plan else ()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._error: BaseException | None = None
+        #: What one that is spawned from now on meets: the end of all others.
+        self._ends: Callable[[Voice], None] | None = None
+        self._closed = False
+        #: Those that are not called and were stopped, by a process that could not record it or while others speak.
+        self._stopped = set(plan.stopped) if plan else set()
         for name in plan.called if plan else self._given:
             self._add(name).since = progress.tail
 
@@ -70,24 +78,41 @@ class Crew:
     def begin(self) -> None:
         """Let those that are called go to work."""
         for name in self._stopped:
-            self._mark(name, "agent_end", {"status": "stopped", "finish": "cancelled"})
-        self._tasks.append(asyncio.ensure_future(self._setting.writer.flush()))
-        self._tasks += [asyncio.ensure_future(self._perform(voice)) for voice in self.voices.values()]
+            self._mark(name, "agent_end", STOPPED)
+        self._work(self._setting.writer.flush())
+        for voice in self.voices.values():
+            self._work(self._perform(voice))
 
     @property
     def working(self) -> set[asyncio.Task[None]]:
         """What is still to come to an end."""
-        return {task for task in self._tasks if not task.done()}
+        return set(self._tasks)
+
+    def close(self) -> None:
+        """Let nobody begin any more."""
+        self._closed = True
 
     def check(self) -> None:
         """Raise what an agent met and could not tell."""
-        for task in self._tasks:
-            task.result()
+        if self._error is not None:
+            raise self._error
 
     @property
     def at_work(self) -> list[Voice]:
         """The voices whose calls may still be told something."""
         return [voice for voice in tuple(self.voices.values()) if voice.outcome is None]
+
+    @property
+    def stoppable(self) -> list[tuple[str, Voice | None, int]]:
+        """Those that a stop may concern, with the `open` each began with: who is at work, and who may be resumed."""
+        found = []
+        for name in tuple(self._given):
+            voice = self.voices.get(name)
+            since = voice.since if voice is not None else self.opens[0]
+            working = voice is not None and voice.outcome is None
+            if since is not None and (working or self._state(name) is State.INTERRUPTED):
+                found.append((name, voice, since))
+        return found
 
     def chosen(self, agent: str | None) -> list[Voice]:
         """Return the voices that *agent* means: None is all that are called."""
@@ -95,28 +120,33 @@ class Crew:
 
     def stop(self, agent: str | None) -> None:
         """See `Recorder.stop`. One that was interrupted before is stopped too: it does not go on by itself."""
-        for voice in self.chosen(agent):
-            if voice.outcome is None:
+        if agent is None:
+            self._ends = Voice.stop
+        for name in [name for name in self._given if agent in (None, name)]:
+            voice = self.voices.get(name)
+            if voice is not None and voice.outcome is None:
                 voice.stop()
-            elif voice.live.state is State.INTERRUPTED and voice.rested.is_set():
-                voice.live.state = step(voice.live.state, Event.STOP)
-                self._mark(voice.name, "agent_end", {"status": "stopped", "finish": "cancelled"})
+            elif self._state(name) is State.INTERRUPTED:
+                if voice is not None:
+                    voice.live.state, voice.live.error = step(voice.live.state, Event.STOP), None
+                self._stopped.add(name)
+                self._mark(name, "agent_end", STOPPED)
+        self._setting.changed()
+
+    def leave(self, why: str | None) -> None:
+        """See `Recorder.leave`."""
+        self._leave(None if why is None else LeaseOver(why))
 
     def resume(self, agent: str | None) -> None:
         """See `Recorder.reconnect`."""
-        unfinished = {State.INTERRUPTED, State.FAILED} | ({State.STOPPED} if agent else set())
-        for name in [agent] if agent in self._given else [] if agent else list(self._given):
-            voice = self.voices.get(name)
-            if voice is not None and voice.outcome is None:
+        for voice in self.chosen(agent):
+            if voice.outcome is None:
                 voice.reconnect()
-            elif self._state(name) in unfinished and (voice is None or voice.rested.is_set()):
-                new = self._add(name)
-                if new.can_reconnect and not isinstance(self._given[name], Gone):
-                    self._tasks.append(asyncio.ensure_future(self._perform(new)))
-                elif voice is not None:
-                    self.voices[name] = voice
-                else:
-                    del self.voices[name]
+        at_rest = {name: self._state(name) for name in self._given if self._is_at_rest(name)}
+        for name in going_on(at_rest, agent):
+            if may_call(name, self._given[name], self._progress.track(name)):
+                self._ends = None
+                self._work(self._perform(self._add(name)))
         self._setting.changed()
 
     def live_of_all(self, live: Live) -> Live:
@@ -142,123 +172,95 @@ class Crew:
     def closing(self, at: float) -> Close:
         """Say how all of it ended."""
         states = {name: self._state(name) for name in self._given}
-        state = next(state for state in ENDINGS if state in states.values())
-        of_state = [name for name in states if states[name] is state]
-        usage: Counter[str] = Counter()
-        for track in self._progress.voices.values():
-            usage.update(track.usage)
-        how: How = state.value  # type: ignore[assignment]  # all are at rest
-        return Close(
-            how=how, at=at, finish=self._finish(state), usage=dict(usage), model=self.model,
-            error=next((error for name in of_state if (error := self._error(name)) is not None), None),
-            chars=self._progress.chars,
-        )  # fmt: skip
+        tracks = self._progress.voices
+        return close_of(states, tracks, self._error_of, at=at, model=self.model, chars=self._progress.chars)
 
-    # -- as an agent's function sees it: from any thread --------------------------------------------------------
+    # -- spawned agents -----------------------------------------------------------------------------------------
 
-    def __getitem__(self, name: str) -> str:
-        """See `TeamAtWork`."""
-        if name not in self._given:
-            raise KeyError(name)
-        parts = parts_of(self._setting.log)
-        return "".join(part.text for part in parts if part.kind == "text" and part.agent == name)
-
-    def spawn(self, name: str, source: Any, *, parent: str | None = None, wait_for: Iterable[str] = ()) -> None:
-        """See `TeamAtWork`."""
-        check_name(name)
-        given = as_source(source)
-        after = tuple(wait_for)
-        if missing := [one for one in (*after, *([parent] if parent else [])) if one not in self._given]:
-            raise ValueError(f"spawn({name!r}): {missing[0]!r} is none of the agents")
-        self._loop.call_soon_threadsafe(self._spawn, name, given, parent, after)
-
-    def _spawn(self, name: str, source: Source, parent: str | None, after: tuple[str, ...]) -> None:
-        if name in self._given and self._state(name) not in (State.INTERRUPTED, State.FAILED):
+    def _spawn(self, name: str, given: Agent | Source, parent: str | None) -> None:
+        if self._closed:
             return
-        self._given[name] = source
-        self._after[name] = after
+        if name in self._given:
+            unfinished = self._is_at_rest(name) and self._state(name) in (State.INTERRUPTED, State.FAILED)
+            if not unfinished or not may_call(name, given, self._progress.track(name)):
+                return
+        self._given[name] = given
         if parent is not None:
             self._parents[name] = parent
         voice = self._add(name)
         voice.since = self.opens[-1]
-        self._tasks.append(asyncio.ensure_future(self._perform(voice)))
+        # Before anything else is said of it or of its parent: nobody else knows what to call if this process dies.
+        origin = {"parent": parent} if parent is not None else {}
+        waits = {"on": list(self._turns.before(name)), **origin, "source": dict(voice.source.spec)}
+        self._mark(name, "waiting", waits)
+        if self._ends is not None:
+            self._ends(voice)
+        self._work(self._perform_unless_stopped(voice))
         self._setting.changed()
+
+    async def _perform_unless_stopped(self, voice: Voice) -> None:
+        """Call one that was spawned; a stop of all by another process may stand since before it was there."""
+        if await self._setting.stop_requested(voice):
+            voice.stop()
+        await self._perform(voice)
 
     # -- one agent ----------------------------------------------------------------------------------------------
 
     def _add(self, name: str) -> Voice:
-        member = Member(name, self._given[name], self)
-        voice = self.voices[name] = Voice(name, member, self._progress.track(name), self._setting)
+        given = self._given[name]
+        asked = told(given, name, self._setting.log.stream) if isinstance(given, Agent) else given
+        voice = self.voices[name] = Voice(
+            name, Member(name, asked, self._seat), self._progress.track(name), self._setting
+        )
         return voice
 
+    def _work(self, doing: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(doing)
+        self._tasks.add(task)
+        task.add_done_callback(self._worked)
+
+    def _worked(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            self._error = self._error or task.exception()
+
     async def _perform(self, voice: Voice) -> None:
-        if voice.since is None:
-            await self._reopen()
-        outcome = await voice.run()
-        state = step(voice.live.state, outcome.event)
-        if state is not State.COMPLETE:
-            voice.rest(outcome)  # at once; complete is complete only when all of it is stored
-            self._setting.changed()
-        self._mark(voice.name, "agent_end", ending_of(state, outcome, voice))
-        await self._setting.writer.flush()
-        if state is State.COMPLETE:
-            voice.rest(outcome)
-        voice.rested.set()
+        try:
+            outcome = await self._outcome(voice)
+            state = step(voice.live.state, outcome.event)
+            if state is not State.COMPLETE:
+                voice.rest(outcome)  # at once; complete is complete only when all of it is stored
+                self._setting.changed()
+            self._mark(voice.name, "agent_end", ending_of(state, outcome, voice))
+            await self._setting.writer.flush()
+            if state is State.COMPLETE:
+                voice.rest(outcome)
+        finally:
+            voice.rested.set()  # whatever happened: others wait for it
         if state is State.FAILED and self._team.fail_fast:
-            for other in self.at_work:
-                other.leave(f"agent {voice.name} has failed, and the others end with it")
+            self._leave(TeamFailed(f"agent {voice.name} has failed, and the others end with it"))
         self._setting.changed()
+
+    async def _outcome(self, voice: Voice) -> Outcome:
+        if voice.since is None:
+            try:
+                await self._reopen()
+            except LogDamaged as exc:
+                return voice.give_up(exc)
+        return await voice.run()
+
+    def _leave(self, why: LeaseOver | TeamFailed | None) -> None:
+        self._ends = lambda voice: voice.leave(why)
+        for voice in self.at_work:
+            voice.leave(why)
 
     @asynccontextmanager
     async def turn(self, voice: Voice) -> AsyncIterator[None]:
-        """Wait until *voice* may call: those before it are complete, and there is a place."""
-        await self._others(voice)
-        async with self._place(voice):
-            source = {} if voice.name in self._team.agents else {"source": dict(voice.source.spec)}
+        """Wait until *voice* may call, and say that it begins."""
+        async with self._turns.turn(voice):
             parent = self._parents.get(voice.name)
-            self._mark(voice.name, "agent_start", {**({"parent": parent} if parent else {}), **source})
+            self._mark(voice.name, "agent_start", {"parent": parent} if parent else {})
             yield
-
-    async def _others(self, voice: Voice) -> None:
-        names = self._after.get(voice.name, ())
-        waiting = [name for name in names if name in self.voices and not self.voices[name].rested.is_set()]
-        if waiting:
-            self._mark(voice.name, "waiting", {"on": waiting})
-            voice.live.note = f"waiting for {', '.join(waiting)}"
-            self._setting.changed()
-            await asyncio.gather(*(self.voices[name].rested.wait() for name in waiting))
-            voice.live.note = None
-        for name in names:
-            state = self._state(name)
-            if state is not State.COMPLETE:
-                raise Ended(Event.CUT, SourceError(f"it waits for {name}, which is {state}"))
-
-    @asynccontextmanager
-    async def _place(self, voice: Voice) -> AsyncIterator[None]:
-        if self._limit is None:
-            yield
-            return
-        if self._limit.locked():
-            self._mark(voice.name, "waiting", {"on": []})
-            self._queue.append(voice.name)
-        self._tell_queue()
-        try:
-            await self._limit.acquire()
-        finally:
-            if voice.name in self._queue:
-                self._queue.remove(voice.name)
-            self._tell_queue()
-        try:
-            voice.live.note = None
-            yield
-        finally:
-            self._limit.release()
-
-    def _tell_queue(self) -> None:
-        for place, name in enumerate(self._queue):
-            before = f", {place} before it" if place else ""
-            self.voices[name].live.note = f"waiting for a slot{before}"
-        self._setting.changed()
 
     async def _reopen(self) -> None:
         """Open the stream anew for those that go on while others speak."""
@@ -283,14 +285,15 @@ class Crew:
             return voice.live.state
         return state_of(self._progress.voices.get(name), lambda: name in self._stopped)
 
-    def _error(self, name: str) -> Mapping[str, Any] | None:
-        voice, track = self.voices.get(name), self._progress.track(name)
-        error = voice.live.error if voice is not None else (track.ended or {}).get("error")
-        return {**error, "message": f"{name}: {error['message']}"} if error else None
+    def _is_at_rest(self, name: str) -> bool:
+        voice = self.voices.get(name)
+        return voice is None or voice.rested.is_set()
 
-    def _finish(self, state: State) -> Finish:
-        if state is not State.COMPLETE:
-            return "error" if state is State.FAILED else "cancelled"
-        ends = ((self._progress.track(name).ended or {}).get("finish") for name in self._given)
-        finish: Finish = next((end for end in ends if end not in (None, "stop")), "stop")
-        return finish
+    def _error_of(self, name: str) -> Mapping[str, Any] | None:
+        voice, track = self.voices.get(name), self._progress.track(name)
+        if voice is None and name in self._stopped:
+            return None
+        error = voice.live.error if voice is not None else (track.ended or {}).get("error")
+        if error is None or f"agent {name}:" in error["message"]:
+            return error
+        return {**error, "message": f"{name}: {error['message']}"}

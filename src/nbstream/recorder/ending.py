@@ -6,7 +6,7 @@ import asyncio
 import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nbstream.errors import LeaseOver, NotCancelled, SourceError, StreamError
+from nbstream.errors import LeaseOver, NotCancelled, SourceError, StreamError, TeamFailed
 from nbstream.sources.redaction import Redactor, secrets_of_environment
 from nbstream.sources.refusal import plain_text
 from nbstream.state import Event
@@ -40,7 +40,7 @@ class Outcome(NamedTuple):
     error: StreamError | None = None
 
     @classmethod
-    def of(cls, pulled: asyncio.Task[End], intent: Event | None, left: LeaseOver | None) -> Outcome:
+    def of(cls, pulled: asyncio.Task[End], intent: Event | None, left: StreamError | None) -> Outcome:
         """Read it from the task that made the call, and from what it was cancelled for."""
         try:
             return cls(Event.FINISHED, pulled.result())
@@ -59,7 +59,7 @@ class Outcome(NamedTuple):
     @property
     def unwanted(self) -> bool:
         """Whether nobody wants the rest. A process that just goes does not count: another one may resume the call."""
-        return self.event is Event.STOP or isinstance(self.error, LeaseOver)
+        return self.event is Event.STOP or isinstance(self.error, (LeaseOver, TeamFailed))
 
     def add(self, remark: NotCancelled) -> Outcome:
         """Return the outcome with one more line in its error."""

@@ -82,8 +82,8 @@ class Intake:
             self._wanted, self._back = None, 0  # it came
         self._characters = Characters()
         self._splice = Splice(self._stream, self._shown, self._track)
-        self._ordering = Ordering(self._splice.numbers, self._splice.lengths, self._track.gaps.copy())
         cursor = self._track.cursor
+        self._ordering = Ordering(self._splice.numbers, self._splice.lengths, self._track.gaps.copy(), cursor)
         self._resumed, self._level = cursor is not None, self._back
         if cursor is None:
             return None

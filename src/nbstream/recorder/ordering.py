@@ -10,7 +10,8 @@ Frames that count themselves, in their order: early ones wait, late ones find th
 Ids are not always unique (LangGraph's are milliseconds): a call that is resumed between two events of one id begins
 behind both. The numbers show it, and an older id brings both.
 
-While a frame waits, no other one moves the cursor: the upstream would never send it again.
+While a frame waits, no other one moves the place to go on behind: the upstream would never send it again. What goes on
+meanwhile is stored with the old place and the new numbers: sent again, it is dropped by its number.
 """
 
 from __future__ import annotations
@@ -49,15 +50,19 @@ class Ordering:
     """
     Orders the arrivals of one connection.
 
-    *numbers* and *lengths* are those of the connection's `Splice`, which counts along; *gaps* are those named so far.
+    *numbers* and *lengths* are those of the connection's `Splice`, which counts along; *gaps* are those named so far,
+    *place* is the last one that is stored.
     """
 
-    def __init__(self, numbers: dict[str, int], lengths: dict[Name, int], gaps: Gaps) -> None:
+    def __init__(
+        self, numbers: dict[str, int], lengths: dict[Name, int], gaps: Gaps, place: Cursor | None = None
+    ) -> None:
         self._numbers, self._lengths, self._gaps = numbers, lengths, gaps
-        self._early: dict[str, dict[int, Arrival]] = {}
-        self._since = 0.0
-        #: The last place the upstream named on this connection.
+        #: agent -> number -> (when it came, the frame), in the order in which they came.
+        self._early: dict[str, dict[int, tuple[float, Arrival]]] = {}
+        #: The last place the upstream named on this connection, and the one behind which everything has gone on.
         self._cursor: Cursor | None = None
+        self._place = place
 
     @property
     def waiting(self) -> bool:
@@ -68,10 +73,12 @@ class Ordering:
         """Whether there is nothing to do."""
         if self._early:
             return False
-        if arrival.number is None or not arrival.parts:
-            return True
-        have = self._have(arrival)
-        return arrival.number == have + 1 or (arrival.number <= have and not self._gaps)
+        if arrival.number is not None and arrival.parts:
+            have = self._have(arrival)
+            if arrival.number != have + 1 and (arrival.number > have or self._gaps):
+                return False
+        self._place = arrival.cursor or self._place
+        return True
 
     def is_early(self, arrival: Arrival) -> bool:
         """Whether *arrival* has to wait."""
@@ -85,27 +92,26 @@ class Ordering:
             yield from self.settle()
             yield arrival
         elif number is None or not arrival.parts:
+            if arrival.parts:
+                self._place = None  # sent again, it has no number to be dropped by
             yield arrival._replace(cursor=None)
         elif (have := self._have(arrival)) >= number:
-            yield from self._late(arrival) or [arrival._replace(cursor=None) if self._early else arrival]
+            yield from self._late(arrival) or [self._placed(arrival, arrival.cursor)]
         elif number == have + 1:
-            yield arrival._replace(cursor=None) if self._early else arrival
+            yield self._placed(arrival, arrival.cursor)
             yield from self._next(arrival.parts[0].agent)
         else:
-            if not self._early:
-                self._since = now
             waiting = self._early.setdefault(arrival.parts[0].agent, {})
-            waiting.setdefault(number, arrival)
+            waiting.setdefault(number, (now, arrival))
             if len(waiting) >= EARLY:
                 yield from self._skip(arrival.parts[0].agent)
 
     def hole(self, now: float | None = None) -> tuple[str, int, int] | None:
         """Return (agent, expected, got) of a hole for which nobody waits any longer; without *now*, of any hole."""
-        if not self._early:
-            return None
-        long = now is None or now - self._since >= EARLY_S
         for agent, waiting in self._early.items():
-            if long or len(waiting) >= EARLY - 1:
+            # All that wait stand behind the agent's first hole, so it is as old as the first of them to come.
+            since, _ = next(iter(waiting.values()))
+            if now is None or now - since >= EARLY_S or len(waiting) >= EARLY - 1:
                 return agent, self._numbers.get(agent, 0) + 1, min(waiting)
         return None
 
@@ -113,6 +119,13 @@ class Ordering:
         """Wait no longer: yield everything that waits, each behind the gap before it."""
         while self._early:
             yield from self._skip(next(iter(self._early)))
+
+    def _placed(self, arrival: Arrival, cursor: Cursor | None) -> Arrival:
+        """Return *arrival* with the place to go on behind: *cursor*, unless a frame waits."""
+        if not self._early:
+            self._place = cursor or self._place
+            return arrival._replace(cursor=cursor)
+        return arrival._replace(cursor=self._place)
 
     def _have(self, arrival: Arrival) -> int:
         """Return the number before the next frame; one far from 1 begins in the middle of somebody else's count."""
@@ -126,11 +139,11 @@ class Ordering:
         """Yield what waited for the frame that has just gone on."""
         waiting = self._early.get(agent, {})
         while (number := self._numbers.get(agent, 0) + 1) in waiting:
-            one = waiting.pop(number)
+            _, one = waiting.pop(number)
             if not waiting:
                 self._early.pop(agent, None)
             # The last one names the place behind all that has come.
-            yield one._replace(cursor=None if self._early else self._cursor)
+            yield self._placed(one, self._cursor)
 
     def _skip(self, agent: str) -> Iterator[Arrival]:
         """Name the gap before the first frame of *agent* that waits, and go on behind it."""
@@ -140,9 +153,8 @@ class Ordering:
             self._gaps.add(agent, Gap(expected, first - 1, at))
             self._numbers[agent] = first - 1
             fields = {"expected": expected, "got": first, "at": at}
-            yield self._early[agent][first]._replace(
-                parts=(Part("gap", agent=agent, fields=fields),), cursor=None, start=None, number=None
-            )
+            _, one = self._early[agent][first]
+            yield one._replace(parts=(Part("gap", agent=agent, fields=fields),), cursor=None, start=None, number=None)
         # What came before under a number that is passed by now waits for nothing.
         for number in [number for number in self._early[agent] if number < first]:
             del self._early[agent][number]
@@ -162,5 +174,4 @@ class Ordering:
             last = piece is pieces[-1]
             fields = {"number": number, "at": gap.at, "text": piece, "closes": closes and last}
             parts.append(Part("late", agent=agent, fields=fields))
-        cursor = None if self._early else arrival.cursor
-        return [arrival._replace(parts=tuple(parts), number=None, start=None, cursor=cursor)]
+        return [self._placed(arrival._replace(parts=tuple(parts), number=None, start=None), arrival.cursor)]

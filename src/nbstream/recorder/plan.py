@@ -21,7 +21,7 @@ from nbstream.sources.team import again
 from nbstream.state import State
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from nbstream.recorder.progress import Progress, Track
     from nbstream.sources.contract import Source
@@ -59,28 +59,36 @@ def plan(
     """
     agents = agents_of(team, progress)
     states = {name: state_of(progress.voices.get(name), partial(stopped, name)) for name in agents}
-    if agent is not None:
-        asked = [name for name in agents if name == agent and states[name] is not State.COMPLETE]
-    else:
-        again_too = {State.STOPPED} if was_stopped else set()
-        asked = [name for name in agents if states[name] in {State.INTERRUPTED, State.FAILED} | again_too]
-    called = frozenset(name for name in asked if _goes_on(name, agents[name], progress.voices.get(name)))
-    unsaid = (name for name in agents if states[name] is State.STOPPED and not _ended(progress.voices.get(name)))
+    asked = going_on(states, agent, was_stopped=was_stopped)
+    called = frozenset(name for name in asked if may_call(name, agents[name], progress.voices.get(name)))
+    unsaid = (name for name in agents if states[name] is State.STOPPED and not _says_so(progress.voices.get(name)))
     return Plan(called, frozenset(unsaid) - called)
 
 
+def going_on(states: Mapping[str, State], agent: str | None, *, was_stopped: bool = False) -> list[str]:
+    """Return which of the agents that stand so go on, as the table says: *agent* asks for that one, None for all."""
+    if agent is not None:
+        return [name for name, state in states.items() if name == agent and state is not State.COMPLETE]
+    unfinished = {State.INTERRUPTED, State.FAILED} | ({State.STOPPED} if was_stopped else set())
+    return [name for name, state in states.items() if state in unfinished]
+
+
 def state_of(track: Track | None, stopped: Callable[[], bool]) -> State:
-    """Return how an agent stands at rest: as its `agent_end` says, else *stopped* if a stop row stands for it."""
-    if track is not None and track.ended is not None:
-        return State(track.ended["status"])
-    return State.STOPPED if stopped() else State.INTERRUPTED
+    """
+    Return how an agent stands at rest: as its `agent_end` says, else interrupted.
+
+    One that is interrupted does not go on once it is *stopped*: once a stop row stands for it.
+    """
+    state = State(track.ended["status"]) if track is not None and track.ended is not None else State.INTERRUPTED
+    return State.STOPPED if state is State.INTERRUPTED and stopped() else state
 
 
-def _ended(track: Track | None) -> bool:
-    return track is not None and track.ended is not None
-
-
-def _goes_on(name: str, given: Agent | Source, track: Track | None) -> bool:
+def may_call(name: str, given: Agent | Source, track: Track | None) -> bool:
+    """Whether an agent can be called behind *track*: that repeats neither text nor money, and it can be made here."""
     if isinstance(given, Gone):
         return False
-    return track is None or not track.shown or track.cursor is not None or Member(name, given).replayable
+    return track is None or track.can_go_on(replayable=Member(name, given).replayable)
+
+
+def _says_so(track: Track | None) -> bool:
+    return track is not None and track.ended is not None and track.ended["status"] == State.STOPPED

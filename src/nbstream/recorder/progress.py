@@ -40,6 +40,16 @@ def voice_of(agent: str) -> str:
     return agent.partition("/")[0]
 
 
+def _is_of_crew(part: Part, voice: str | None) -> bool:
+    """Whether the crew of a team says *part* of *voice*, and not its upstream: then no repetition says it again."""
+    if part.agent != voice:
+        return False
+    # An upstream waits for something that it tells in words, the crew for agents by name, or for a slot.
+    return part.kind in ("agent_start", "agent_end") or (
+        part.kind == "waiting" and isinstance((part.fields or {}).get("on"), list)
+    )
+
+
 def take_back(part: Part, lengths: Mapping[Name, int], taken: dict[Name, int]) -> int:
     """Note in *taken* what a `truncate` part takes back of *lengths*, which only grow; returns the code points."""
     found = text_truncated(part)
@@ -87,6 +97,10 @@ class Track:
         """Whether anything has been recorded that a reader could see."""
         return bool(self.lengths)
 
+    def can_go_on(self, *, replayable: bool) -> bool:
+        """Whether calling again would repeat neither text nor money; *replayable*: the source says all of it again."""
+        return not self.shown or self.cursor is not None or replayable
+
     @property
     def behind(self) -> int:
         """How much is stored behind the cursor."""
@@ -104,8 +118,9 @@ class Track:
         """Move behind *part*; what the agents inside a team's *voice* end with does not end the voice."""
         self.parts += 1
         if part.kind in MARKS:
-            self.marks[part.agent, part.kind] += 1
-            if voice in (None, part.agent):
+            if not _is_of_crew(part, voice):
+                self.marks[part.agent, part.kind] += 1
+            if part.kind in ("gap", "late") or voice in (None, part.agent):
                 self._mark(part)
             return
         name, length = (part.agent, part.kind), measure(part)
@@ -137,7 +152,7 @@ class Track:
 
     def _mark(self, part: Part) -> None:
         fields = part.fields or {}
-        if part.kind == "agent_start":
+        if part.kind in ("agent_start", "waiting"):
             self.ended, self.parent = None, fields.get("parent") or self.parent
             self.spec = fields.get("source") or self.spec
         elif part.kind in ("gap", "late"):

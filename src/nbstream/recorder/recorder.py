@@ -27,7 +27,7 @@ from nbstream.sources.team import Team
 from nbstream.state import State
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from typing import Any
 
     from nbstream.lease import Lease
@@ -123,8 +123,7 @@ class Recorder:
         *why* says in one line why nobody wants the rest, and an upstream that needs to be told is told. Without it this
         process just goes, and another one may resume the call.
         """
-        for voice in self._crew.at_work:
-            voice.leave(why)
+        self._crew.leave(why)
 
     def keep(self, agent: str | None = None) -> None:
         """Keep waiting: one answer to a stall."""
@@ -228,8 +227,8 @@ class Recorder:
         helpers = asyncio.ensure_future(self._writer.run()), asyncio.ensure_future(self._watch())
         self._crew.begin()
         try:
-            while self._crew.working and not any(helper.done() for helper in helpers):
-                await asyncio.wait({*self._crew.working, *helpers}, return_when=asyncio.FIRST_COMPLETED)
+            await self._work(helpers)
+            self._crew.close()
             await ended(*self._crew.working)  # also when a helper gave up: the upstreams are closed first
             for helper in helpers:
                 if helper.done():
@@ -243,9 +242,20 @@ class Recorder:
             # Another writer has the stream, or it is gone: whoever reads the log sees what is true.
             self._rest(State.INTERRUPTED, error_json(exc))
         finally:
+            self._crew.close()
             self._lock.release()
             await ended(*self._crew.working, *helpers)
             self._changed()
+
+    async def _work(self, helpers: Iterable[asyncio.Task[None]]) -> None:
+        """Wait until nobody is at work, or a helper gave up."""
+        while not any(helper.done() for helper in helpers):
+            if self._crew.working:
+                await asyncio.wait({*self._crew.working, *helpers}, return_when=asyncio.FIRST_COMPLETED)
+                continue
+            await self._stop_as_requested()  # by rows set since the last look: the `close` says what they say
+            if not self._crew.working:
+                return
 
     async def _watch(self) -> None:
         """Look for what no arrival tells: a stop row of another process, a lease that is over, a silence."""
@@ -259,8 +269,7 @@ class Recorder:
             # *now* stays that of the beginning: a sleep while the store is asked is seen at the next look.
             # The lease is looked at first, and its end acted on last: a stop of the same moment is a stop.
             over = self._lease is not None and self._lease.over(now)
-            for voice in await self._stops_requested():
-                voice.stop()
+            await self._stop_as_requested()
             if over and self._lease is not None:
                 self.leave(self._lease.reason)
             for voice in self._crew.at_work:
@@ -272,19 +281,24 @@ class Recorder:
         if self._lease is not None:
             self._lease.skip(seconds)
 
-    async def _stops_requested(self) -> list[Voice]:
-        return await asyncio.to_thread(
-            lambda voices: [voice for voice in voices if self._is_stopped(voice)], self._crew.at_work
-        )
+    async def _stop_as_requested(self) -> None:
+        """Stop those for whom a row stands in the store."""
+        known = self._crew.stoppable
+        if not known:
+            return
+        stopped = await asyncio.to_thread(lambda: [one for one in known if self._is_stopped(one[0], one[2])])
+        for name, voice, _ in stopped:
+            if self._crew.voices.get(name) is voice:  # it did not go on meanwhile
+                self._crew.stop(name)
 
     async def _voice_stop_requested(self, voice: Voice) -> bool:
-        return await asyncio.to_thread(self._is_stopped, voice)
+        since = voice.since
+        return since is not None and await asyncio.to_thread(self._is_stopped, voice.name, since)
 
-    def _is_stopped(self, voice: Voice) -> bool:
-        """Look (blocking) whether a stop row stands for *voice*: one set since the `open` it began with."""
-        since, stream = voice.since, self._log.stream
-        return since is not None and any(
-            self._store.stop_requested(stream, opened=opened, agent=voice.name or None)
+    def _is_stopped(self, name: str, since: int) -> bool:
+        """Look (blocking) whether a stop row stands for a voice: one set since the `open` it began with."""
+        return any(
+            self._store.stop_requested(self._log.stream, opened=opened, agent=name or None)
             for opened in tuple(self._crew.opens)
             if opened >= since
         )

@@ -6,6 +6,7 @@ import asyncio
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
+from nbstream.errors import LeaseOver
 from nbstream.recorder.ending import error_json
 from nbstream.recorder.voice import Voice
 from nbstream.records import Close, How
@@ -45,6 +46,9 @@ class Solo:
         """What is still to come to an end."""
         return {self._task} if self._task is not None and not self._task.done() else set()
 
+    def close(self) -> None:
+        """Let nobody begin any more: there is nobody else."""
+
     def check(self) -> None:
         """Raise what the voice met and could not tell."""
         if self._task is not None:
@@ -55,6 +59,11 @@ class Solo:
         """The voices whose calls may still be told something."""
         return [self._voice]
 
+    @property
+    def stoppable(self) -> list[tuple[str, Voice | None, int]]:
+        """The voice, with the `open` it began with."""
+        return [("", self._voice, self.opens[0])] if self._voice.outcome is None else []
+
     def chosen(self, agent: str | None) -> list[Voice]:  # noqa: ARG002 - there is but one
         """Return the voices that *agent* means."""
         return [self._voice]
@@ -62,6 +71,10 @@ class Solo:
     def stop(self, agent: str | None) -> None:  # noqa: ARG002 - as above
         """See `Recorder.stop`."""
         self._voice.stop()
+
+    def leave(self, why: str | None) -> None:
+        """See `Recorder.leave`."""
+        self._voice.leave(None if why is None else LeaseOver(why))
 
     def resume(self, agent: str | None) -> None:  # noqa: ARG002 - as above
         """See `Recorder.reconnect`."""

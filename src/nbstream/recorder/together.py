@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from nbstream.recorder.ending import error_json
 from nbstream.recorder.live import Live
+from nbstream.records import Close
 from nbstream.state import State
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from nbstream.recorder.ending import Outcome
+    from nbstream.recorder.progress import Track
     from nbstream.recorder.voice import Voice
+    from nbstream.records import Finish, How
 
 #: The order in which states apply to the whole: while any agent works, and at rest.
 WORKING = (State.STREAMING, State.RETRYING, State.STALLED, State.CONNECTING)
@@ -44,6 +47,31 @@ def in_words(states: Iterable[State]) -> str:
     total = sum(counts.values())
     said = ", ".join(f"{counts[state]} {'waiting' if state is State.CONNECTING else state}" for state in order)
     return f"{total} agent{'' if total == 1 else 's'}: {said}"
+
+
+def close_of(
+    states: Mapping[str, State],
+    tracks: Mapping[str, Track],
+    error: Callable[[str], Mapping[str, Any] | None],
+    *,
+    at: float,
+    model: str | None,
+    chars: int,
+) -> Close:
+    """Return the `close` of a team whose agents are at rest in *states*; *error* says what went wrong with one."""
+    state = next(state for state in ENDINGS if state in states.values())
+    usage: Counter[str] = Counter()
+    for track in tracks.values():
+        usage.update(track.usage)
+    ends = [end for name in states if name in tracks and (end := (tracks[name].ended or {}).get("finish"))]
+    finish: Finish = "error" if state is State.FAILED else "cancelled"
+    if state is State.COMPLETE:
+        finish = next((end for end in ends if end != "stop"), "stop")
+    how: How = state.value  # type: ignore[assignment]  # all are at rest
+    return Close(
+        how=how, at=at, finish=finish, usage=dict(usage), model=model, chars=chars,
+        error=next((found for name in states if states[name] is state and (found := error(name)) is not None), None),
+    )  # fmt: skip
 
 
 def ending_of(state: State, outcome: Outcome, voice: Voice) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from nbstream.errors import LeaseOver, SourceError
+from nbstream.errors import SourceError
 from nbstream.recorder.caller import Caller
 from nbstream.recorder.ending import Outcome, call_off, ended, error_json
 from nbstream.recorder.intake import Intake
@@ -25,12 +25,16 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from nbstream.clock import Clock
+    from nbstream.errors import StreamError
     from nbstream.log.contract import Log
     from nbstream.recorder.call import Call
     from nbstream.recorder.progress import Track
     from nbstream.recorder.totals import Totals
     from nbstream.recorder.writer import Writer
     from nbstream.sources.contract import End, Source
+
+#: The note of one that may call once another call is over.
+WAITS = "waiting for a slot"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,17 +82,22 @@ class Voice:
         )  # fmt: skip
         self._pulling: asyncio.Task[End] | None = None
         self._intent: Event | None = None
-        self._left: LeaseOver | None = None
+        self._left: StreamError | None = None
 
     def stop(self) -> None:
         """See `Recorder.stop`."""
         self._end(Event.STOP)
 
-    def leave(self, why: str | None = None) -> None:
+    def leave(self, why: StreamError | None) -> None:
         """See `Recorder.leave`."""
-        if self._intent is None and why is not None:
-            self._left = LeaseOver(why)
+        if self._intent is None:
+            self._left = why
         self._end(Event.LEFT)
+
+    def give_up(self, error: StreamError) -> Outcome:
+        """End before any call because of *error*; a stop that came before it is a stop."""
+        self.outcome = Outcome(Event.STOP) if self._intent is Event.STOP else Outcome(Event.CUT, error=error)
+        return self.outcome
 
     def keep(self) -> None:
         """Keep waiting: one answer to a stall."""
@@ -192,12 +201,18 @@ class Voice:
         setting = self._setting
         async with setting.turn(self):
             if setting.slots.locked():
-                self.live.note = "waiting for a slot"
+                self.live.note = WAITS
                 setting.changed()
-            async with setting.slots:
-                self.live.note = None
+            try:
+                await setting.slots.acquire()
+            finally:
+                if self.live.note == WAITS:
+                    self.live.note = None
+            try:
                 with owned_by(self.owner):
                     return await self._caller.run()
+            finally:
+                setting.slots.release()
 
     def _event(self, event: Event) -> None:
         self.live.state = step(self.live.state, event)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nbstream.errors import LogError, RelayError, StreamGone
 from nbstream.host import Host
+from nbstream.recorder.progress import Progress
 from nbstream.recording import Birth, Here, Limits, ended
 from nbstream.relay.again import source_again
 from nbstream.relay.asking import key_of, seconds, text
@@ -232,7 +233,8 @@ class Service:
         if agent is None:
             return None
         agents = self.store.status(stream).open.source.get("agents")
-        if agents and agent not in agents:
+        # One that was spawned stands in no `open`.
+        if agents and agent not in agents and agent not in Progress.of(self.store.log(stream)).voices:
             raise ValueError(f"agent: the stream has none called {agent!r}")
         return agent if agents else None
 

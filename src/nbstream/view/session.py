@@ -58,7 +58,10 @@ class PageSession:
         self._complaint: str | None = None
         #: The page that ended at a damaged record.
         self._damaged: Page | None = None
-        self._switching = self._closed = False
+        #: The buttons that are being done, each for the agent it names; one after the other, as each may switch.
+        self._pressed: set[tuple[str, str | None]] = set()
+        self._switching = asyncio.Lock()
+        self._closed = False
         #: The last live page was full: more waits behind it.
         self._flood = False
         self._news = asyncio.Event()
@@ -187,14 +190,17 @@ class PageSession:
         self._news.set()
 
     async def _switch(self, button: str, agent: str | None = None) -> None:
-        if self._switching:
+        if (button, agent) in self._pressed:
             return  # pressed twice: one call
-        act = self.stream.resume if button == "resume" else self.stream.regenerate
-        self._switching = True
+        self._pressed.add((button, agent))
         try:
-            new = await asyncio.to_thread(act, agent)
+            async with self._switching:
+                act = self.stream.resume if button == "resume" else self.stream.regenerate
+                self._switch_to(await asyncio.to_thread(act, agent))
         finally:
-            self._switching = False
+            self._pressed.discard((button, agent))
+
+    def _switch_to(self, new: Stream) -> None:
         if new.id != self.stream.id:
             self._upto, self._said, self._damaged = -1, {}, None
             self.audience.begin_again()
