@@ -13,7 +13,7 @@ from nbstream.sources.team import Team
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from nbstream.sources.member import Agent, TeamAtWork
+    from nbstream.sources.agent import Agent, TeamAtWork
 
 
 def told(agent: Agent, name: str, stream: str) -> Agent:

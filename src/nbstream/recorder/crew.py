@@ -23,7 +23,8 @@ from nbstream.recorder.together import close_of, ending_of, in_words, live_of
 from nbstream.recorder.turns import Turns
 from nbstream.recorder.voice import Voice
 from nbstream.records import Open, Part
-from nbstream.sources.member import Agent, Member
+from nbstream.sources.agent import Agent
+from nbstream.sources.member import Member
 from nbstream.state import Event, State, step
 
 if TYPE_CHECKING:

@@ -16,7 +16,8 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from nbstream.sources import from_spec
-from nbstream.sources.member import Gone, Member
+from nbstream.sources.gone import Gone
+from nbstream.sources.member import Member
 from nbstream.sources.team import again
 from nbstream.state import State
 
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from nbstream.recorder.progress import Progress, Track
+    from nbstream.sources.agent import Agent
     from nbstream.sources.contract import Source
-    from nbstream.sources.member import Agent
     from nbstream.sources.team import Team
 
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from nbstream.log.readback import parts_of
 from nbstream.sources import as_source
-from nbstream.sources.member import Agent, check_name
+from nbstream.sources.agent import Agent
+from nbstream.sources.member import check_name
 from nbstream.sources.team import Team
 from nbstream.transcript import AgentText
 

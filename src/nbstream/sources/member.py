@@ -14,7 +14,6 @@ from nbstream.errors import SourceRefused
 from nbstream.records import ASSISTANT
 from nbstream.sources.agent import Agent, TeamAtWork
 from nbstream.sources.contract import Traits
-from nbstream.sources.gone import Gone
 from nbstream.sources.pump import call_in_thread
 
 if TYPE_CHECKING:
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
 
     from nbstream.records import Cursor, Part
     from nbstream.sources.contract import Arrival, Pulse, Source
-
-__all__ = ["Agent", "Gone", "Member", "TeamAtWork", "check_name"]  # the recorder takes all of them from here
 
 #: A name stands in every heading and in every part.
 NAME_CHARS = 80
