@@ -70,7 +70,10 @@ export class Group {
       piece.source = "";
     }
     this.el.replaceChildren();
+    this.el.classList.remove("nbstream-full");
     this.el.classList.add("nbstream-out");
+    // Or the browser would remember the height of the place, and skip the pieces at that when they are back.
+    this.el.style.containIntrinsicHeight = "";
     this.stand(height);
   }
 
@@ -97,7 +100,6 @@ export class Group {
     this.el.classList.remove("nbstream-out");
     delete this.el.dataset.missing;
     // Laid out at once: skipped first, it would change its height when it comes in sight, in the middle of a scroll.
-    this.el.classList.remove("nbstream-full");
     this.settle(this.el.offsetHeight || this.height);
   }
 

@@ -1,20 +1,25 @@
 """Several agents in one cell: each with a pane of its own, its state, its buttons; twenty at once, and in turns."""
 
+import contextlib
 import json
 import time
+from statistics import median
 
 import pytest
 from cells import state
 from lab import wait_for
 
 from nbstream.demo import DemoModel
+from nbstream.log.disk import open_disk_store
 from nbstream.testing import Answer, FaultServer, Gate
 
 #: What each agent says, in ten events.
 WORDS = {name: [f"{name}{number} 🧵 " for number in range(10)] for name in ("planner", "writer", "critic")}
 AGENTS, RATE = 20, 50
-#: What the design promises, and what a test on a noisy machine asks for.
+#: What is promised of an idle machine; on a busy one a test asks for a tenth of it.
 MESSAGES_S, LONGEST_MS, MARGIN = 100, 200, 10
+#: Text that is recorded and not painted may be so old.
+BEHIND_S = 1
 
 LANES = """() => Object.fromEntries([...document.querySelectorAll('.nbstream-lane')].map((lane) => {
   const pane = lane.closest('.nbstream-pane');
@@ -202,9 +207,10 @@ class Messages:
 
 
 @pytest.mark.host("kernel")  # about the page
-@pytest.mark.parametrize(("limit", "tokens"), [(AGENTS, 200), (4, 50)])
-def test_twenty_agents(notebook, demo, limit, tokens):
-    """Twenty of 50 tokens/s: few messages, a page that answers, all text right; no more at a time than the limit."""
+@pytest.mark.parametrize("limit", [AGENTS, 4])
+def test_twenty_agents(notebook, demo, lab, soak, limit):
+    """Twenty of 50 tokens/s: few messages, no growing lag, all text right; no more at a time than the limit."""
+    tokens = (1000 if soak else 200) // (AGENTS // limit)
     messages = Messages()
     tab = notebook(f"""\
 import nbstream
@@ -214,16 +220,24 @@ stream = nbstream.show(nbstream.merge(team, limit={limit}))""", prepare=messages
     tab.page.evaluate(LONG_TASKS)
     messages.times.clear()
     tab.run(1)
-    tab.wait_stream("the first text", lambda view: int(view["chars"]) > 0)
-    began, at_once, waiting = time.monotonic(), [], False
-    while tab.stream()["state"] != "complete" and time.monotonic() - began < 60:
-        now = lanes(tab).values()
-        at_once.append(sum(one["state"] == "streaming" for one in now))
-        waiting = waiting or any("waiting for a slot" in one["line"] for one in now)
-        tab.page.wait_for_timeout(100)
+    first = tab.wait_stream("the first text", lambda view: int(view["chars"]) > 0)
+    began, at_once, waiting, behind = time.monotonic(), [], False, []
+    with contextlib.closing(open_disk_store(lab.store / "store")) as store:
+        while (view := tab.stream())["state"] != "complete" and time.monotonic() - began < 60:
+            now = lanes(tab).values()
+            at_once.append(sum(one["state"] == "streaming" for one in now))
+            waiting = waiting or any("waiting for a slot" in one["line"] for one in now)
+            store_tail = store.status(first["stream"]).tail
+            behind.append(max(0, store_tail - int(view["offset"])))
+            tab.page.wait_for_timeout(100)
     longest = max(tab.page.evaluate("longTasks"), default=0)
     print(f"{messages.most()} messages/s at most, {max(at_once)} at once, longest task {longest:.0f} ms, "
           f"{time.monotonic() - began:.1f} s")  # fmt: skip
+    third = len(behind) // 3
+    early, late = median(behind[:third]), median(behind[-third:])
+    records_s = store_tail / (time.monotonic() - began)
+    print(f"records behind: {early:g} early, {late:g} late, of {records_s:.0f} a second")
+    assert late < early + BEHIND_S * records_s
     assert messages.most() < MESSAGES_S
     assert longest < LONGEST_MS * MARGIN
     assert 1 < max(at_once) <= limit

@@ -142,9 +142,6 @@ def test_every_place_shows_its_text(tab):
     assert numbers(scroll_to(tab, 0))[0] == 0
 
 
-# Open: in some runs one step of eighty moves the text by 100 to 360 px too much. Until that is mended it runs with
-# `make soak` alone, since a result by chance tells CI nothing.
-@pytest.mark.skipif(os.environ.get("NBSTREAM_SOAK", "0") in {"", "0"}, reason="open: a step may move the text too far")
 @pytest.mark.parametrize("direction", [-1, 1], ids=["up", "down"])
 def test_scrolling_moves_the_text_as_far_as_the_reader_scrolls(tab, direction):
     """Step by step through text that comes back on the way, no paragraph jumps."""

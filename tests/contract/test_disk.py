@@ -10,16 +10,19 @@ import subprocess
 import tempfile
 import threading
 import time
+import tracemalloc
 import warnings
 from pathlib import Path
 
 import diskcache
+import psutil
 import pytest
 from samples import Child, a_close, a_delta, an_open
 
 from nbstream.errors import Fenced, LogDamaged, StoreFull, StreamGone
 from nbstream.log import home
 from nbstream.log.disk import open_disk_store
+from nbstream.log.readback import records_of
 from nbstream.state import State
 
 
@@ -57,6 +60,38 @@ class Trap:
 
     def __reduce__(self):
         return (open, (str(self.path), "w"))
+
+
+def test_reading_a_long_log_holds_no_more_than_a_page(disk):
+    """Whoever reads 16 MB through holds less than a quarter of it."""
+    log, _ = disk.start(an_open())
+    wanted = 1000
+    for stored in [log.submit(n, a_delta("x" * 16_000, n)) for n in range(1, wanted + 1)]:
+        stored.result()
+    sum(1 for _ in records_of(log))  # what is made once is no page
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        assert sum(1 for _ in records_of(log)) == wanted + 1
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    print(f"{(most - before) / 1e6:.1f} MB")
+    assert most - before < wanted * 16_000 / 4
+
+
+def test_writing_a_long_log_holds_little_of_it(child):
+    """Whoever records 24 MB takes less than a third of it, of which SQLite's pages would be most."""
+    child.do("kept.append(store.start(an_open()))")
+    append = "[kept[0].log.append(n, a_delta('x' * 16_000, n)) for n in range({}, {})].clear()"
+    process = psutil.Process(child.process.pid)
+    child.do(append.format(1, 50))
+    before = process.memory_info().rss
+    child.do(append.format(50, 1550))
+    grown = process.memory_info().rss - before
+    print(f"{grown / 1e6:.1f} MB")
+    assert child.do("kept[0].log.tail()") == "1549"
+    assert grown < 1500 * 16_000 / 3
 
 
 # Other processes
