@@ -38,8 +38,8 @@ afterEach(() => {
 const button = () => [...shown.root.querySelectorAll("button")].find(({ textContent }) => textContent === "Copy");
 const said = () => shown.root.querySelector(".nbstream-said").textContent;
 const answer = (more) => {
-  const [{ id, stream, from }] = shown.heard("read");
-  shown.receive({ type: "text", id, stream, from, text: "", ...more });
+  const [{ view, id, stream, from }] = shown.heard("read");
+  shown.receive({ type: "text", view, id, stream, from, text: "", ...more });
 };
 
 test("what is read is copied, and the button says how far it is", async () => {
@@ -86,7 +86,7 @@ for (const [how, end] of [
     await pass(16);
     const late = shown.heard("read");
     assert.deepEqual([button().dataset.progress, button().dataset.failed], [undefined, undefined]);
-    for (const { id, stream, from } of late) shown.receive({ type: "text", id, stream, from, text: TEXT.slice(7) });
+    for (const { view, id, stream, from } of late) shown.receive({ type: "text", view, id, stream, from, text: TEXT.slice(7) });
     await pass(16);
     assert.deepEqual([copied, button().dataset.progress, button().dataset.failed], [null, undefined, undefined]);
     assert.doesNotMatch(said(), /copied/i);
