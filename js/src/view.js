@@ -41,6 +41,8 @@ export class View {
   /** @type {Record<string, string> | undefined} how the lanes were shown to stand */
   #paintedAgents;
   #painting = false;
+  /** What an error in a paint has left: behind the line. The answer is read anew once, in case it was of the moment. */
+  #broken = "";
   /** @type {AbortController | null} ends the copying of a long answer */
   #copying = null;
   #timers;
@@ -119,9 +121,12 @@ export class View {
   #begin(stream) {
     // The notebook below stays where it is while the new answer takes the place of the old one.
     this.root.style.minHeight = `${Math.min(this.root.offsetHeight, HIGHEST * innerHeight)}px`;
+    if (stream !== this.root.dataset.stream) {
+      this.#last = null;
+      this.#broken = "";
+    }
     Object.assign(this.root.dataset, { stream, offset: "-1", chars: "0" });
     this.#timers.clear("ack");
-    this.#last = null;
     this.#copying?.abort();
     this.reads.begin(stream);
     this.viewport.clear();
@@ -204,8 +209,34 @@ export class View {
     }
     this.#painting = true;
     const wait = this.#paintPace.waitMs(performance.now(), this.#queued, device());
-    if (document.hidden) this.#timers.after("paint", wait, () => this.#paint());
-    else this.#timers.frameAfter("paint", wait, () => this.#paint());
+    const paint = () => {
+      try {
+        this.#paint();
+      } catch (why) {
+        this.#failed(why);
+      }
+    };
+    if (document.hidden) this.#timers.after("paint", wait, paint);
+    else this.#timers.frameAfter("paint", wait, paint);
+  }
+
+  /** The text that was to be painted is lost to the page, not to the log. @param {unknown} why */
+  #failed(why) {
+    console.error(why);
+    this.#painting = false;
+    const again = !this.#broken && this.#asking.link === "live";
+    this.#broken = ` (${why}: ${again ? "shown anew" : "not all of it is shown, reload the page"})`;
+    if (again) {
+      // Whatever page comes next begins the view anew, as one of another answer would.
+      this.#records.stream = "";
+      this.#records.have = -1;
+      this.#queue = [];
+      this.#queued = 0;
+      this.#timers.clear("ack");
+      this.#asking.ask();
+    }
+    this.#show();
+    if (this.#queue.length > 0) this.#schedulePaint();
   }
 
   #paint() {
@@ -296,6 +327,7 @@ export class View {
     dataset.offset ??= "-1";
     dataset.chars ??= "0";
     this.root.setAttribute("aria-busy", String(shown.busy));
+    shown.line += this.#broken;
     this.controls.show(shown);
     this.#showAgents();
   }

@@ -7,6 +7,7 @@ import { InOrder } from "./agents_in_order.js";
 import { Find } from "./find.js";
 import { element } from "./group.js";
 import { button, Pane } from "./pane.js";
+import { of } from "./state.js";
 
 /** @typedef {import("./state.js").Action} Action */
 /** @typedef {import("./state.js").Shown} Shown */
@@ -104,7 +105,7 @@ export class Viewport {
    */
   setStates(state, agents = {}) {
     // Who speaks within an agent ("voice/name") stands as it does.
-    this.#stateOf = (agent) => agents[agent] ?? agents[agent.split("/")[0] ?? ""] ?? state;
+    this.#stateOf = (agent) => of(agents, agent) ?? of(agents, agent.split("/")[0] ?? "") ?? state;
     for (const agent of Object.keys(agents)) this.#pane(agent);
     for (const pane of this.#panes) pane.state = this.#stateOf(pane.agent);
   }

@@ -74,3 +74,52 @@ test("acks name the stream they are about, and none is left over from the one be
   await pass(2_000);
   assert.deepEqual(shown.heard("ack").map(({ stream, offset }) => [stream, offset]), [["two", 0]]);
 });
+
+test("an error in a paint does not freeze the view: the answer is read anew, once, and the line says so", async (context) => {
+  context.mock.method(console, "error", () => {});
+  shown.receive(page({ texts: ["one "], tail: 0 }));
+  await pass(300);
+  const { viewport } = shown.view;
+  const paint = viewport.paint.bind(viewport);
+  viewport.paint = () => {
+    throw new Error("bad paint");
+  };
+  shown.heard("ask");
+  shown.receive(page({ after: 0, texts: ["two "], off: 4 }));
+  await pass(500);
+  assert.deepEqual(shown.heard("ask").map(({ after }) => after), [-1]);
+  assert.match(shown.root.querySelector(".nbstream-state").textContent, /^streaming \(Error: bad paint: shown anew/);
+  viewport.paint = paint;
+  shown.receive(page({ texts: ["one ", "two "], tail: 1 }));
+  shown.receive(page({ after: 1, texts: ["three"], off: 8 }));
+  await pass(500);
+  const text = () => shown.root.querySelector(".nbstream-text").textContent.trim();
+  assert.deepEqual([text(), shown.root.dataset.offset], ["one two three", "2"]);
+
+  viewport.paint = () => {
+    throw new Error("bad again");
+  };
+  shown.receive(page({ after: 2, texts: [" four"], off: 13 }));
+  await pass(500);
+  assert.deepEqual(shown.heard("ask"), []);
+  assert.match(shown.root.querySelector(".nbstream-state").textContent, /bad again: not all of it is shown, reload/);
+  viewport.paint = paint;
+  shown.receive(page({ after: 3, texts: [" five"], off: 18, state: COMPLETE }));
+  await pass(500);
+  assert.match(text(), /five$/);
+  shown.receive(page({ stream: "two", texts: ["New."], tail: 0, state: COMPLETE }));
+  await pass(500);
+  assert.deepEqual([text(), shown.root.querySelector(".nbstream-state").textContent], ["New.", "complete"]);
+});
+
+for (const agent of ["constructor", "toString", "__proto__"]) {
+  test(`an agent may be called ${agent}`, async () => {
+    const agents = { a: "streaming", b: "streaming" };
+    const state = { ...STREAMING, agents, lines: {}, buttons: { a: ["stop"], b: ["stop"] } };
+    shown.receive(page({ texts: ["Text."], agent, state }));
+    shown.receive(page({ after: 0, texts: [" more"], agent: "a", state }));
+    await pass(500);
+    const lane = [...shown.root.querySelectorAll(".nbstream-lane")].find((one) => one.dataset.agent === agent);
+    assert.deepEqual([lane?.dataset.state, shown.root.dataset.offset, shown.root.dataset.chars], ["streaming", "1", "10"]);
+  });
+}
