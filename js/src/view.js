@@ -18,10 +18,15 @@ import { Timers } from "./timers.js";
 import { Viewport } from "./viewport.js";
 
 /** @typedef {import("./records.js").Page} Page */
-/** @typedef {import("./records.js").Write & {upto?: number}} Write `upto`: the page's last record, with the last of its writes */
+/**
+ * `upto`: the page's last record, with the last of its writes; `units`: what it costs to paint, in UTF-16 units of text.
+ * @typedef {import("./records.js").Write & {upto?: number | undefined, units: number}} Write
+ */
 
 /** An answer brings a megabyte; while more than that waits to be painted the next one would only fill the memory. */
 const MOST_QUEUED = 1_000_000;
+/** A part without text is elements all the same: a tool call costs about as much as so much text, and what it carries. */
+const PART_UNITS = 200;
 const STOP_MS = 300;
 /** The place of the old answer is kept for the new one, up to this share of the window (box.css: the box's own limit). */
 const HIGHEST = 0.7;
@@ -107,13 +112,14 @@ export class View {
   }
 
   /**
-   * @param {Write[]} writes
+   * @param {import("./records.js").Write[]} writes
    * @param {number} upto the record they end with
    */
   #enqueue(writes, upto) {
     for (const [i, write] of writes.entries()) {
-      this.#queue.push(i === writes.length - 1 ? { ...write, upto } : write);
-      this.#queued += write.text.length;
+      const units = write.text.length || PART_UNITS + JSON.stringify(write.part).length;
+      this.#queue.push({ ...write, units, upto: i === writes.length - 1 ? upto : undefined });
+      this.#queued += units;
     }
   }
 
@@ -249,8 +255,8 @@ export class View {
     const drained = this.#queue.length === 0;
     let offset = this.#paintedOffset;
     let written = 0;
-    for (const { text, upto = offset } of pieces) {
-      written += text.length;
+    for (const { units, upto = offset } of pieces) {
+      written += units;
       offset = upto;
     }
     if (drained) offset = this.#records.have;
@@ -278,20 +284,21 @@ export class View {
   }
 
   /**
-   * @param {number} units
+   * @param {number} most units, of which a part without text takes as many as it needs
    * @returns {Write[]}
    */
-  #take(units) {
+  #take(most) {
     const taken = [];
     let count = 0;
-    while (count < this.#queue.length && units >= 2) {
+    while (count < this.#queue.length && most >= 2) {
       const write = /** @type {Write} */ (this.#queue[count]);
-      const [now, rest] = cutWhole(write.text, units);
-      taken.push(rest ? { ...write, text: now, upto: undefined } : write);
-      units -= now.length;
-      this.#queued -= now.length;
+      const [text, rest] = cutWhole(write.text, most);
+      const units = write.units - rest.length;
+      taken.push(rest ? { ...write, text, units, upto: undefined } : write);
+      most -= units;
+      this.#queued -= units;
       if (rest) {
-        this.#queue[count] = { ...write, text: rest };
+        this.#queue[count] = { ...write, text: rest, units: rest.length };
         break;
       }
       count++;

@@ -123,3 +123,22 @@ for (const agent of ["constructor", "toString", "__proto__"]) {
     assert.deepEqual([lane?.dataset.state, shown.root.dataset.offset, shown.root.dataset.chars], ["streaming", "1", "10"]);
   });
 }
+
+test("a megabyte of tool calls is painted over frames, and no more is asked for while it waits", async () => {
+  shown.receive(page({ texts: ["go"], tail: 0 }));
+  await pass(300);
+  const call = (/** @type {number} */ i) => ({ kind: "tool_call", agent: "assistant", sequence: i + 3, index: i, id: `c${i}`, name: "look", args_delta: JSON.stringify({ q: "x".repeat(4_000) }), final: true });
+  const parts = Array.from({ length: 250 }, (_, i) => call(i));
+  const { viewport } = shown.view;
+  let [writes, most] = [0, 0];
+  const [write, paint] = [viewport.write.bind(viewport), viewport.paint.bind(viewport)];
+  viewport.write = (one) => (writes++, write(one));
+  viewport.paint = (settled) => ([writes, most] = [0, Math.max(writes, most)], paint(settled));
+  shown.heard("ask");
+  shown.receive({ type: "page", stream: "one", after: 0, upto: 250, tail: 900, parts, state: { ...STREAMING, offset: 900 } });
+  assert.deepEqual(shown.heard("ask"), []);
+  await pass(3_000);
+  assert.equal(shown.root.querySelectorAll(".nbstream-tool").length, 250);
+  assert.ok(most <= 10, `${most} in one paint`);
+  assert.deepEqual(shown.heard("ask").map(({ after }) => after).slice(0, 1), [250]);
+});
