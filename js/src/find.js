@@ -57,6 +57,8 @@ export class Find {
   /** @type {Match | null} */
   #at = null;
   #query = "";
+  /** Of the newest step: what an older one, or one of a bar that was closed, comes to is for nothing. */
+  #epoch = 0;
   /** @type {Range[]} */
   #ranges = [];
   /** @type {Element | null} */
@@ -115,6 +117,7 @@ export class Find {
 
   /** Another answer is shown. */
   reset() {
+    this.#epoch++;
     this.#at = null;
     this.#query = "";
     this.#tell("");
@@ -131,16 +134,17 @@ export class Find {
     if (!wanted) return this.reset();
     if (query !== this.#query) this.#at = null;
     this.#query = query;
+    const epoch = ++this.#epoch;
     try {
       const [match, told] = this.#panes().some((pane) => pane.windowing.windowed) ? await this.#inLog(query, back) : this.#inMemory(wanted, back);
-      if (this.#query !== query) return;
+      if (this.#epoch !== epoch) return;
       this.#unmark();
       this.#tell(told);
       if (!match) return;
       this.#at = match;
-      await this.#show(match, wanted);
+      await this.#show(match, wanted, epoch);
     } catch (why) {
-      if (this.#query === query) this.#tell(/** @type {Error} */ (why).message);
+      if (this.#epoch === epoch) this.#tell(/** @type {Error} */ (why).message);
     }
   }
 
@@ -216,8 +220,9 @@ export class Find {
   /**
    * @param {Match} match
    * @param {RegExp} wanted
+   * @param {number} epoch
    */
-  async #show({ body, at }, wanted) {
+  async #show({ body, at }, wanted, epoch) {
     const pane = this.#panes().find(({ el }) => el.contains(body.el));
     if (!pane) return;
     this.#onShow();
@@ -225,6 +230,7 @@ export class Find {
     const details = body.el.closest("details");
     if (details) details.open = true;
     const group = await pane.windowing.bring(body, at);
+    if (this.#epoch !== epoch) return;
     let el = /** @type {Element} */ (body.paper.tail);
     let before = "";
     if (group?.pieces) {
