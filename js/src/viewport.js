@@ -86,7 +86,9 @@ export class Viewport {
    */
   async source(reading, agent = null) {
     const lanes = this.#panes.filter((pane) => agent === null || pane.agent === agent).map((pane) => pane.lane);
-    const texts = await Promise.all(lanes.map((lane) => lane.source(reading)));
+    /** @type {string[]} */
+    const texts = [];
+    for (const lane of lanes) texts.push(await lane.source(reading));
     if (lanes.length === 1) return texts[0] ?? "";
     return lanes.map((lane, i) => `## ${lane.agent}\n\n${texts[i]}`).join("\n\n");
   }
