@@ -3,9 +3,8 @@
  */
 
 import { Asking } from "./asking.js";
-import { copyText } from "./clipboard.js";
 import { Controls } from "./controls.js";
-import { copySource } from "./copying.js";
+import { copySource, copyText } from "./copying.js";
 import { device, watchDevice } from "./device.js";
 import { keepKeys } from "./keys.js";
 import { AckPace, PaintPace } from "./pace.js";
@@ -48,7 +47,7 @@ export class View {
   #painting = false;
   /** What an error in a paint has left: behind the line. The answer is read anew once, in case it was of the moment. */
   #broken = "";
-  /** @type {AbortController | null} ends the copying of a long answer */
+  /** The copying of a long answer, or of one agent's. @type {{agent: string | null, owner: AbortController} | null} */
   #copying = null;
   #timers;
   #asking;
@@ -86,8 +85,8 @@ export class View {
     this.root.dataset.stream = transport.stream;
     this.#show();
 
-    signal.addEventListener("abort", () => this.#copying?.abort());
-    this.root.addEventListener("keydown", (event) => event.key === "Escape" && this.#copying?.abort(), { signal });
+    signal.addEventListener("abort", () => this.#copying?.owner.abort());
+    this.root.addEventListener("keydown", (event) => event.key === "Escape" && this.#copying?.owner.abort(), { signal });
     watchDevice(() => this.#deviceChanged(), signal);
     this.#asking.start();
   }
@@ -133,7 +132,7 @@ export class View {
     }
     Object.assign(this.root.dataset, { stream, offset: "-1", chars: "0" });
     this.#timers.clear("ack");
-    this.#copying?.abort();
+    this.#copying?.owner.abort();
     this.reads.begin(stream);
     this.viewport.clear();
     this.#queue = [];
@@ -180,8 +179,12 @@ export class View {
    */
   async #copy(agent) {
     const controls = this.viewport.controls.get(agent ?? "") ?? this.controls;
-    if (this.#copying) return this.#copying.abort();
-    const { signal } = (this.#copying = new AbortController());
+    const before = this.#copying;
+    before?.owner.abort();
+    if (before?.agent === agent) return; // pressed once more
+    const copying = { agent, owner: new AbortController() };
+    const { signal } = copying.owner;
+    this.#copying = copying;
     const chars = Math.max(1, this.viewport.chars);
     let read = 0;
     const onRead = (/** @type {number} */ units) => {
@@ -189,7 +192,7 @@ export class View {
     };
     const source = this.viewport.source({ signal, onRead }, agent);
     const copied = this.viewport.windowed ? await copySource(source, signal) : await copyText(await source);
-    this.#copying = null;
+    if (this.#copying === copying) this.#copying = null;
     controls.progress("copy", null);
     if (copied) controls.done("copy", "Copied.");
     else if (!signal.aborted) controls.failed("copy", "It could not be copied: not all of it could be read, or the browser did not let it.");

@@ -92,3 +92,24 @@ for (const [how, end] of [
     assert.doesNotMatch(said(), /copied/i);
   });
 }
+
+test("the Copy of another agent ends the one that runs and does its own work", async () => {
+  const agents = { a: "complete", b: "complete" };
+  shown.receive(page({ stream: "two", texts: ["Text."], agent: "a", tail: 0, state: { ...COMPLETE, agents } }));
+  await pass(500);
+  const { view } = shown;
+  view.viewport.source = (/** @type {any} */ reading, /** @type {string} */ agent) => view.reads.text(agent, "text", 0, TEXT.length, reading);
+  const [a, b] = ["a", "b"].map((agent) => shown.root.querySelector(`[aria-label="${agent}: Copy"]`));
+  b.disabled = false; // nothing of it is on the page
+  a.click();
+  await pass(16);
+  const [first] = shown.heard("read");
+  b.click();
+  await pass(16);
+  const [second] = shown.heard("read");
+  assert.deepEqual([first.agent, second?.agent, a.dataset.failed], ["a", "b", undefined]);
+  const { view: asking, id, stream, from } = second;
+  shown.receive({ type: "text", view: asking, id, stream, from, text: TEXT });
+  await pass(16);
+  assert.deepEqual([copied, b.dataset.done, a.dataset.done], [TEXT, "", undefined]);
+});
