@@ -3,7 +3,7 @@
  * from match to match, because most of it is not on the page (where the browser's own search would look).
  */
 
-import { element } from "./group.js";
+import { button, element } from "./elements.js";
 import { codePoints, indexBehind } from "./records.js";
 
 /** @typedef {import("./reads.js").Place} Place */
@@ -50,7 +50,7 @@ export function matchesIn(text, wanted) {
 export class Find {
   el = element("nbstream-find");
   #input = document.createElement("input");
-  #told = document.createElement("span");
+  #told = element("nbstream-found-count", "span");
   #panes;
   #reads;
   #onShow;
@@ -81,7 +81,6 @@ export class Find {
     this.el.setAttribute("role", "search");
     this.#input.type = "search";
     this.#input.setAttribute("aria-label", "Find in this answer");
-    this.#told.className = "nbstream-found-count";
     this.#told.setAttribute("aria-live", "polite");
     this.el.append(this.#input, this.#told);
     for (const [name, run] of /** @type {[string, () => void][]} */ ([
@@ -89,11 +88,9 @@ export class Find {
       ["Next", () => void this.step(false)],
       ["Close", () => this.close()],
     ])) {
-      const button = document.createElement("button");
-      button.type = "button";
-      button.textContent = name;
-      button.addEventListener("click", run, { signal });
-      this.el.append(button);
+      const el = button(name);
+      el.addEventListener("click", run, { signal });
+      this.el.append(el);
     }
     this.#input.addEventListener("keydown", (event) => event.key === "Enter" && void this.step(event.shiftKey), { signal });
     this.el.addEventListener("keydown", (event) => event.key === "Escape" && this.close(), { signal });

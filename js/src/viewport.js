@@ -4,8 +4,8 @@
  */
 
 import { InOrder } from "./agents_in_order.js";
-import { element } from "./group.js";
-import { button, Pane } from "./pane.js";
+import { button, element } from "./elements.js";
+import { Pane } from "./pane.js";
 import { of } from "./state.js";
 
 /** @typedef {import("./state.js").Action} Action */
@@ -18,10 +18,10 @@ const MOST_UNFOLDED = 6;
 
 export class Viewport {
   /** Side by side, or in order; offered where there are several agents. */
-  orderToggle = button("nbstream-order", "In order");
+  orderToggle = button("In order", "nbstream-order");
   #frame = element("nbstream-frame");
   #beside = element("nbstream-panes");
-  #openFind = button("nbstream-find-open", "Find");
+  #openFind = button("Find", "nbstream-find-open");
   /** In the order of the page. @type {Pane[]} */
   #panes = [];
   #inOrder;
@@ -55,6 +55,7 @@ export class Viewport {
     this.#shared = { reads, ...(parts && { parts }) };
     this.#inOrder = new InOrder(signal);
     this.#frame.tabIndex = -1;
+    this.orderToggle.hidden = this.#openFind.hidden = true;
     this.#frame.append(this.#openFind, this.#beside);
     parent.append(this.#frame);
 
