@@ -47,6 +47,8 @@ export class View {
   #painting = false;
   /** What an error in a paint has left: behind the line. The answer is read anew once, in case it was of the moment. */
   #broken = "";
+  /** The page that begins at the beginning begins the view anew, as one of another answer would. */
+  #anew = false;
   /** The copying of a long answer, or of one agent's. @type {{agent: string | null, owner: AbortController} | null} */
   #copying = null;
   #timers;
@@ -93,6 +95,7 @@ export class View {
 
   /** @param {Page} page */
   #receive(page) {
+    if (this.#anew && page.after < 0) this.#records.stream = "";
     const outcome = this.#records.apply(page);
     if (outcome.fresh) this.#begin(page.stream);
     this.#last = merge(this.#last, page.state);
@@ -130,6 +133,7 @@ export class View {
       this.#last = null;
       this.#broken = "";
     }
+    this.#anew = false;
     Object.assign(this.root.dataset, { stream, offset: "-1", chars: "0" });
     this.#timers.clear("ack");
     this.#copying?.owner.abort();
@@ -236,8 +240,7 @@ export class View {
     const again = !this.#broken && this.#asking.link === "live";
     this.#broken = ` (${why}: ${again ? "shown anew" : "not all of it is shown, reload the page"})`;
     if (again) {
-      // Whatever page comes next begins the view anew, as one of another answer would.
-      this.#records.stream = "";
+      this.#anew = true;
       this.#records.have = -1;
       this.#queue = [];
       this.#queued = 0;

@@ -90,10 +90,13 @@ test("an error in a paint does not freeze the view: the answer is read anew, onc
   assert.deepEqual(shown.heard("ask").map(({ after }) => after), [-1]);
   assert.match(shown.root.querySelector(".nbstream-state").textContent, /^streaming \(Error: bad paint: shown anew/);
   viewport.paint = paint;
+  const text = () => shown.root.querySelector(".nbstream-text").textContent.trim();
+  shown.receive(page({ after: 1, texts: ["three"], off: 8 }));
+  await pass(100);
+  assert.match(text(), /^one/, "until the answer is here what is shown stays");
   shown.receive(page({ texts: ["one ", "two "], tail: 1 }));
   shown.receive(page({ after: 1, texts: ["three"], off: 8 }));
   await pass(500);
-  const text = () => shown.root.querySelector(".nbstream-text").textContent.trim();
   assert.deepEqual([text(), shown.root.dataset.offset], ["one two three", "2"]);
 
   viewport.paint = () => {
