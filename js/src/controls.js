@@ -80,9 +80,9 @@ export class Controls {
     this.#offer(shown);
   }
 
-  /** A further button, behind those for the answer. @param {HTMLButtonElement} button */
-  add(button) {
-    this.#actions.append(button);
+  /** Further buttons, behind those for the answer. @param {HTMLElement} el */
+  add(el) {
+    this.#actions.append(el);
   }
 
   /**

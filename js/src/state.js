@@ -13,6 +13,7 @@
  * @property {Record<string, string>} [agents] of a team the state of each
  * @property {Record<string, string>} [lines]
  * @property {Record<string, string[]>} [buttons]
+ * @property {[number, number]} [answers] which of how many to this question is shown
  * @property {boolean} [saved]
  * @property {string} [pace] how often pages come, and why
  */

@@ -8,6 +8,7 @@ import { copySource, copyText } from "./copying.js";
 import { device, watchDevice } from "./device.js";
 import { keepKeys } from "./keys.js";
 import { AckPace, PaintPace } from "./pace.js";
+import { Pager } from "./pager.js";
 import { Reads } from "./reads.js";
 import { cutWhole, Records } from "./records.js";
 import { isLive, merge, present, presentAgent } from "./state.js";
@@ -73,6 +74,8 @@ export class View {
       reads: this.reads, parts, onAction: (action, agent) => void this.#act(action, agent),
     });
     this.controls = new Controls(this.root, { onAction: (action) => void this.#act(action), signal });
+    this.pager = new Pager((answer) => this.#asking.send({ type: "turn", answer }), signal);
+    this.controls.add(this.pager.el);
     this.controls.add(this.viewport.orderToggle);
     keepKeys(this.root, signal);
     keepStops(this.root, signal);
@@ -342,6 +345,7 @@ export class View {
     this.root.setAttribute("aria-busy", String(shown.busy));
     shown.line += this.#broken;
     this.controls.show(shown);
+    this.pager.show(shown, this.#last?.answers);
     this.#showAgents();
   }
 
