@@ -10,12 +10,12 @@ import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 
 import esbuild from "esbuild";
-import { alias } from "./alias.js";
+import { alias, lean } from "./alias.js";
 
 const HERE = dirname(fileURLToPath(import.meta.url));
 const OUT = join(HERE, "..", "src", "nbstream", "view", "static");
 const VERSION = join(HERE, "..", "src", "nbstream", "version.py");
-const PARTS = ["engine", "highlight", "math"];
+const PARTS = ["engine", "find", "highlight", "math"];
 /** @type {import("esbuild").BuildOptions} */
 const OPTIONS = {
   absWorkingDir: HERE,
@@ -28,6 +28,8 @@ const OPTIONS = {
   metafile: true,
   minify: true,
   outdir: OUT,
+  // What packages say to who builds with them; errors of ours stay.
+  pure: ["console.log", "console.warn"],
   target: "es2022",
   write: false,
 };
@@ -78,7 +80,7 @@ async function licences() {
   return [...texts, ...[...comments].sort()].map((text) => `${text}\n`).join(`\n${"-".repeat(80)}\n\n`);
 }
 
-await build({ entryPoints: PARTS.map((name) => `src/${name}.js`), plugins: [cssText] });
+await build({ entryPoints: PARTS.map((name) => `src/${name}.js`), plugins: [cssText, lean] });
 const hash = createHash("sha256");
 for (const name of PARTS) hash.update(/** @type {string} */ (files.get(`${name}.js`)));
 const [, version] = /** @type {string[]} */ (/__version__.*"(.+)"/.exec(await readFile(VERSION, "utf8")));
@@ -92,5 +94,5 @@ await mkdir(OUT, { recursive: true });
 for (const name of await readdir(OUT)) if (!files.has(name)) await rm(join(OUT, name), { recursive: true });
 for (const [name, text] of files) {
   await writeFile(join(OUT, name), text);
-  console.log(`${name.padEnd(14)} ${String(Buffer.byteLength(text)).padStart(8)} bytes ${String(gzipSync(text).length).padStart(8)} gz`);
+  console.log(`${name.padEnd(14)} ${String(Buffer.byteLength(text)).padStart(8)} bytes ${String(gzipSync(text, { level: 9 }).length).padStart(8)} gz`);
 }

@@ -1,7 +1,7 @@
 /** What stands above one of several agents: its name, whose child it is, its state in words, its buttons; and folds it. */
 
 import { Controls } from "./controls.js";
-import { element } from "./group.js";
+import { button, element } from "./elements.js";
 
 /** Of the first and the last line; the rest is cut by the width there is anyway. */
 const GIST_UNITS = 200;
@@ -9,8 +9,8 @@ const GIST_UNITS = 200;
 export class Head {
   el = element("nbstream-head");
   #agent;
-  #fold = document.createElement("button");
-  #of = document.createElement("span");
+  #fold = button("", "nbstream-fold");
+  #of = element("nbstream-of", "span");
   #gist = element("nbstream-gist");
 
   /**
@@ -24,12 +24,9 @@ export class Head {
   constructor(agent, { heading, onAction, onFold, signal }) {
     this.#agent = agent;
     const title = element("nbstream-title");
-    this.#fold.type = "button";
-    this.#fold.className = "nbstream-fold";
     this.#fold.setAttribute("aria-label", `${agent}: its text`);
     this.#fold.setAttribute("aria-expanded", "true");
     this.#fold.addEventListener("click", onFold, { signal });
-    this.#of.className = "nbstream-of";
     this.#gist.hidden = true;
     title.append(this.#fold, heading, this.#of);
     this.el.append(title, this.#gist);

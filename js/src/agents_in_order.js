@@ -3,7 +3,7 @@
  * It reads as it came; the panes have it rendered.
  */
 
-import { element } from "./group.js";
+import { element } from "./elements.js";
 import { Scroll } from "./scroll.js";
 
 /** UTF-16 units that are kept: the newest. The panes have all. */

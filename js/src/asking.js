@@ -59,7 +59,9 @@ export class Asking {
   /** Listen and ask. The kernel may be known to be gone already, and is said to be before this returns. */
   start() {
     const signal = this.#signal;
-    this.#transport.listen({ onPage: this.#onPage, onOther: this.#onOther, onLink: (link) => this.#linked(link) }, signal);
+    // Every view of a widget hears the answers to all, and each numbers its questions from 1.
+    const onOther = (/** @type {{type: string, [field: string]: unknown}} */ message) => message.view === this.#view && this.#onOther(message);
+    this.#transport.listen({ onPage: this.#onPage, onOther, onLink: (link) => this.#linked(link) }, signal);
     const bye = () => this.send({ type: "bye" });
     signal.addEventListener("abort", bye);
     addEventListener("pagehide", bye, { signal });

@@ -5,6 +5,7 @@
  * stands at once what comes next, so a click that was meant for Stop must not hit it.
  */
 
+import { button, element } from "./elements.js";
 import { BUTTONS } from "./state.js";
 
 /** @typedef {import("./state.js").Action} Action */
@@ -18,8 +19,8 @@ export class Controls {
   el = document.createElement("div");
   #agent;
   #line = document.createElement("span");
-  #why = document.createElement("span");
-  #said = document.createElement("span");
+  #why = element("nbstream-unseen", "span");
+  #said = element("nbstream-said nbstream-unseen", "span");
   #actions = document.createElement("span");
   /** @type {Map<Action, HTMLButtonElement>} */
   #buttons = new Map();
@@ -45,21 +46,17 @@ export class Controls {
     this.#line.className = `nbstream-${whose}state`;
     if (!agent) this.#line.setAttribute("role", "status");
     if (!agent) this.#line.setAttribute("aria-live", "off");
-    this.#why.className = "nbstream-unseen";
     this.#why.id = `nbstream-why-${Math.random().toString(36).slice(2)}`;
     // Numbers change all the time in the line; spoken is what is put here: new states, and what became of a click.
-    this.#said.className = "nbstream-said nbstream-unseen";
     this.#said.setAttribute("aria-live", "polite");
     this.#actions.className = `nbstream-${whose}actions`;
     for (const [action, name] of BUTTONS) {
-      const button = document.createElement("button");
-      button.type = "button";
-      button.textContent = name;
-      button.hidden = true;
-      if (agent) button.setAttribute("aria-label", `${agent}: ${name}`);
-      button.addEventListener("click", (event) => this.#meant(event) && onAction(action), { signal });
-      this.#buttons.set(action, button);
-      this.#actions.append(button);
+      const el = button(name);
+      el.hidden = true;
+      if (agent) el.setAttribute("aria-label", `${agent}: ${name}`);
+      el.addEventListener("click", (event) => this.#meant(event) && onAction(action), { signal });
+      this.#buttons.set(action, el);
+      this.add(el);
     }
     const moved = (/** @type {PointerEvent} */ event) => {
       if (event.movementX || event.movementY) this.#surpriseUntil = 0;
@@ -83,9 +80,9 @@ export class Controls {
     this.#offer(shown);
   }
 
-  /** A further button, behind those for the answer. @param {HTMLButtonElement} button */
-  add(button) {
-    this.#actions.append(button);
+  /** Further buttons, behind those for the answer. @param {HTMLElement} el */
+  add(el) {
+    this.#actions.append(el);
   }
 
   /**

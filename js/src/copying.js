@@ -1,6 +1,17 @@
-/** Copying an answer whose text may have to be read first. */
+/** Text on its way to the clipboard; that of a long answer has to be read first. */
 
-import { copyText } from "./clipboard.js";
+/**
+ * @param {string} text
+ * @returns {Promise<boolean>} whether it is on the clipboard
+ */
+export async function copyText(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    return copyBySelection(text); // no clipboard in a page without TLS, or not allowed
+  }
+}
 
 /**
  * @param {Promise<string>} read
@@ -19,4 +30,18 @@ export async function copySource(read, signal) {
     // Not in every browser, and not in a page without TLS; if it was the text that failed, this says so again.
     return source.then(copyText, () => false);
   }
+}
+
+/** @param {string} text */
+function copyBySelection(text) {
+  const field = document.createElement("textarea");
+  field.value = text;
+  field.style.cssText = "position:fixed;opacity:0";
+  const focused = /** @type {HTMLElement | null} */ (document.activeElement);
+  document.body.append(field);
+  field.select();
+  const copied = document.execCommand("copy");
+  field.remove();
+  focused?.focus({ preventScroll: true });
+  return copied;
 }

@@ -18,8 +18,6 @@ export class Filling {
   #later;
   #filling = false;
   #againAt = 0;
-  /** Another stream is shown: what is being read belongs to none. */
-  #epoch = 0;
   /** The kernel cannot be asked. */
   frozen = false;
 
@@ -37,17 +35,9 @@ export class Filling {
     this.#later = later;
   }
 
-  /** What is under way is for nothing. */
-  clear() {
-    this.#epoch++;
-    this.#filling = false;
-    this.#againAt = 0;
-  }
-
   async fill() {
     if (this.#filling) return;
     this.#filling = true;
-    const epoch = this.#epoch;
     try {
       for (let spots = this.#missing(); spots.length > 0; spots = this.#missing()) {
         if (this.frozen) {
@@ -58,32 +48,26 @@ export class Filling {
         const first = /** @type {Spot} */ (spots[0]);
         const wait = this.#waitMs(first);
         if (wait > 0) await turn(wait);
-        else await this.#read(neighbours(first, spots), epoch);
-        if (epoch !== this.#epoch) return;
+        else await this.#read(neighbours(first, spots));
       }
     } catch (why) {
-      if (epoch === this.#epoch) this.#failed(/** @type {Error} */ (why).message);
+      this.#failed(/** @type {Error} */ (why).message);
     } finally {
-      if (epoch === this.#epoch) this.#filling = false;
+      this.#filling = false;
     }
   }
 
-  /**
-   * @param {Spot[]} run that join on to each other
-   * @param {number} epoch
-   */
-  async #read(run, epoch) {
+  /** @param {Spot[]} run that join on to each other */
+  async #read(run) {
     const { body, group: first } = /** @type {Spot} */ (run[0]);
     const { group: last } = /** @type {Spot} */ (run.at(-1));
     const text = await body.text.slice(first.from, last.from + last.points);
-    if (epoch !== this.#epoch) return;
     const pieces = cutInto(text, run.map(({ group }) => group.points));
     if (!pieces) throw new Error("this part of the log reads differently now");
     for (const [i, { group }] of run.entries()) {
       if (!group.out || !group.el.isConnected) continue;
       this.#keep(() => body.bringBack(group, /** @type {string} */ (pieces[i])));
       await turn();
-      if (epoch !== this.#epoch) return;
     }
   }
 

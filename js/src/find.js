@@ -3,7 +3,7 @@
  * from match to match, because most of it is not on the page (where the browser's own search would look).
  */
 
-import { element } from "./group.js";
+import { button, element } from "./elements.js";
 import { codePoints, indexBehind } from "./records.js";
 
 /** @typedef {import("./reads.js").Place} Place */
@@ -50,13 +50,15 @@ export function matchesIn(text, wanted) {
 export class Find {
   el = element("nbstream-find");
   #input = document.createElement("input");
-  #told = document.createElement("span");
+  #told = element("nbstream-found-count", "span");
   #panes;
   #reads;
   #onShow;
   /** @type {Match | null} */
   #at = null;
   #query = "";
+  /** Of the newest step: what an older one, or one of a bar that was closed, comes to is for nothing. */
+  #epoch = 0;
   /** @type {Range[]} */
   #ranges = [];
   /** @type {Element | null} */
@@ -79,7 +81,6 @@ export class Find {
     this.el.setAttribute("role", "search");
     this.#input.type = "search";
     this.#input.setAttribute("aria-label", "Find in this answer");
-    this.#told.className = "nbstream-found-count";
     this.#told.setAttribute("aria-live", "polite");
     this.el.append(this.#input, this.#told);
     for (const [name, run] of /** @type {[string, () => void][]} */ ([
@@ -87,11 +88,9 @@ export class Find {
       ["Next", () => void this.step(false)],
       ["Close", () => this.close()],
     ])) {
-      const button = document.createElement("button");
-      button.type = "button";
-      button.textContent = name;
-      button.addEventListener("click", run, { signal });
-      this.el.append(button);
+      const el = button(name);
+      el.addEventListener("click", run, { signal });
+      this.el.append(el);
     }
     this.#input.addEventListener("keydown", (event) => event.key === "Enter" && void this.step(event.shiftKey), { signal });
     this.el.addEventListener("keydown", (event) => event.key === "Escape" && this.close(), { signal });
@@ -115,6 +114,7 @@ export class Find {
 
   /** Another answer is shown. */
   reset() {
+    this.#epoch++;
     this.#at = null;
     this.#query = "";
     this.#tell("");
@@ -131,16 +131,17 @@ export class Find {
     if (!wanted) return this.reset();
     if (query !== this.#query) this.#at = null;
     this.#query = query;
+    const epoch = ++this.#epoch;
     try {
       const [match, told] = this.#panes().some((pane) => pane.windowing.windowed) ? await this.#inLog(query, back) : this.#inMemory(wanted, back);
-      if (this.#query !== query) return;
+      if (this.#epoch !== epoch) return;
       this.#unmark();
       this.#tell(told);
       if (!match) return;
       this.#at = match;
-      await this.#show(match, wanted);
+      await this.#show(match, wanted, epoch);
     } catch (why) {
-      if (this.#query === query) this.#tell(/** @type {Error} */ (why).message);
+      if (this.#epoch === epoch) this.#tell(/** @type {Error} */ (why).message);
     }
   }
 
@@ -216,8 +217,9 @@ export class Find {
   /**
    * @param {Match} match
    * @param {RegExp} wanted
+   * @param {number} epoch
    */
-  async #show({ body, at }, wanted) {
+  async #show({ body, at }, wanted, epoch) {
     const pane = this.#panes().find(({ el }) => el.contains(body.el));
     if (!pane) return;
     this.#onShow();
@@ -225,6 +227,7 @@ export class Find {
     const details = body.el.closest("details");
     if (details) details.open = true;
     const group = await pane.windowing.bring(body, at);
+    if (this.#epoch !== epoch) return;
     let el = /** @type {Element} */ (body.paper.tail);
     let before = "";
     if (group?.pieces) {

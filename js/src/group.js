@@ -5,6 +5,7 @@
  * more than it saves (22 s against 0.3 s for 60 scroll steps at 10 MB): so the group is what is skipped or left out.
  */
 
+import { element } from "./elements.js";
 import { codePoints } from "./records.js";
 
 /** @typedef {import("./markdown/markdown.js").Piece} Piece */
@@ -133,11 +134,4 @@ export class Group {
     }
     return { index: this.lengths.length - 1, start };
   }
-}
-
-/** @param {string} className */
-export function element(className) {
-  const el = document.createElement("div");
-  el.className = className;
-  return el;
 }

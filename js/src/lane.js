@@ -8,11 +8,15 @@ import { Gaps } from "./gaps.js";
 import { Notes, seam } from "./marks.js";
 import { Passage, Refusal } from "./passage.js";
 import { Reasoning } from "./reasoning.js";
+import { cutInto } from "./source.js";
 import { isLive } from "./state.js";
 
 /** @typedef {import("./records.js").Write} Write */
 /** @typedef {import("./records.js").Part} Part */
 /** @typedef {"text" | "reasoning" | "refusal"} TextKind */
+
+/** Code points that are asked for at once when all of a long text is read: about one answer of the kernel. */
+const READ_POINTS = 262_144;
 
 export class Lane {
   el = document.createElement("div");
@@ -40,9 +44,9 @@ export class Lane {
 
   /**
    * @param {string} agent
-   * @param {object} [options] for the bodies of its text
+   * @param {import("./body.js").Shared} [options] for the bodies of its text
    */
-  constructor(agent, options) {
+  constructor(agent, options = {}) {
     this.agent = agent;
     this.#options = options;
     this.el.className = "nbstream-lane";
@@ -62,17 +66,47 @@ export class Lane {
 
   /**
    * The Markdown as it came, without reasoning and tools.
-   * @param {object} [reading] of text that has to be read again, see its body
+   * @param {import("./source.js").Reading} [reading] of text that has to be read again
    * @returns {Promise<string>}
    */
   async source(reading) {
     const said = this.#passages.filter(({ kind }) => kind !== "reasoning");
-    const texts = await Promise.all(said.map(async (passage) => this.#gaps.whole(passage, await passage.source(reading))));
-    return texts.reduce((before, text, i) => {
+    const texts = await this.#read(said, reading);
+    return said.reduce((before, passage, i) => {
+      const text = this.#gaps.whole(passage, texts[i] ?? "");
       // Behind a call, and as another kind, it begins anew: a paragraph of its own.
-      const between = !before || !text || said[i]?.goesOn ? "" : before.endsWith("\n") ? "\n" : "\n\n";
+      const between = !before || !text || passage.goesOn ? "" : before.endsWith("\n") ? "\n" : "\n\n";
       return before + between + text;
     }, "");
+  }
+
+  /**
+   * The text of each passage. What only the log has is read in turn, many short passages at once: between the tool calls
+   * of a long answer stand thousands.
+   * @param {Passage[]} passages
+   * @param {import("./source.js").Reading} [reading]
+   * @returns {Promise<string[]>}
+   */
+  async #read(passages, reading) {
+    const { windowing, reads } = this.#options;
+    if (!windowing?.windowed || !reads) return Promise.all(passages.map((passage) => passage.source(reading)));
+    /** @type {{kind: string, from: number, to: number, lengths: number[]}[]} */
+    const runs = [];
+    for (const { kind, from, length } of passages) {
+      const run = runs.at(-1);
+      const to = from + length;
+      if (run?.kind === kind && run.to === from && to - run.from <= READ_POINTS) {
+        run.lengths.push(length);
+        run.to = to;
+      } else runs.push({ kind, from, to, lengths: [length] });
+    }
+    const texts = [];
+    for (const { kind, from, to, lengths } of runs) {
+      const cut = cutInto(await reads.text(this.agent, kind, from, to, reading), lengths);
+      if (!cut) throw new Error("this part of the log reads differently now");
+      texts.push(cut);
+    }
+    return texts.flat();
   }
 
   /** @param {Write} write */

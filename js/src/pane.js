@@ -4,7 +4,7 @@
  */
 
 import { Head } from "./agents_head.js";
-import { element } from "./group.js";
+import { button, element } from "./elements.js";
 import { Lane } from "./lane.js";
 import { Scroll } from "./scroll.js";
 import { isLive } from "./state.js";
@@ -18,7 +18,7 @@ export class Pane {
   /** @type {Head | null} only beside other agents */
   head = null;
   #content = element("nbstream-content");
-  #jump = button("nbstream-jump", "Jump to newest");
+  #jump = button("Jump to newest", "nbstream-jump");
   #signal;
   #onAction;
   #width = 0;
@@ -40,6 +40,7 @@ export class Pane {
     this.agent = agent;
     this.#signal = signal;
     this.#onAction = onAction;
+    this.#jump.hidden = true;
     this.box.append(this.#content);
     this.el.append(this.box, this.#jump);
     this.scroll = new Scroll(this.box, this.#content, signal);
@@ -169,18 +170,4 @@ export class Pane {
     this.#showJump();
     this.windowing.schedule();
   }
-}
-
-/**
- * A button of ours in the view; hidden until there is something to do.
- * @param {string} className
- * @param {string} name
- */
-export function button(className, name) {
-  const el = document.createElement("button");
-  el.className = className;
-  el.type = "button";
-  el.textContent = name;
-  el.hidden = true;
-  return el;
 }

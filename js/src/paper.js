@@ -1,6 +1,7 @@
 /** Where one text stands on the page: its pieces in groups of 64 in sections of 64 groups, and its open end behind them. */
 
-import { element, FAN, Group } from "./group.js";
+import { element } from "./elements.js";
+import { FAN, Group } from "./group.js";
 
 /** @typedef {import("./markdown/markdown.js").Piece} Piece */
 /** @typedef {import("./group.js").Render} Render */

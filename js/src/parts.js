@@ -4,7 +4,13 @@
  */
 
 /** @typedef {import("./transport.js").Transport} Transport */
-/** @typedef {{engine: typeof import("./engine.js"), highlight: typeof import("./highlight.js"), math: typeof import("./math.js")}} Modules */
+/**
+ * @typedef {object} Modules
+ * @property {typeof import("./engine.js")} engine
+ * @property {typeof import("./find.js")} find
+ * @property {typeof import("./highlight.js")} highlight
+ * @property {typeof import("./math.js")} math
+ */
 
 /** The first wait for code that was asked for; then twice as long: what a blocked kernel has heard it answers later. */
 const AGAIN_MS = 5_000;

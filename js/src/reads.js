@@ -13,7 +13,7 @@ export class Reads {
   #id = 0;
   /** The newest search. */
   #finding = 0;
-  /** @type {Map<number, {answered: (message: any) => void, failed: (why: Error) => void, timer: ReturnType<typeof setTimeout>}>} */
+  /** @type {Map<number, {wanted: string, answered: (message: any) => void, failed: (why: Error) => void, timer: ReturnType<typeof setTimeout>}>} */
   #open = new Map();
 
   /**
@@ -39,8 +39,9 @@ export class Reads {
    * Take an answer.
    * @param {{type: string, id?: unknown, stream?: unknown}} message
    */
-  receive(message) {
-    if (message.stream === this.#stream) this.#close(Number(message.id))?.answered(message);
+  receive({ type, id, stream, ...answer }) {
+    const asked = Number(id);
+    if (stream === this.#stream && type === this.#open.get(asked)?.wanted) this.#close(asked)?.answered(answer);
   }
 
   /**
@@ -86,7 +87,7 @@ export class Reads {
     if (question.type === "find") this.#finding = id;
     return new Promise((answered, failed) => {
       const timer = setTimeout(() => this.#close(id)?.failed(new Error("the kernel does not answer")), ANSWER_MS);
-      this.#open.set(id, { answered, failed, timer });
+      this.#open.set(id, { wanted: question.type === "find" ? "found" : "text", answered, failed, timer });
       if (!this.#send({ ...question, id, stream: this.#stream })) this.#close(id)?.failed(new Error("the kernel is gone"));
     });
   }

@@ -4,7 +4,7 @@
  * page and put back, and not every browser has it.
  */
 
-import { element } from "./group.js";
+import { element } from "./elements.js";
 
 /** So near to the end counts as being there: fractions of pixels and a half-scrolled line. */
 const NEAR_PX = 24;

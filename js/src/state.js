@@ -13,6 +13,7 @@
  * @property {Record<string, string>} [agents] of a team the state of each
  * @property {Record<string, string>} [lines]
  * @property {Record<string, string[]>} [buttons]
+ * @property {[number, number]} [answers] which of how many to this question is shown
  * @property {boolean} [saved]
  * @property {string} [pace] how often pages come, and why
  */
@@ -53,6 +54,14 @@ const UNKNOWN = { state: "connecting", line: "connecting ...", actions: [], offs
  * @returns {KernelState}
  */
 export const merge = (last, news) => ({ ...UNKNOWN, ...last, ...news });
+
+/**
+ * What is told of an agent, who may be called `constructor`.
+ * @template T
+ * @param {Record<string, T> | undefined} told
+ * @param {string} agent
+ */
+export const of = (told, agent) => (told && Object.hasOwn(told, agent) ? told[agent] : undefined);
 
 const LIVE = new Set(["connecting", "streaming", "retrying", "stalled"]);
 
@@ -101,10 +110,10 @@ export function present({ link, last, chars, have, slow = false, stopUnanswered 
  */
 export function presentAgent({ agent, state, link, last, empty }) {
   const lost = link === "cut" || link === "gone";
-  const offered = new Set(lost ? [] : last?.buttons?.[agent]);
+  const offered = new Set(lost ? [] : of(last?.buttons, agent));
   const actions = [...BUTTONS.keys()].filter((action) => offered.has(action) || action === "copy");
   // The line of the whole says why nothing comes and what to do.
-  const line = lost ? (isLive(state) ? "cut off" : state) : (last?.lines?.[agent] ?? state);
+  const line = lost ? (isLive(state) ? "cut off" : state) : (of(last?.lines, agent) ?? state);
   return { state, link: lost ? "lost" : "live", line, actions, busy: !lost && isLive(state), empty };
 }
 

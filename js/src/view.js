@@ -3,12 +3,12 @@
  */
 
 import { Asking } from "./asking.js";
-import { copyText } from "./clipboard.js";
 import { Controls } from "./controls.js";
-import { copySource } from "./copying.js";
+import { copySource, copyText } from "./copying.js";
 import { device, watchDevice } from "./device.js";
 import { keepKeys } from "./keys.js";
 import { AckPace, PaintPace } from "./pace.js";
+import { Pager } from "./pager.js";
 import { Reads } from "./reads.js";
 import { cutWhole, Records } from "./records.js";
 import { isLive, merge, present, presentAgent } from "./state.js";
@@ -18,10 +18,15 @@ import { Timers } from "./timers.js";
 import { Viewport } from "./viewport.js";
 
 /** @typedef {import("./records.js").Page} Page */
-/** @typedef {import("./records.js").Write & {upto?: number}} Write `upto`: the page's last record, with the last of its writes */
+/**
+ * `upto`: the page's last record, with the last of its writes; `units`: what it costs to paint, in UTF-16 units of text.
+ * @typedef {import("./records.js").Write & {upto?: number | undefined, units: number}} Write
+ */
 
 /** An answer brings a megabyte; while more than that waits to be painted the next one would only fill the memory. */
 const MOST_QUEUED = 1_000_000;
+/** A part without text is elements all the same: a tool call costs about as much as so much text, and what it carries. */
+const PART_UNITS = 200;
 const STOP_MS = 300;
 /** The place of the old answer is kept for the new one, up to this share of the window (box.css: the box's own limit). */
 const HIGHEST = 0.7;
@@ -41,7 +46,11 @@ export class View {
   /** @type {Record<string, string> | undefined} how the lanes were shown to stand */
   #paintedAgents;
   #painting = false;
-  /** @type {AbortController | null} ends the copying of a long answer */
+  /** What an error in a paint has left: behind the line. The answer is read anew once, in case it was of the moment. */
+  #broken = "";
+  /** The page that begins at the beginning begins the view anew, as one of another answer would. */
+  #anew = false;
+  /** The copying of a long answer, or of one agent's. @type {{agent: string | null, owner: AbortController} | null} */
   #copying = null;
   #timers;
   #asking;
@@ -65,6 +74,8 @@ export class View {
       reads: this.reads, parts, onAction: (action, agent) => void this.#act(action, agent),
     });
     this.controls = new Controls(this.root, { onAction: (action) => void this.#act(action), signal });
+    this.pager = new Pager((answer) => this.#asking.send({ type: "turn", answer }), signal);
+    this.controls.add(this.pager.el);
     this.controls.add(this.viewport.orderToggle);
     keepKeys(this.root, signal);
     keepStops(this.root, signal);
@@ -79,14 +90,15 @@ export class View {
     this.root.dataset.stream = transport.stream;
     this.#show();
 
-    signal.addEventListener("abort", () => this.#copying?.abort());
-    this.root.addEventListener("keydown", (event) => event.key === "Escape" && this.#copying?.abort(), { signal });
+    signal.addEventListener("abort", () => this.#copying?.owner.abort());
+    this.root.addEventListener("keydown", (event) => event.key === "Escape" && this.#copying?.owner.abort(), { signal });
     watchDevice(() => this.#deviceChanged(), signal);
     this.#asking.start();
   }
 
   /** @param {Page} page */
   #receive(page) {
+    if (this.#anew && page.after < 0) this.#records.stream = "";
     const outcome = this.#records.apply(page);
     if (outcome.fresh) this.#begin(page.stream);
     this.#last = merge(this.#last, page.state);
@@ -105,13 +117,14 @@ export class View {
   }
 
   /**
-   * @param {Write[]} writes
+   * @param {import("./records.js").Write[]} writes
    * @param {number} upto the record they end with
    */
   #enqueue(writes, upto) {
     for (const [i, write] of writes.entries()) {
-      this.#queue.push(i === writes.length - 1 ? { ...write, upto } : write);
-      this.#queued += write.text.length;
+      const units = write.text.length || PART_UNITS + JSON.stringify(write.part).length;
+      this.#queue.push({ ...write, units, upto: i === writes.length - 1 ? upto : undefined });
+      this.#queued += units;
     }
   }
 
@@ -119,10 +132,14 @@ export class View {
   #begin(stream) {
     // The notebook below stays where it is while the new answer takes the place of the old one.
     this.root.style.minHeight = `${Math.min(this.root.offsetHeight, HIGHEST * innerHeight)}px`;
+    if (stream !== this.root.dataset.stream) {
+      this.#last = null;
+      this.#broken = "";
+    }
+    this.#anew = false;
     Object.assign(this.root.dataset, { stream, offset: "-1", chars: "0" });
     this.#timers.clear("ack");
-    this.#last = null;
-    this.#copying?.abort();
+    this.#copying?.owner.abort();
     this.reads.begin(stream);
     this.viewport.clear();
     this.#queue = [];
@@ -169,8 +186,12 @@ export class View {
    */
   async #copy(agent) {
     const controls = this.viewport.controls.get(agent ?? "") ?? this.controls;
-    if (this.#copying) return this.#copying.abort();
-    const { signal } = (this.#copying = new AbortController());
+    const before = this.#copying;
+    before?.owner.abort();
+    if (before?.agent === agent) return; // pressed once more
+    const copying = { agent, owner: new AbortController() };
+    const { signal } = copying.owner;
+    this.#copying = copying;
     const chars = Math.max(1, this.viewport.chars);
     let read = 0;
     const onRead = (/** @type {number} */ units) => {
@@ -178,7 +199,7 @@ export class View {
     };
     const source = this.viewport.source({ signal, onRead }, agent);
     const copied = this.viewport.windowed ? await copySource(source, signal) : await copyText(await source);
-    this.#copying = null;
+    if (this.#copying === copying) this.#copying = null;
     controls.progress("copy", null);
     if (copied) controls.done("copy", "Copied.");
     else if (!signal.aborted) controls.failed("copy", "It could not be copied: not all of it could be read, or the browser did not let it.");
@@ -204,8 +225,33 @@ export class View {
     }
     this.#painting = true;
     const wait = this.#paintPace.waitMs(performance.now(), this.#queued, device());
-    if (document.hidden) this.#timers.after("paint", wait, () => this.#paint());
-    else this.#timers.frameAfter("paint", wait, () => this.#paint());
+    const paint = () => {
+      try {
+        this.#paint();
+      } catch (why) {
+        this.#failed(why);
+      }
+    };
+    if (document.hidden) this.#timers.after("paint", wait, paint);
+    else this.#timers.frameAfter("paint", wait, paint);
+  }
+
+  /** The text that was to be painted is lost to the page, not to the log. @param {unknown} why */
+  #failed(why) {
+    console.error(why);
+    this.#painting = false;
+    const again = !this.#broken && this.#asking.link === "live";
+    this.#broken = ` (${why}: ${again ? "shown anew" : "not all of it is shown, reload the page"})`;
+    if (again) {
+      this.#anew = true;
+      this.#records.have = -1;
+      this.#queue = [];
+      this.#queued = 0;
+      this.#timers.clear("ack");
+      this.#asking.ask();
+    }
+    this.#show();
+    if (this.#queue.length > 0) this.#schedulePaint();
   }
 
   #paint() {
@@ -218,8 +264,8 @@ export class View {
     const drained = this.#queue.length === 0;
     let offset = this.#paintedOffset;
     let written = 0;
-    for (const { text, upto = offset } of pieces) {
-      written += text.length;
+    for (const { units, upto = offset } of pieces) {
+      written += units;
       offset = upto;
     }
     if (drained) offset = this.#records.have;
@@ -247,20 +293,21 @@ export class View {
   }
 
   /**
-   * @param {number} units
+   * @param {number} most units, of which a part without text takes as many as it needs
    * @returns {Write[]}
    */
-  #take(units) {
+  #take(most) {
     const taken = [];
     let count = 0;
-    while (count < this.#queue.length && units >= 2) {
+    while (count < this.#queue.length && most >= 2) {
       const write = /** @type {Write} */ (this.#queue[count]);
-      const [now, rest] = cutWhole(write.text, units);
-      taken.push(rest ? { ...write, text: now, upto: undefined } : write);
-      units -= now.length;
-      this.#queued -= now.length;
+      const [text, rest] = cutWhole(write.text, most);
+      const units = write.units - rest.length;
+      taken.push(rest ? { ...write, text, units, upto: undefined } : write);
+      most -= units;
+      this.#queued -= units;
       if (rest) {
-        this.#queue[count] = { ...write, text: rest };
+        this.#queue[count] = { ...write, text: rest, units: rest.length };
         break;
       }
       count++;
@@ -296,7 +343,9 @@ export class View {
     dataset.offset ??= "-1";
     dataset.chars ??= "0";
     this.root.setAttribute("aria-busy", String(shown.busy));
+    shown.line += this.#broken;
     this.controls.show(shown);
+    this.pager.show(shown, this.#last?.answers);
     this.#showAgents();
   }
 

@@ -4,9 +4,9 @@
  */
 
 import { InOrder } from "./agents_in_order.js";
-import { Find } from "./find.js";
-import { element } from "./group.js";
-import { button, Pane } from "./pane.js";
+import { button, element } from "./elements.js";
+import { Pane } from "./pane.js";
+import { of } from "./state.js";
 
 /** @typedef {import("./state.js").Action} Action */
 /** @typedef {import("./state.js").Shown} Shown */
@@ -18,14 +18,19 @@ const MOST_UNFOLDED = 6;
 
 export class Viewport {
   /** Side by side, or in order; offered where there are several agents. */
-  orderToggle = button("nbstream-order", "In order");
+  orderToggle = button("In order", "nbstream-order");
   #frame = element("nbstream-frame");
   #beside = element("nbstream-panes");
-  #openFind = button("nbstream-find-open", "Find");
+  #openFind = button("Find", "nbstream-find-open");
   /** In the order of the page. @type {Pane[]} */
   #panes = [];
   #inOrder;
-  #find;
+  /** Once it is here it needs no kernel to open. @type {import("./find.js").Find | null} */
+  #find = null;
+  #loadingFind = false;
+  #linked = false;
+  #signal;
+  #parts;
   #shared;
   #onAction;
   /** Ends what belongs to the answer that is shown. */
@@ -40,19 +45,21 @@ export class Viewport {
    * @param {AbortSignal} signal
    * @param {object} options
    * @param {import("./reads.js").Reads} options.reads
-   * @param {import("./markdown/markdown.js").Parts} [options.parts]
+   * @param {import("./parts.js").Parts} [options.parts]
    * @param {(action: Action, agent: string) => void} options.onAction
    */
   constructor(parent, signal, { reads, parts, onAction }) {
+    this.#signal = signal;
+    this.#parts = parts;
     this.#onAction = onAction;
     this.#shared = { reads, ...(parts && { parts }) };
     this.#inOrder = new InOrder(signal);
-    this.#find = new Find({ panes: () => this.#panes, reads, onShow: () => this.#setInOrder(false), signal });
     this.#frame.tabIndex = -1;
-    this.#frame.append(this.#find.el, this.#openFind, this.#beside);
+    this.orderToggle.hidden = this.#openFind.hidden = true;
+    this.#frame.append(this.#openFind, this.#beside);
     parent.append(this.#frame);
 
-    this.#openFind.addEventListener("click", () => this.#find.open(), { signal });
+    this.#openFind.addEventListener("click", () => this.#find?.open(), { signal });
     this.orderToggle.addEventListener("click", () => this.#setInOrder(!this.#inOrder.shown), { signal });
     for (const type of ["pointerleave", "focusout"]) {
       this.#beside.addEventListener(type, () => queueMicrotask(() => this.#foldAtRest()), { signal });
@@ -85,7 +92,9 @@ export class Viewport {
    */
   async source(reading, agent = null) {
     const lanes = this.#panes.filter((pane) => agent === null || pane.agent === agent).map((pane) => pane.lane);
-    const texts = await Promise.all(lanes.map((lane) => lane.source(reading)));
+    /** @type {string[]} */
+    const texts = [];
+    for (const lane of lanes) texts.push(await lane.source(reading));
     if (lanes.length === 1) return texts[0] ?? "";
     return lanes.map((lane, i) => `## ${lane.agent}\n\n${texts[i]}`).join("\n\n");
   }
@@ -104,7 +113,7 @@ export class Viewport {
    */
   setStates(state, agents = {}) {
     // Who speaks within an agent ("voice/name") stands as it does.
-    this.#stateOf = (agent) => agents[agent] ?? agents[agent.split("/")[0] ?? ""] ?? state;
+    this.#stateOf = (agent) => of(agents, agent) ?? of(agents, agent.split("/")[0] ?? "") ?? state;
     for (const agent of Object.keys(agents)) this.#pane(agent);
     for (const pane of this.#panes) pane.state = this.#stateOf(pane.agent);
   }
@@ -116,6 +125,7 @@ export class Viewport {
 
   /** Whether the kernel can be asked for text that is not on the page. @param {boolean} answers */
   set linked(answers) {
+    this.#linked = answers;
     for (const { windowing } of this.#panes) {
       windowing.frozen = !answers;
       if (answers) windowing.schedule();
@@ -156,7 +166,7 @@ export class Viewport {
     this.#inOrder.clear();
     this.#inOrder.el.remove();
     this.orderToggle.hidden = true;
-    this.#find.close();
+    this.#find?.close();
     this.#openFind.hidden = true;
     this.#following = true;
   }
@@ -170,7 +180,7 @@ export class Viewport {
     const pane = new Pane(agent, {
       shared: this.#shared,
       total: () => this.chars,
-      onWindowed: () => (this.#openFind.hidden = false),
+      onWindowed: () => void this.#loadFind(),
       onAction: (action) => this.#onAction(action, agent),
       signal: this.#shown.signal,
     });
@@ -221,6 +231,24 @@ export class Viewport {
     this.orderToggle.textContent = shown ? "Side by side" : "In order";
   }
 
+  /** Find is code of its own, for long answers and whoever asks for it. */
+  async #loadFind() {
+    if (!this.#find && !this.#loadingFind && this.#parts) {
+      this.#loadingFind = true;
+      try {
+        const { Find } = await this.#parts.load("find");
+        this.#find = new Find({
+          panes: () => this.#panes, reads: this.#shared.reads, onShow: () => this.#setInOrder(false), signal: this.#signal,
+        });
+        this.#frame.prepend(this.#find.el);
+      } catch {
+        // No button then: the kernel is gone, or the page lets no code run that comes later.
+      }
+      this.#loadingFind = false;
+    }
+    this.#openFind.hidden = !this.#find || !this.windowed;
+  }
+
   // --- keys -----------------------------------------------------------------------------------------------------------
 
   /** @param {KeyboardEvent} event */
@@ -234,8 +262,10 @@ export class Viewport {
     // Of a long way the browser makes a movement, through text that is not there yet.
     const box = this.#panes.find((pane) => pane.box === target);
     const goes = box && !command && !event.altKey && { Home: true, End: true }[event.key];
-    if (find || goes) event.preventDefault();
-    if (find) this.#find.open();
+    // Where ours cannot come, or takes its time, the browser's own is there.
+    const ours = find && (this.#find || (this.#linked && !this.#loadingFind));
+    if (ours || goes) event.preventDefault();
+    if (ours) void this.#loadFind().then(() => this.#frame.matches(":focus-within") && this.#find?.open());
     else if (goes && event.key === "Home") box.scroll.toStart();
     else if (goes) box.scroll.follow(true);
   }

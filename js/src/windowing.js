@@ -110,16 +110,6 @@ export class Windowing {
     this.#bodies.show(body, true);
   }
 
-  clear() {
-    this.#bodies = new Bodies();
-    this.#folded.clear();
-    this.#scale = 1;
-    this.#windowed = false;
-    this.#filling.clear();
-    this.#later = [];
-    for (const name of ["look", "fill", "later"]) this.#timers.clear(name);
-  }
-
   /** When the kernel may answer again, if the same message is shown then. @param {() => void} run */
   later(run) {
     this.#later.push(run);

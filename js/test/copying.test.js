@@ -38,8 +38,8 @@ afterEach(() => {
 const button = () => [...shown.root.querySelectorAll("button")].find(({ textContent }) => textContent === "Copy");
 const said = () => shown.root.querySelector(".nbstream-said").textContent;
 const answer = (more) => {
-  const [{ id, stream, from }] = shown.heard("read");
-  shown.receive({ type: "text", id, stream, from, text: "", ...more });
+  const [{ view, id, stream, from }] = shown.heard("read");
+  shown.receive({ type: "text", view, id, stream, from, text: "", ...more });
 };
 
 test("what is read is copied, and the button says how far it is", async () => {
@@ -86,9 +86,30 @@ for (const [how, end] of [
     await pass(16);
     const late = shown.heard("read");
     assert.deepEqual([button().dataset.progress, button().dataset.failed], [undefined, undefined]);
-    for (const { id, stream, from } of late) shown.receive({ type: "text", id, stream, from, text: TEXT.slice(7) });
+    for (const { view, id, stream, from } of late) shown.receive({ type: "text", view, id, stream, from, text: TEXT.slice(7) });
     await pass(16);
     assert.deepEqual([copied, button().dataset.progress, button().dataset.failed], [null, undefined, undefined]);
     assert.doesNotMatch(said(), /copied/i);
   });
 }
+
+test("the Copy of another agent ends the one that runs and does its own work", async () => {
+  const agents = { a: "complete", b: "complete" };
+  shown.receive(page({ stream: "two", texts: ["Text."], agent: "a", tail: 0, state: { ...COMPLETE, agents } }));
+  await pass(500);
+  const { view } = shown;
+  view.viewport.source = (/** @type {any} */ reading, /** @type {string} */ agent) => view.reads.text(agent, "text", 0, TEXT.length, reading);
+  const [a, b] = ["a", "b"].map((agent) => shown.root.querySelector(`[aria-label="${agent}: Copy"]`));
+  b.disabled = false; // nothing of it is on the page
+  a.click();
+  await pass(16);
+  const [first] = shown.heard("read");
+  b.click();
+  await pass(16);
+  const [second] = shown.heard("read");
+  assert.deepEqual([first.agent, second?.agent, a.dataset.failed], ["a", "b", undefined]);
+  const { view: asking, id, stream, from } = second;
+  shown.receive({ type: "text", view: asking, id, stream, from, text: TEXT });
+  await pass(16);
+  assert.deepEqual([copied, b.dataset.done, a.dataset.done], [TEXT, "", undefined]);
+});

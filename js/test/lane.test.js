@@ -257,3 +257,35 @@ test("in the text of an answer there is nothing but its text", () => {
 function dotless([what, text]) {
   return [what, text.replace(" · ", " ")];
 }
+
+test("the source of many short passages that only the log has is read in turn, many at once", async () => {
+  const kept = lane;
+  let [open, most] = [0, 0];
+  const log = { text: "", refusal: "" };
+  const asked = [];
+  const windowing = /** @type {any} */ ({ windowed: true, add: (body) => body.text.forget(), grew() {}, later() {} });
+  const reads = /** @type {any} */ ({
+    text: async (_agent, kind, from, to) => {
+      asked.push([kind, to - from]);
+      most = Math.max(most, ++open);
+      await null;
+      open--;
+      return [...log[kind]].slice(from, to).join("");
+    },
+  });
+  const long = new Lane("assistant", { windowing, reads });
+  for (let step = 0; step < 600; step++) {
+    const kind = step === 300 ? "refusal" : "text";
+    const text = `Step ${step} 🦜. ${"word ".repeat(200)}`;
+    log[kind] += text;
+    for (lane of [kept, long]) {
+      say(kind, text);
+      part("tool_call", { index: 0, id: `c${step}`, name: "look", args_delta: "{}" });
+      part("tool_result", { id: `c${step}`, content: "ok" });
+    }
+  }
+  assert.equal(await long.source(), await kept.source());
+  assert.equal(most, 1);
+  assert.deepEqual(asked.map(([kind]) => kind), ["text", "text", "refusal", "text", "text"]);
+  assert.ok(asked.every(([, length]) => length <= 262_144));
+});

@@ -74,3 +74,74 @@ test("acks name the stream they are about, and none is left over from the one be
   await pass(2_000);
   assert.deepEqual(shown.heard("ack").map(({ stream, offset }) => [stream, offset]), [["two", 0]]);
 });
+
+test("an error in a paint does not freeze the view: the answer is read anew, once, and the line says so", async (context) => {
+  context.mock.method(console, "error", () => {});
+  shown.receive(page({ texts: ["one "], tail: 0 }));
+  await pass(300);
+  const { viewport } = shown.view;
+  const paint = viewport.paint.bind(viewport);
+  viewport.paint = () => {
+    throw new Error("bad paint");
+  };
+  shown.heard("ask");
+  shown.receive(page({ after: 0, texts: ["two "], off: 4 }));
+  await pass(500);
+  assert.deepEqual(shown.heard("ask").map(({ after }) => after), [-1]);
+  assert.match(shown.root.querySelector(".nbstream-state").textContent, /^streaming \(Error: bad paint: shown anew/);
+  viewport.paint = paint;
+  const text = () => shown.root.querySelector(".nbstream-text").textContent.trim();
+  shown.receive(page({ after: 1, texts: ["three"], off: 8 }));
+  await pass(100);
+  assert.match(text(), /^one/, "until the answer is here what is shown stays");
+  shown.receive(page({ texts: ["one ", "two "], tail: 1 }));
+  shown.receive(page({ after: 1, texts: ["three"], off: 8 }));
+  await pass(500);
+  assert.deepEqual([text(), shown.root.dataset.offset], ["one two three", "2"]);
+
+  viewport.paint = () => {
+    throw new Error("bad again");
+  };
+  shown.receive(page({ after: 2, texts: [" four"], off: 13 }));
+  await pass(500);
+  assert.deepEqual(shown.heard("ask"), []);
+  assert.match(shown.root.querySelector(".nbstream-state").textContent, /bad again: not all of it is shown, reload/);
+  viewport.paint = paint;
+  shown.receive(page({ after: 3, texts: [" five"], off: 18, state: COMPLETE }));
+  await pass(500);
+  assert.match(text(), /five$/);
+  shown.receive(page({ stream: "two", texts: ["New."], tail: 0, state: COMPLETE }));
+  await pass(500);
+  assert.deepEqual([text(), shown.root.querySelector(".nbstream-state").textContent], ["New.", "complete"]);
+});
+
+for (const agent of ["constructor", "toString", "__proto__"]) {
+  test(`an agent may be called ${agent}`, async () => {
+    const agents = { a: "streaming", b: "streaming" };
+    const state = { ...STREAMING, agents, lines: {}, buttons: { a: ["stop"], b: ["stop"] } };
+    shown.receive(page({ texts: ["Text."], agent, state }));
+    shown.receive(page({ after: 0, texts: [" more"], agent: "a", state }));
+    await pass(500);
+    const lane = [...shown.root.querySelectorAll(".nbstream-lane")].find((one) => one.dataset.agent === agent);
+    assert.deepEqual([lane?.dataset.state, shown.root.dataset.offset, shown.root.dataset.chars], ["streaming", "1", "10"]);
+  });
+}
+
+test("a megabyte of tool calls is painted over frames, and no more is asked for while it waits", async () => {
+  shown.receive(page({ texts: ["go"], tail: 0 }));
+  await pass(300);
+  const call = (/** @type {number} */ i) => ({ kind: "tool_call", agent: "assistant", sequence: i + 3, index: i, id: `c${i}`, name: "look", args_delta: JSON.stringify({ q: "x".repeat(4_000) }), final: true });
+  const parts = Array.from({ length: 250 }, (_, i) => call(i));
+  const { viewport } = shown.view;
+  let [writes, most] = [0, 0];
+  const [write, paint] = [viewport.write.bind(viewport), viewport.paint.bind(viewport)];
+  viewport.write = (one) => (writes++, write(one));
+  viewport.paint = (settled) => ([writes, most] = [0, Math.max(writes, most)], paint(settled));
+  shown.heard("ask");
+  shown.receive({ type: "page", stream: "one", after: 0, upto: 250, tail: 900, parts, state: { ...STREAMING, offset: 900 } });
+  assert.deepEqual(shown.heard("ask"), []);
+  await pass(3_000);
+  assert.equal(shown.root.querySelectorAll(".nbstream-tool").length, 250);
+  assert.ok(most <= 10, `${most} in one paint`);
+  assert.deepEqual(shown.heard("ask").map(({ after }) => after).slice(0, 1), [250]);
+});

@@ -86,25 +86,6 @@ test("a text that goes on after it was left out shows its end again", () => {
   owner.abort();
 });
 
-test("a read that fails because another message is shown does not keep the new one waiting", async () => {
-  /** @type {((why: Error) => void)[]} */
-  const fail = [];
-  const { bodies, windowing, owner, add } = page({ text: () => new Promise((_, failed) => fail.push(failed)) });
-  for (let n = 0; n < 700; n++) add();
-  scrolled = 300 * PX;
-  windowing.update();
-  assert.equal(fail.length, 1);
-  windowing.clear();
-  fail[0]?.(new Error("another answer is shown"));
-  await settled();
-  bodies.length = scrolled = 0;
-  for (let n = 0; n < 700; n++) add();
-  scrolled = 300 * PX;
-  windowing.update();
-  assert.equal(fail.length, 2, "the new message is read at once");
-  owner.abort();
-});
-
 test("without a kernel nothing more is left out and nothing is asked", async () => {
   let asked = 0;
   const { bodies, windowing, owner, add } = page({ text: async () => Promise.reject(new Error(`asked ${++asked} times`)) });

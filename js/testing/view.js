@@ -84,9 +84,10 @@ class Shown {
 
 /** What the engine shows. */
 export class ShownView extends Shown {
-  constructor() {
+  /** @param {{load(name: string): Promise<any>}} [parts] */
+  constructor(parts) {
     super();
-    this.view = new View({ transport: this.transport, parts: /** @type {any} */ (undefined) }, this.el, this.owner.signal);
+    this.view = new View({ transport: this.transport, parts: /** @type {any} */ (parts) }, this.el, this.owner.signal);
   }
 }
 

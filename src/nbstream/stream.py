@@ -36,6 +36,9 @@ class Host(Protocol):
     def runtime(self) -> Runtime:
         """The runtime of this process."""
 
+    def open(self, stream: str, *, from_store: bool = False) -> Stream:
+        """Return a stream that exists; it counts as displayed. *from_store*: as it is saved, without a call."""
+
     def resume(self, stream: Stream, agent: str | None = None) -> Stream:
         """See `Stream.resume`."""
 
@@ -251,6 +254,10 @@ class Stream:
         *agent*: only that one of a team is asked; the new stream says the same as this one of the others.
         """
         return self._host.regenerate(self, self._one(agent))
+
+    def other(self, stream: str) -> Stream:
+        """Return another stream of the same store, as it is saved."""
+        return self._host.open(stream, from_store=True)
 
     # -- waiting ------------------------------------------------------------------------------------------------
 

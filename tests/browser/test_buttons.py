@@ -145,6 +145,19 @@ def test_regenerate(notebook, demo, lab):
     assert second["stream"] in kept
     assert len(tab.save()["cells"][1]["outputs"]) == 2
 
+    # The same output turns to the old answer and back; nobody is asked.
+    pager = tab.page.get_by_role("group", name="Answers to this question")
+    assert pager.inner_text().split() == ["‹", "2", "of", "2", "›"]
+    pager.get_by_role("button", name="Earlier answer").click()
+    old = tab.wait_stream("the old answer", lambda view: view["stream"] == first["stream"] and whole(answer())(view))
+    assert old["buttons"] == ["Copy"]
+    assert "1 of 2" in pager.inner_text()
+    pager.get_by_role("button", name="Later answer").click()
+    tab.wait_stream("the new answer", lambda view: view["stream"] == second["stream"] and whole(answer())(view))
+    assert tab.stream()["buttons"] == ["Regenerate", "Copy"]
+    assert len(demo.requests) == 2
+    assert not tab.errors
+
 
 def test_a_stall_asks_what_to_do(notebook, demo):
     """Silence is never a retry by itself: Keep waiting waits, Resume asks behind the saved record."""

@@ -180,6 +180,36 @@ def test_an_ask_sent_before_the_page_knew_of_the_new_stream(store, complaints):
     assert page.text(page.session.stream.id) == "one two"
 
 
+def test_turning_to_an_earlier_answer_and_back(store, complaints):
+    """Regenerate keeps the old answer; a page turns to it and back, and there nothing else can be done."""
+    source = ScriptedSource(["first", End()], ["second", End()], ["third", End()])
+    stream = hosted(store).launch(source, json.dumps(["notebook", "cell:1", None]), Ask("scripted"))
+    stream.wait(PATIENCE_S)
+    page = Page(stream)
+    assert page.ask()["state"]["answers"] == [1, 1]
+    for number, text in enumerate(("second", "third"), 2):
+        old = page.session.stream
+        page.send("regenerate", agent=None)
+        page.until(lambda page: page.session.stream is not old)  # noqa: B023
+        page.until(lambda page: page.text(page.session.stream.id) == text and page.state["state"] == "complete")  # noqa: B023
+        assert page.state["answers"] == [number, number]
+    newest = page.session.stream
+    for at, text in ((2, "second"), (1, "first"), (3, "third")):
+        page.send("turn", answer=at)
+        page.until(lambda page: page.state["answers"] == [at, 3] and page.text(page.session.stream.id) == text)  # noqa: B023
+        assert ("regenerate" in page.state["actions"]) is (at == 3)
+    assert page.session.stream.id == newest.id
+    page.send("turn", answer=4)
+    page.ask()
+    assert page.session.stream.id == newest.id
+
+    again = Page(Stream(newest._host, store.log(newest.id), from_store=True))  # a reloaded page, a new kernel
+    assert again.ask()["state"]["answers"] == [3, 3]
+    store.delete(stream.id)
+    assert Page(newest).ask()["state"]["answers"] == [2, 2]
+    assert len(source.connections) == 3
+
+
 def test_regenerate_pressed_twice_is_one_new_call(store, complaints):
     """A second click while the first is at work makes no second call."""
     source = ScriptedSource(["old", End()], ["new", SILENCE], ["newer", SILENCE])
@@ -494,7 +524,7 @@ def test_a_closed_session_ends_its_answers(store, complaints):
     assert held.reached.wait(PATIENCE_S)
     page.session.close()
     runtime().submit(_turn()).result(PATIENCE_S)
-    assert not page.session._answers
+    assert not page.session._answering
     held.go.set()
     runtime().submit(_turn()).result(PATIENCE_S)
     assert not page.messages

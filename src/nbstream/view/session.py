@@ -17,6 +17,7 @@ from nbstream import pace
 from nbstream.errors import StreamError
 from nbstream.log.bell import bell
 from nbstream.state import State
+from nbstream.view.answers import Answers
 from nbstream.view.audience import Audience
 from nbstream.view.pages import Page, page, state_of, state_unread
 from nbstream.view.ranges import RangeAnswers
@@ -51,6 +52,7 @@ class PageSession:
         self.stream = stream
         self._send, self._runtime, self._switched = send, runtime, switched
         self.audience = Audience()
+        self._answers = Answers()
         self._upto = -1
         self._sent_at = self._acked_at = 0.0
         self._said: dict[str, Any] = {}
@@ -58,8 +60,8 @@ class PageSession:
         self._complaint: str | None = None
         #: The page that ended at a damaged record.
         self._damaged: Page | None = None
-        #: The buttons that are being done, each for the agent it names; one after the other, as each may switch.
-        self._pressed: set[tuple[str, str | None]] = set()
+        #: The buttons that are being done, each for what it names; one after the other, as each may switch.
+        self._pressed: set[tuple[str, Any]] = set()
         self._switching = asyncio.Lock()
         self._closed = False
         #: The last live page was full: more waits behind it.
@@ -68,7 +70,7 @@ class PageSession:
         #: A view has said something that may make a pause shorter.
         self._heard = asyncio.Event()
         self._task = runtime.spawn(self._run())
-        self._answers: set[asyncio.Task[None]] = set()
+        self._answering: set[asyncio.Task[None]] = set()
         self._presses: set[asyncio.Task[None]] = set()
         self._ranges = RangeAnswers(send)
 
@@ -131,11 +133,13 @@ class PageSession:
             self._here(view, message)
         elif kind in ("stop", "keep", "resume", "regenerate"):
             _keep(self._press(str(kind), message.get("agent")), self._presses)
+        elif kind == "turn":
+            _keep(self._press("turn", int(message["answer"])), self._presses)
         elif kind in ("read", "find"):
-            _keep(self._ranges.answer(self.stream, message), self._answers)
+            _keep(self._ranges.answer(self.stream, message), self._answering)
 
     def _ask(self, view: View, after: int) -> None:
-        _keep(self._answer(after, pace.asked_bytes(view.viewer)), self._answers)
+        _keep(self._answer(after, pace.asked_bytes(view.viewer)), self._answering)
 
     def _ack(self, view: View, message: Mapping[str, Any]) -> None:
         if message.get("stream", self.stream.id) != self.stream.id:
@@ -174,13 +178,14 @@ class PageSession:
         self._acked_at = time.monotonic()
         self._news.set()
 
-    async def _press(self, button: str, agent: str | None = None) -> None:
+    async def _press(self, button: str, which: Any) -> None:
+        """Do what a button says; *which* is the agent meant, or the number of the answer turned to."""
         self._complaint = None
         try:
             if button in ("stop", "keep"):
-                await asyncio.to_thread(self.stream.stop if button == "stop" else self.stream.keep, agent)
+                await asyncio.to_thread(self.stream.stop if button == "stop" else self.stream.keep, which)
             else:
-                await self._switch(button, agent)
+                await self._switch(button, which)
         except (TimeoutError, futures.TimeoutError):  # two classes before Python 3.11
             self._complaint = f"{button}: no answer in time, press it again"
         except StreamError as exc:
@@ -189,16 +194,19 @@ class PageSession:
             self._complaint = f"{button}: {type(exc).__name__}: {' '.join(str(exc).split())}"
         self._news.set()
 
-    async def _switch(self, button: str, agent: str | None = None) -> None:
-        if (button, agent) in self._pressed:
+    async def _switch(self, button: str, which: Any) -> None:
+        if (button, which) in self._pressed:
             return  # pressed twice: one call
-        self._pressed.add((button, agent))
+        self._pressed.add((button, which))
         try:
             async with self._switching:
-                act = self.stream.resume if button == "resume" else self.stream.regenerate
-                self._switch_to(await asyncio.to_thread(act, agent))
+                if button == "turn":
+                    new = await asyncio.to_thread(self._answers.turn, self.stream, which)
+                else:
+                    new = await asyncio.to_thread(getattr(self.stream, button), which)
+                self._switch_to(new)
         finally:
-            self._pressed.discard((button, agent))
+            self._pressed.discard((button, which))
 
     def _switch_to(self, new: Stream) -> None:
         if new.id != self.stream.id:
@@ -281,7 +289,8 @@ class PageSession:
         """Read a page of *stream*, and its state behind it (blocking); of what cannot be read the state says why."""
         try:
             found = page(stream.log, after, max_bytes=max_bytes)
-            return found, state_of(stream.facts(), self._damage_of(found), self._complaint, stream.agent_facts())
+            state = state_of(stream.facts(), self._damage_of(found), self._complaint, stream.agent_facts())
+            return found, self._answers.add(stream, state)
         except StreamError as exc:
             return Page(after, after, (), 0), state_unread(exc, self._said, self._complaint)
 
@@ -307,7 +316,7 @@ class PageSession:
         return self.audience.fastest(chars=int(self._said.get("chars", 0)), flood=self._flood)
 
     def _end_answers(self) -> None:
-        for answer in self._answers:
+        for answer in self._answering:
             answer.cancel()
 
 
