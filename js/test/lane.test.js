@@ -87,6 +87,29 @@ test("arguments that go on although they seemed whole are shown as they came", (
   assert.equal(lane.el.querySelector("pre").textContent, "{} // more");
 });
 
+test("what goes on behind JSON that was indented keeps all of it, also where both are too long to be indented", () => {
+  const text = () => [...lane.el.querySelectorAll("pre")].map((pre) => pre.textContent).join("");
+  const first = `["${"a".repeat(40_000)}"]`;
+  part("tool_result", { id: "1", content: first });
+  lane.paint();
+  part("tool_result", { id: "1", content: "b".repeat(30_000) });
+  lane.paint();
+  assert.equal(text(), (first + "b".repeat(30_000)).slice(0, 65_536));
+  lane.el.querySelector("button").click();
+  assert.equal(text(), first + "b".repeat(30_000));
+});
+
+test("indented JSON of which more was asked for is shown once as it came when more comes", () => {
+  const [first, more] = [`[${"1,".repeat(20_000)}1]`, "b".repeat(30_000)];
+  part("tool_result", { id: "1", content: first });
+  lane.paint();
+  lane.el.querySelector("button").click(); // indented it is longer than what is shown at first
+  part("tool_result", { id: "1", content: more });
+  lane.paint();
+  lane.el.querySelector("button").click();
+  assert.equal([...lane.el.querySelectorAll("pre")].map((pre) => pre.textContent).join(""), first + more);
+});
+
 test("how a call stands: running, done, failed, called, or without a result", () => {
   for (const id of ["1", "2", "3"]) part("tool_call", { index: Number(id), id, name: `t${id}`, args_delta: "{}" });
   part("tool_result", { id: "1", content: { ok: true } });
