@@ -241,7 +241,9 @@ export class Lane {
   #call(part) {
     let call = part.kind === "tool_call" ? this.#calls.goneOnBy(part) : this.#calls.answeredBy(part);
     if (!call) {
-      this.#break(false);
+      // A model calls when it has said its part, but a block of code that is open would turn all that follows inside out.
+      if (this.#open.text?.breaks.inFence) this.#held = true;
+      else this.#break(false);
       call = this.#calls.add(part);
       this.#flow.append(call.el);
     }

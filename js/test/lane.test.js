@@ -216,6 +216,39 @@ for (const [what, before, behind, rest] of [
   });
 }
 
+test("a call inside a block of code stands below it, and the block is whole", async () => {
+  say("text", "Look:\n\n```py\na = 1\n");
+  part("tool_call", { index: 0, id: "1", name: "look", args_delta: "{}" });
+  part("tool_result", { id: "1", content: "1" });
+  say("text", "# no heading\nb = 2\n```\nAfter.");
+  assert.deepEqual(flow(), [["text", "Look:a = 1 # no heading b = 2"], ["tool", "Tool call look · done"], ["text", "After."]].map(dotless));
+  assert.equal(lane.el.querySelector("pre").textContent, "a = 1\n# no heading\nb = 2\n");
+  assert.equal(await lane.source(), "Look:\n\n```py\na = 1\n# no heading\nb = 2\n```\nAfter.");
+});
+
+test("a second call behind a block of code that a first one came into begins anew below both", async () => {
+  say("text", "```py\na = 1\n");
+  part("tool_call", { index: 0, id: "1", name: "one", args_delta: "{}" });
+  say("text", "b = 2\n```");
+  part("tool_call", { index: 1, id: "2", name: "two", args_delta: "{}" });
+  say("text", "After.");
+  assert.deepEqual(flow().map(([, text]) => text), ["a = 1 b = 2", "Tool call one running ...", "Tool call two running ...", "After."]);
+});
+
+for (const [what, before] of [
+  ["a block of code whose last line is not ended", "```py\na = 1\n```"],
+  ["a table", "| a |\n|---|\n| 1 |"],
+  ["a line of code", "a ```b``` c"],
+]) {
+  test(`behind ${what} a call begins anew: the next text is none of it`, async () => {
+    say("text", before);
+    part("tool_call", { index: 0, id: "1", name: "look", args_delta: "{}" });
+    say("text", "After.");
+    assert.deepEqual(flow().slice(1).map(([, text]) => text), ["Tool call look running ...", "After."]);
+    assert.equal(await lane.source(), `${before}\n\nAfter.`);
+  });
+}
+
 test("text that is taken back is gone, also where a call stands between, and is counted", async () => {
   say("text", "one ");
   part("tool_call", { index: 0, name: "look", args_delta: "{}" });
