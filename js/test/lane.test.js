@@ -273,6 +273,15 @@ test("tool calls are taken back by their number", () => {
   assert.equal(flow().length, 2);
 });
 
+test("the result of a call that was taken back is shown, as one that has no call", () => {
+  part("tool_call", { index: 0, id: "1", name: "look", args_delta: "{}" });
+  part("truncate", { of: "tool_call", length: 0 });
+  part("tool_result", { id: "1", content: "found" });
+  lane.paint();
+  assert.deepEqual(flow(), [["tool", "Tool result done"]]);
+  assert.equal(lane.el.querySelector("pre").textContent, "found");
+});
+
 test("reasoning can be taken back without the text", () => {
   say("reasoning", "hmm");
   say("text", "yes");
