@@ -38,7 +38,8 @@ export { renderPiece };
 export class Markdown {
   #paper;
   #references = new References();
-  #formulas;
+  /** @type {import("./elements.js").Context} of everything that is made */
+  #context;
   #colours;
   /** The text behind the last piece, as it came. */
   #open = "";
@@ -56,7 +57,7 @@ export class Markdown {
    */
   constructor(paper, parts) {
     this.#paper = paper;
-    this.#formulas = parts && new Formulas(parts);
+    this.#context = { formulas: parts && new Formulas(parts), pictures: new Set() };
     this.#colours = parts && new Colours(parts);
   }
 
@@ -114,8 +115,8 @@ export class Markdown {
    */
   renderPiece(source, recipe) {
     return renderPiece(source, recipe, {
+      ...this.#context,
       references: this.#references.forPiece(),
-      formulas: this.#formulas,
       onCode: (code, language) => this.#colours?.colour([code], language),
     });
   }
@@ -162,7 +163,7 @@ export class Markdown {
     const piece = { el: null, source, recipe };
     /** @type {Set<string>} */
     const missing = new Set();
-    const el = renderPiece(source, recipe, { references: this.#references.forPiece(piece, missing), formulas: this.#formulas });
+    const el = renderPiece(source, recipe, { ...this.#context, references: this.#references.forPiece(piece, missing) });
     piece.el = el;
     this.#references.wait(piece, missing);
     for (const { look } of [...recipe.enters, ...recipe.leaves]) {
@@ -193,7 +194,7 @@ export class Markdown {
     const defined = new Map();
     const enters = this.#beginning.enters.map((open) => (open.look ? { ...open, look: { ...open.look } } : open));
     const recipe = { ...this.#beginning, enters, starts: false, leaves: [] };
-    const fragment = render(text, recipe, { references: this.#references.forTail(defined), formulas: this.#formulas });
+    const fragment = render(text, recipe, { ...this.#context, references: this.#references.forTail(defined) });
     patch(this.#paper.tail, fragment);
     return { defined, enters };
   }
