@@ -31,6 +31,11 @@ const LONG = {
   quote: (i) => `> Some *words* number ${i} in one long quote without an end\n`,
   "quote of paragraphs": (i) => `> Some *words* number ${i}\n>\n`,
   definitions: (i) => `[label ${i}]: https://x.test/${i} "title"\n`,
+  "list of definitions": (i) => `- [${i}]: https://x.test/paper/${i} "A title"\n`,
+  "blank lines": (i) => (i ? "\n" : "Answer.\n\n"),
+  "list below an item with a tab": (i) => `${i ? "" : "-\ttop\n"}\t-\titem ${i} with *some* text in it\n`,
+  "list nested 13 deep": (i) => (i < 13 ? `${"  ".repeat(i)}- a\n` : `${"  ".repeat(13)}- item ${i} with *some* text\n`),
+  "list in a quote with a tab": (i) => `${i ? "" : ">\t- a\n"}>\t  - item ${i} with *some* text\n`,
   prose: (i) => `## Head ${i}\n\nSome *text* with \`code\` and a [link](https://x.test).\n\n- one\n- two\n\n`,
 };
 
