@@ -72,12 +72,12 @@ export class Body {
     this.#inOrder(() => this.#markdown.end());
   }
 
+  /** @returns {boolean} whether it is through; else paint again */
   paint() {
-    if (this.#changed && !this.#waiting) {
-      this.paper.showTail();
-      this.#markdown.paint();
-      this.#changed = false;
-    }
+    if (!this.#changed || this.#waiting) return true;
+    this.paper.showTail();
+    this.#changed = !this.#markdown.paint();
+    return !this.#changed;
   }
 
   /**
@@ -130,7 +130,7 @@ export class Body {
       const text = await this.text.slice(begin, end);
       if (epoch !== this.#epoch) return;
       this.#goOn(text);
-      this.paint();
+      while (!this.paint()); // nobody else would
     } catch (why) {
       if (epoch !== this.#epoch) return;
       this.paper.missing = `Saved, but not on this page: ${/** @type {Error} */ (why).message}.`;

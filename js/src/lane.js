@@ -123,14 +123,18 @@ export class Lane {
     this.#calls.end();
   }
 
+  /** Whether all that was written is painted as it stands. */
+  get through() {
+    return this.#changed.size === 0;
+  }
+
   paint() {
     const state = this.el.dataset.state ?? "";
     if (this.#thinking && this.#thinking.going !== isLive(state)) {
       this.#thinking.going = isLive(state);
       this.#changed.add(this.#thinking);
     }
-    for (const passage of this.#changed) passage.paint();
-    this.#changed.clear();
+    for (const passage of this.#changed) if (passage.paint()) this.#changed.delete(passage);
     this.#gaps.paint();
     this.#calls.paint(state);
     this.#notes.paint();

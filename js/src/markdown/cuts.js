@@ -97,12 +97,12 @@ class Cuts {
 
   /**
    * A model that has lost its way may write line ends for ever. What they end is over, but for a list and code by
-   * indentation, which go on behind any number of them, and a definition (see `#place`).
+   * indentation, which go on behind any number of them.
    * @param {number} end the line that a block begins at, or the text ends
    */
   #blank(end) {
     const before = this.#tops.findLast(({ map }) => map[0] < end);
-    if (/list|^code|^ref/.test(before?.type)) return;
+    if (/list|^code/.test(before?.type)) return;
     for (let line = before?.map[1] ?? 0; line < end; line++) {
       const at = this.#startOf(line);
       if (at - this.#from >= PIECE_UNITS) this.#cut(at, []);

@@ -6,8 +6,8 @@
 import { Colours } from "./colours.js";
 import { findCuts } from "./cuts.js";
 import { Formulas } from "./formulas.js";
-import { patch } from "./patch.js";
-import { render, renderPiece } from "./piece.js";
+import { patch, update } from "./patch.js";
+import { markPiece, render, renderPiece } from "./piece.js";
 import { References } from "./references.js";
 
 /** @typedef {import("./piece.js").Recipe} Recipe */
@@ -31,6 +31,9 @@ import { References } from "./references.js";
 /** A line this long counts before its end has come: a text without line ends must be cut too. */
 const GIANT_LINE = 4_096;
 
+/** So much source is made anew in one paint: a definition at the end may change every piece of a long text. */
+const ANEW_UNITS = 32_768;
+
 const NOTHING = new Map();
 
 export { renderPiece };
@@ -48,6 +51,8 @@ export class Markdown {
   /** How much of `#open` was looked through for cuts. */
   #seen = 0;
   #changed = false;
+  /** Pieces that look otherwise since they were made; the last are the next. @type {Piece[]} */
+  #stale = [];
   /** @type {Map<Look, {loose: boolean, pieces: Piece[]}>} segments of the lists that are open */
   #segments = new Map();
 
@@ -73,13 +78,18 @@ export class Markdown {
     for (const look of this.#segments.keys()) look.looseAtEnd = false;
   }
 
+  /** @returns {boolean} whether it is through: what is stale takes more than one paint */
   paint() {
-    if (!this.#changed) return; // what `end` made of the open end stays
-    this.#changed = false;
-    this.#commit();
-    this.#replaceChanged();
-    // A CR at the end may be the first half of a CRLF.
-    this.#paintTail(this.#open.endsWith("\r") ? this.#open.slice(0, -1) : this.#open);
+    // What `end` made of the open end stays.
+    if (this.#changed) {
+      this.#changed = false;
+      this.#commit();
+      // A CR at the end may be the first half of a CRLF.
+      const { defined } = this.#paintTail(this.#open.endsWith("\r") ? this.#open.slice(0, -1) : this.#open);
+      this.#references.goOn(defined);
+    }
+    this.#freshen();
+    return this.#stale.length === 0;
   }
 
   /** No more text comes: the last line is whole. More may still be written, after a resume. */
@@ -89,7 +99,7 @@ export class Markdown {
     const { defined, enters } = this.#paintTail(this.#open);
     this.#references.end(defined);
     for (const [i, { look }] of this.#beginning.enters.entries()) if (look) look.looseAtEnd = enters[i]?.look?.loose ?? false;
-    this.#replaceChanged();
+    this.#freshen();
     this.#colour(this.#paper.tail);
   }
 
@@ -205,21 +215,25 @@ export class Markdown {
       const loose = look.loose || Boolean(look.looseAtEnd);
       if (loose === segments.loose) continue;
       segments.loose = loose;
-      for (const piece of segments.pieces) this.#replace(piece);
+      for (const { el, recipe } of segments.pieces) if (el) markPiece(el, recipe);
     }
   }
 
-  #replaceChanged() {
+  /** The newest first: that is where the reader of a text that streams is. */
+  #freshen() {
     this.#loosen();
-    for (const piece of this.#references.takeChanged()) this.#replace(piece);
-  }
-
-  /** @param {Piece} piece is made as it looks now when it comes back, if it is left out */
-  #replace(piece) {
-    if (!piece.el) return;
-    const el = this.renderPiece(piece.source, piece.recipe);
-    piece.el.replaceWith(el);
-    piece.el = el;
+    const changed = this.#references.takeChanged();
+    if (changed.size > 0) this.#stale = [...new Set([...this.#stale, ...changed])];
+    for (let units = 0; units < ANEW_UNITS && this.#stale.length > 0; ) {
+      const piece = /** @type {Piece} */ (this.#stale.pop());
+      if (!piece.el) continue; // it is made as it looks now when it comes back
+      const el = renderPiece(piece.source, piece.recipe, { ...this.#context, references: this.#references.forPiece() });
+      if (!update(piece.el, el)) {
+        piece.el.replaceWith(el);
+        piece.el = el;
+      }
+      units += piece.source.length;
+    }
   }
 }
 

@@ -10,10 +10,12 @@ export class References {
   #atEnd = new Map();
   /** Who defined what, in the order of the text. @type {{label: string, piece: Piece}[]} */
   #definers = [];
-  /** @type {Map<string, Piece[]>} in the order of the text, pieces made while a label had no definition */
+  /** @type {Map<string, Piece[]>} pieces made while a label had no definition */
   #waiting = new Map();
-  /** @type {Set<string>} labels that mean something else since `takeChanged` */
-  #changed = new Set();
+  /** Labels that may mean something else since `takeChanged`, and what they meant. @type {Map<string, Definition | undefined>} */
+  #changed = new Map();
+  /** Pieces made since then without what a label meant, and may mean again. @type {Set<Piece>} */
+  #without = new Set();
 
   /**
    * What markdown-it looks labels up in, and defines them in, while it parses a finished piece.
@@ -29,9 +31,9 @@ export class References {
         return this.#atEnd.get(label);
       },
       (label, definition) => {
+        this.#touch(label);
         this.#defined.set(label, definition);
         if (piece) this.#definers.push({ label, piece });
-        this.#changed.add(label);
         missing?.delete(label);
       },
     );
@@ -53,11 +55,16 @@ export class References {
    * @param {Map<string, Definition>} definitions
    */
   end(definitions) {
-    for (const label of new Set([...this.#atEnd.keys(), ...definitions.keys()])) {
-      const [before, now] = [this.#atEnd.get(label), definitions.get(label)];
-      if (before?.href !== now?.href || before?.title !== now?.title) this.#changed.add(label);
-    }
+    for (const label of [...this.#atEnd.keys(), ...definitions.keys()]) this.#touch(label);
     this.#atEnd = definitions;
+  }
+
+  /**
+   * It was not over. What its open end defined counts further while that says the same.
+   * @param {Map<string, Definition>} definitions
+   */
+  goOn(definitions) {
+    this.end(new Map([...definitions].filter(([label, definition]) => same(this.#changed.get(label), definition))));
   }
 
   /**
@@ -69,6 +76,7 @@ export class References {
       const pieces = this.#waiting.get(label);
       if (pieces) pieces.push(piece);
       else this.#waiting.set(label, [piece]);
+      if (this.#changed.has(label)) this.#without.add(piece);
     }
   }
 
@@ -80,8 +88,8 @@ export class References {
     this.end(new Map());
     for (let last = this.#definers.at(-1); last && gone.has(last.piece); last = this.#definers.at(-1)) {
       this.#definers.pop();
+      this.#touch(last.label);
       this.#defined.delete(last.label);
-      this.#changed.add(last.label);
     }
     for (const [label, pieces] of this.#waiting) {
       for (let last = pieces.at(-1); last && gone.has(last); last = pieces.at(-1)) pieces.pop();
@@ -91,13 +99,31 @@ export class References {
 
   /** The pieces that look otherwise since they were made. @returns {Set<Piece>} */
   takeChanged() {
-    /** @type {Set<Piece>} */
-    const pieces = new Set();
-    for (const label of this.#changed) for (const piece of this.#waiting.get(label) ?? []) pieces.add(piece);
+    const pieces = this.#without;
+    this.#without = new Set();
+    for (const [label, before] of this.#changed) {
+      if (!same(before, this.#meaning(label))) for (const piece of this.#waiting.get(label) ?? []) pieces.add(piece);
+    }
     this.#changed.clear();
     return pieces;
   }
+
+  /** @param {string} label */
+  #meaning(label) {
+    return this.#defined.get(label) ?? this.#atEnd.get(label);
+  }
+
+  /** @param {string} label that will mean something else */
+  #touch(label) {
+    if (!this.#changed.has(label)) this.#changed.set(label, this.#meaning(label));
+  }
 }
+
+/**
+ * @param {Definition | undefined} one
+ * @param {Definition | undefined} other
+ */
+const same = (one, other) => one?.href === other?.href && one?.title === other?.title;
 
 /**
  * @param {(label: string) => Definition | undefined} get
