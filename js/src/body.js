@@ -110,7 +110,7 @@ export class Body {
   bringBack(group, text) {
     const sources = cutInto(text, group.lengths);
     if (!sources) throw new Error("this part of the log reads differently now");
-    group.bringBack(sources, (source, recipe) => this.#markdown.renderPiece(source, recipe));
+    group.bringBack(sources, (piece) => this.#markdown.renderPiece(piece));
   }
 
   /** The open end, if it was left out. */

@@ -8,9 +8,8 @@
 import { codePoints } from "./records.js";
 
 /** @typedef {import("./markdown/markdown.js").Piece} Piece */
-/** @typedef {import("./markdown/markdown.js").Recipe} Recipe */
 /** @typedef {Piece & {el: HTMLElement}} Shown */
-/** @typedef {(source: string, recipe: Recipe) => HTMLElement} Render */
+/** @typedef {(piece: Piece) => HTMLElement} Render */
 
 export const FAN = 64;
 
@@ -88,7 +87,7 @@ export class Group {
   bringBack(sources, render) {
     const elements = this.all.map((piece, i) => {
       piece.source = /** @type {string} */ (sources[i]);
-      piece.el = render(piece.source, piece.recipe);
+      piece.el = render(piece);
       return piece.el;
     });
     this.out = false;

@@ -195,6 +195,25 @@ test("a piece that came back still learns of a definition", () => {
   assert.equal(el.querySelectorAll("a").length, 65);
 });
 
+test("in a long text where nothing that is left out waits any more, what came back still learns of a definition", () => {
+  const { el, it } = body();
+  for (let i = 0; i < 300; i++) {
+    it.write(`Line [${i}] of a log, and [all].\n\n`.repeat(32));
+    it.paint();
+    for (const group of it.paper.groups()) {
+      if (!group.out && group !== it.paper.last) it.paper.leaveOut(group, 100);
+    }
+  }
+  const [first] = it.paper.groups();
+  for (let i = 0; i < 3; i++) {
+    it.bringBack(first, it.text.now(0, first.points));
+    if (i < 2) it.paper.leaveOut(first, 100);
+  }
+  it.write("[all]: https://all.test\n\nend\n\nend\n\n");
+  it.paint();
+  assert.equal(first.el.querySelectorAll("a").length, FAN);
+});
+
 test("a picture that the reader asked for stays: while text comes, when it is final, and when it was left out", () => {
   const { el, it } = body();
   const standing = () => [el.querySelectorAll("img").length, el.querySelectorAll("button").length];

@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 
 import { bundled, Sheet } from "../testing/page.js";
 
@@ -84,6 +86,35 @@ test("hostile input costs no more than its length, ten times over", () => {
     assert.ok(ms < 10_000, `${JSON.stringify(name)}: ${Math.round(ms)} ms`);
     assert.ok(parsed < 40 * probe.length + 500_000, `${JSON.stringify(name)}: ${parsed} characters parsed`);
   }
+});
+
+test("a piece that is left out costs less than 160 bytes, whatever it waits for", async () => {
+  setFlagsFromString("--expose_gc");
+  const gc = runInNewContext("gc");
+  /** A page of a very long text: all of it is left out. */
+  class Blank extends Sheet {
+    append(piece) {
+      this.pieces.push(piece);
+      piece.el = null;
+      piece.source = "";
+    }
+  }
+  const used = async () => {
+    await new Promise((resolve) => setTimeout(resolve, 20)); // jsdom lets go of elements when nothing runs
+    gc();
+    return process.memoryUsage().heapUsed;
+  };
+  const sheet = new Blank();
+  const markdown = new Markdown(sheet);
+  const before = await used();
+  for (let i = 0; i < 20_000; i++) {
+    markdown.write(`[2026-11-29 ${i}] request ${i} took 12 ms [id-${i}]\n\n`);
+    if (i % 100 === 0) markdown.paint();
+    if (i % 2_000 === 0) await used();
+  }
+  markdown.paint();
+  const each = (await used() - before) / sheet.pieces.length;
+  assert.ok(sheet.pieces.length > 19_000 && each < 160, `${Math.round(each)} bytes`);
 });
 
 test("1 MB without a line end is cut into pieces, in linear work", () => {

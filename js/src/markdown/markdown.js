@@ -34,6 +34,9 @@ const GIANT_LINE = 4_096;
 /** So much source is made anew in one paint: a definition at the end may change every piece of a long text. */
 const ANEW_UNITS = 32_768;
 
+/** Of most pieces: one for all of them, a long text has a million. @type {Recipe} */
+const ALONE = Object.freeze({ prefix: "", joint: "", enters: [], starts: true, plain: [], leaves: [] });
+
 const NOTHING = new Map();
 
 export { renderPiece };
@@ -119,16 +122,22 @@ export class Markdown {
 
   /**
    * The element of one of this document's pieces once more: it had been left out.
-   * @param {string} source
-   * @param {Recipe} recipe
-   * @returns {HTMLElement}
+   * @param {Piece} piece
    */
-  renderPiece(source, recipe) {
-    return renderPiece(source, recipe, {
-      ...this.#context,
-      references: this.#references.forPiece(),
-      onCode: (code, language) => this.#colours?.colour([code], language),
-    });
+  renderPiece(piece) {
+    return this.#make(piece, (code, language) => this.#colours?.colour([code], language));
+  }
+
+  /**
+   * @param {Piece} piece learns of definitions from now on
+   * @param {import("./elements.js").Context["onCode"]} [onCode]
+   */
+  #make(piece, onCode) {
+    /** @type {Set<string>} */
+    const missing = new Set();
+    const el = renderPiece(piece.source, piece.recipe, { ...this.#context, references: this.#references.forPiece(piece, missing), onCode });
+    this.#references.wait(piece, missing);
+    return el;
   }
 
   #commit() {
@@ -168,14 +177,11 @@ export class Markdown {
    */
   #append(source, plain, next) {
     const starts = this.#beginning.enters.length === 0;
-    const recipe = { ...this.#beginning, starts, plain, leaves: next.enters };
+    const alone = starts && plain.length === 0 && next.enters.length === 0;
+    const recipe = alone ? ALONE : { ...this.#beginning, starts, plain, leaves: next.enters };
     /** @type {Piece} */
     const piece = { el: null, source, recipe };
-    /** @type {Set<string>} */
-    const missing = new Set();
-    const el = renderPiece(source, recipe, { ...this.#context, references: this.#references.forPiece(piece, missing) });
-    piece.el = el;
-    this.#references.wait(piece, missing);
+    const el = (piece.el = this.#make(piece));
     for (const { look } of [...recipe.enters, ...recipe.leaves]) {
       if (!look) continue;
       const segments = this.#segments.get(look) ?? { loose: look.loose, pieces: [] };

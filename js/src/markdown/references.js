@@ -3,6 +3,9 @@
 /** @typedef {import("./markdown.js").Piece} Piece */
 /** @typedef {{href: string, title: string}} Definition */
 
+/** So many wait before it is looked whether their pieces are still there. */
+const LEAST_SWEPT = 4_096;
+
 export class References {
   /** @type {Map<string, Definition>} of what is final; the first of a label counts */
   #defined = new Map();
@@ -12,6 +15,8 @@ export class References {
   #definers = [];
   /** @type {Map<string, Piece[]>} pieces made while a label had no definition */
   #waiting = new Map();
+  #waits = 0;
+  #most = LEAST_SWEPT;
   /** Labels that may mean something else since `takeChanged`, and what they meant. @type {Map<string, Definition | undefined>} */
   #changed = new Map();
   /** Pieces made since then without what a label meant, and may mean again. @type {Set<Piece>} */
@@ -68,11 +73,13 @@ export class References {
   }
 
   /**
-   * @param {Piece} piece
+   * @param {Piece} piece that is being made
    * @param {Iterable<string>} missing
    */
   wait(piece, missing) {
+    if (this.#waits > this.#most) this.#sweep();
     for (const label of missing) {
+      this.#waits++;
       const pieces = this.#waiting.get(label);
       if (pieces) pieces.push(piece);
       else this.#waiting.set(label, [piece]);
@@ -91,10 +98,18 @@ export class References {
       this.#touch(last.label);
       this.#defined.delete(last.label);
     }
+  }
+
+  /** What is left out or gone is made anew when it comes back, and waits again then. */
+  #sweep() {
+    this.#waits = 0;
     for (const [label, pieces] of this.#waiting) {
-      for (let last = pieces.at(-1); last && gone.has(last); last = pieces.at(-1)) pieces.pop();
-      if (pieces.length === 0) this.#waiting.delete(label);
+      const here = [...new Set(pieces)].filter(({ el }) => el);
+      if (here.length > 0) this.#waiting.set(label, here);
+      else this.#waiting.delete(label);
+      this.#waits += here.length;
     }
+    this.#most = Math.max(LEAST_SWEPT, 2 * this.#waits);
   }
 
   /** The pieces that look otherwise since they were made. @returns {Set<Piece>} */
