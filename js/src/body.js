@@ -72,12 +72,12 @@ export class Body {
     this.#inOrder(() => this.#markdown.end());
   }
 
+  /** @returns {boolean} whether it is through; else paint again */
   paint() {
-    if (this.#changed && !this.#waiting) {
-      this.paper.showTail();
-      this.#markdown.paint();
-      this.#changed = false;
-    }
+    if (!this.#changed || this.#waiting) return true;
+    this.paper.showTail();
+    this.#changed = !this.#markdown.paint();
+    return !this.#changed;
   }
 
   /**
@@ -110,7 +110,7 @@ export class Body {
   bringBack(group, text) {
     const sources = cutInto(text, group.lengths);
     if (!sources) throw new Error("this part of the log reads differently now");
-    group.bringBack(sources, (source, recipe) => this.#markdown.renderPiece(source, recipe));
+    group.bringBack(sources, (piece) => this.#markdown.renderPiece(piece));
   }
 
   /** The open end, if it was left out. */
@@ -130,7 +130,7 @@ export class Body {
       const text = await this.text.slice(begin, end);
       if (epoch !== this.#epoch) return;
       this.#goOn(text);
-      this.paint();
+      while (!this.paint()); // nobody else would
     } catch (why) {
       if (epoch !== this.#epoch) return;
       this.paper.missing = `Saved, but not on this page: ${/** @type {Error} */ (why).message}.`;

@@ -17,6 +17,11 @@ export class Breaks {
     return !this.#fence && !this.#math && !this.#inTable && !isRow(this.#line) && !/^ {0,3}(`{3}|~{3}|\$\$)/.test(this.#line);
   }
 
+  /** Whether the text is one block of code up to where it ends now, and further. */
+  get inFence() {
+    return this.#fenceBehind(this.#line) !== "";
+  }
+
   /**
    * Go on behind more text, or only to the first place in it where a line begins that the text may be broken at.
    * @param {string} text
@@ -38,15 +43,17 @@ export class Breaks {
 
   /** @param {string} line */
   #endLine(line) {
-    const [, marks = "", info = ""] = /^ {0,3}(`{3,}|~{3,})(.*)$/.exec(line) ?? [];
-    if (this.#fence) {
-      if (marks.startsWith(this.#fence) && !info.trim()) this.#fence = "";
-    } else if (marks && !(marks[0] === "`" && info.includes("`"))) {
-      this.#fence = marks;
-    } else if (line.trim() === "$$") {
-      this.#math = !this.#math;
-    }
+    const before = this.#fence;
+    this.#fence = this.#fenceBehind(line);
+    if (!before && !this.#fence && line.trim() === "$$") this.#math = !this.#math;
     this.#inTable = !this.#fence && isRow(line);
+  }
+
+  /** @param {string} line */
+  #fenceBehind(line) {
+    const [, marks = "", info = ""] = /^ {0,3}(`{3,}|~{3,})(.*)$/.exec(line) ?? [];
+    if (this.#fence) return marks.startsWith(this.#fence) && !info.trim() ? "" : this.#fence;
+    return marks[0] === "`" && info.includes("`") ? "" : marks;
   }
 }
 

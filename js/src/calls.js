@@ -59,6 +59,7 @@ export class Calls {
       if (Number(index) < count) continue;
       this.#byIndex.delete(index);
       this.open.delete(call);
+      if (this.#byId.get(call.id) === call) this.#byId.delete(call.id);
       call.el.remove();
     }
   }

@@ -9,9 +9,8 @@ import { element } from "./elements.js";
 import { codePoints } from "./records.js";
 
 /** @typedef {import("./markdown/markdown.js").Piece} Piece */
-/** @typedef {import("./markdown/markdown.js").Recipe} Recipe */
 /** @typedef {Piece & {el: HTMLElement}} Shown */
-/** @typedef {(source: string, recipe: Recipe) => HTMLElement} Render */
+/** @typedef {(piece: Piece) => HTMLElement} Render */
 
 export const FAN = 64;
 
@@ -92,7 +91,7 @@ export class Group {
   bringBack(sources, render) {
     const elements = this.all.map((piece, i) => {
       piece.source = /** @type {string} */ (sources[i]);
-      piece.el = render(piece.source, piece.recipe);
+      piece.el = render(piece);
       return piece.el;
     });
     this.out = false;

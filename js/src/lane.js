@@ -157,14 +157,18 @@ export class Lane {
     this.#calls.end();
   }
 
+  /** Whether all that was written is painted as it stands. */
+  get through() {
+    return this.#changed.size === 0;
+  }
+
   paint() {
     const state = this.el.dataset.state ?? "";
     if (this.#thinking && this.#thinking.going !== isLive(state)) {
       this.#thinking.going = isLive(state);
       this.#changed.add(this.#thinking);
     }
-    for (const passage of this.#changed) passage.paint();
-    this.#changed.clear();
+    for (const passage of this.#changed) if (passage.paint()) this.#changed.delete(passage);
     this.#gaps.paint();
     this.#calls.paint(state);
     this.#notes.paint();
@@ -275,7 +279,9 @@ export class Lane {
   #call(part) {
     let call = part.kind === "tool_call" ? this.#calls.goneOnBy(part) : this.#calls.answeredBy(part);
     if (!call) {
-      this.#break(false);
+      // A model calls when it has said its part, but a block of code that is open would turn all that follows inside out.
+      if (this.#open.text?.breaks.inFence) this.#held = true;
+      else this.#break(false);
       call = this.#calls.add(part);
       this.#flow.append(call.el);
     }

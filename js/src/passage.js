@@ -52,8 +52,9 @@ export class Passage {
     this.breaks = new Breaks(); // as if it stood outside of everything: to know better it would have to be read again
   }
 
+  /** @returns {boolean} whether it is through; else paint again */
   paint() {
-    this.#body.paint();
+    return this.#body.paint();
   }
 
   /** Its last line is whole. More may still come, after a resume. */

@@ -21,8 +21,9 @@ export class Reasoning extends Passage {
 
   /** @override */
   paint() {
-    super.paint();
+    const through = super.paint();
     const size = `${this.length.toLocaleString("en-US")} character${this.length === 1 ? "" : "s"}`;
     this.#folded.facts = this.going ? `${size}, goes on ...` : size;
+    return through;
   }
 }

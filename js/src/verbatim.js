@@ -53,13 +53,10 @@ export class Verbatim {
   /** @param {string} text */
   write(text) {
     this.#ended = false;
+    // It was not over: as it came, until it is whole again.
+    if (this.#indented) this.#replace(this.#short ?? "");
+    this.#indented = false;
     if (this.#short !== null) this.#short = this.#short.length + text.length > PRETTY_UNITS ? null : this.#short + text;
-    if (this.#indented) {
-      // It was not over: as it came, until it is whole again.
-      this.#indented = false;
-      this.#replace(this.#short ?? "");
-      if (this.#short !== null) return;
-    }
     this.#add(text);
   }
 
@@ -102,6 +99,7 @@ export class Verbatim {
   /** @param {string} text */
   #replace(text) {
     this.#pre.replaceChildren();
+    this.#box.replaceChildren(this.#pre);
     this.#lines = this.#units = 0;
     this.#box.removeAttribute("tabindex");
     this.#waiting = [];

@@ -217,7 +217,7 @@ export class View {
   /** @param {boolean} [again] choose anew between frame and timer: the tab was hidden or shown */
   #schedulePaint(again = false) {
     if (this.#painting && !again) return;
-    const settled = this.#paintedOffset >= this.#records.have && this.#queue.length === 0;
+    const settled = this.#paintedOffset >= this.#records.have && this.#queue.length === 0 && this.viewport.through;
     // One agent may come to rest without a word of text.
     if (settled && this.#ended === this.#over() && this.#paintedAgents === this.#last?.agents) {
       this.#painting = false;
@@ -269,9 +269,9 @@ export class View {
       offset = upto;
     }
     if (drained) offset = this.#records.have;
-    const ends = drained && this.#over();
     this.#showAgents();
     this.viewport.paint(drained && this.#records.have >= (this.#last?.offset ?? 0));
+    const ends = drained && this.#over() && this.viewport.through;
     this.#ended = ends;
     this.#paintedAgents = this.#last?.agents;
     if (ends) this.root.style.minHeight = "";

@@ -74,6 +74,11 @@ export class Viewport {
     return this.#panes.reduce((sum, pane) => sum + pane.windowing.points, 0);
   }
 
+  /** Whether all that was written is painted as it stands. */
+  get through() {
+    return this.#panes.every(({ lane }) => lane.through);
+  }
+
   /** Whether only a part of the answer is on the page. */
   get windowed() {
     return this.#panes.some((pane) => pane.windowing.windowed);

@@ -195,6 +195,48 @@ test("a piece that came back still learns of a definition", () => {
   assert.equal(el.querySelectorAll("a").length, 65);
 });
 
+test("in a long text where nothing that is left out waits any more, what came back still learns of a definition", () => {
+  const { el, it } = body();
+  for (let i = 0; i < 300; i++) {
+    it.write(`Line [${i}] of a log, and [all].\n\n`.repeat(32));
+    it.paint();
+    for (const group of it.paper.groups()) {
+      if (!group.out && group !== it.paper.last) it.paper.leaveOut(group, 100);
+    }
+  }
+  const [first] = it.paper.groups();
+  for (let i = 0; i < 3; i++) {
+    it.bringBack(first, it.text.now(0, first.points));
+    if (i < 2) it.paper.leaveOut(first, 100);
+  }
+  it.write("[all]: https://all.test\n\nend\n\nend\n\n");
+  it.paint();
+  assert.equal(first.el.querySelectorAll("a").length, FAN);
+});
+
+test("a picture that the reader asked for stays: while text comes, when it is final, and when it was left out", () => {
+  const { el, it } = body();
+  const standing = () => [el.querySelectorAll("img").length, el.querySelectorAll("button").length];
+  it.write("See ![cat](https://x.test/cat.png) and");
+  it.paint();
+  el.querySelector("button").click();
+  const img = el.querySelector("img");
+  it.write(" more ![dog](https://x.test/dog.png)");
+  it.paint();
+  assert.deepEqual(standing(), [1, 1], "one is asked for, not the other");
+  assert.equal(el.querySelector("img"), img, "nothing is loaded again");
+  it.write("\n\nNext\n\nLast");
+  it.paint();
+  assert.deepEqual(standing(), [1, 1]);
+  const [group] = it.paper.groups();
+  const text = group.all.map((piece) => piece.source).join("");
+  it.paper.leaveOut(group, 100);
+  assert.deepEqual(standing(), [0, 0]);
+  it.bringBack(group, text);
+  assert.deepEqual(standing(), [1, 1]);
+  assert.equal(whole("![cat](https://x.test/cat.png)").length, 0);
+});
+
 test("find looks through case, space and emphasis, and takes a query literally", () => {
   const find = (/** @type {string} */ text, /** @type {string} */ query) => matchesIn(text, /** @type {RegExp} */ (pattern(query)));
   assert.deepEqual(find("🦜 What is **Not**\n_in_ (a+b)", "is not in"), [7]);

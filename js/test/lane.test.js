@@ -87,6 +87,29 @@ test("arguments that go on although they seemed whole are shown as they came", (
   assert.equal(lane.el.querySelector("pre").textContent, "{} // more");
 });
 
+test("what goes on behind JSON that was indented keeps all of it, also where both are too long to be indented", () => {
+  const text = () => [...lane.el.querySelectorAll("pre")].map((pre) => pre.textContent).join("");
+  const first = `["${"a".repeat(40_000)}"]`;
+  part("tool_result", { id: "1", content: first });
+  lane.paint();
+  part("tool_result", { id: "1", content: "b".repeat(30_000) });
+  lane.paint();
+  assert.equal(text(), (first + "b".repeat(30_000)).slice(0, 65_536));
+  lane.el.querySelector("button").click();
+  assert.equal(text(), first + "b".repeat(30_000));
+});
+
+test("indented JSON of which more was asked for is shown once as it came when more comes", () => {
+  const [first, more] = [`[${"1,".repeat(20_000)}1]`, "b".repeat(30_000)];
+  part("tool_result", { id: "1", content: first });
+  lane.paint();
+  lane.el.querySelector("button").click(); // indented it is longer than what is shown at first
+  part("tool_result", { id: "1", content: more });
+  lane.paint();
+  lane.el.querySelector("button").click();
+  assert.equal([...lane.el.querySelectorAll("pre")].map((pre) => pre.textContent).join(""), first + more);
+});
+
 test("how a call stands: running, done, failed, called, or without a result", () => {
   for (const id of ["1", "2", "3"]) part("tool_call", { index: Number(id), id, name: `t${id}`, args_delta: "{}" });
   part("tool_result", { id: "1", content: { ok: true } });
@@ -193,6 +216,39 @@ for (const [what, before, behind, rest] of [
   });
 }
 
+test("a call inside a block of code stands below it, and the block is whole", async () => {
+  say("text", "Look:\n\n```py\na = 1\n");
+  part("tool_call", { index: 0, id: "1", name: "look", args_delta: "{}" });
+  part("tool_result", { id: "1", content: "1" });
+  say("text", "# no heading\nb = 2\n```\nAfter.");
+  assert.deepEqual(flow(), [["text", "Look:a = 1 # no heading b = 2"], ["tool", "Tool call look · done"], ["text", "After."]].map(dotless));
+  assert.equal(lane.el.querySelector("pre").textContent, "a = 1\n# no heading\nb = 2\n");
+  assert.equal(await lane.source(), "Look:\n\n```py\na = 1\n# no heading\nb = 2\n```\nAfter.");
+});
+
+test("a second call behind a block of code that a first one came into begins anew below both", async () => {
+  say("text", "```py\na = 1\n");
+  part("tool_call", { index: 0, id: "1", name: "one", args_delta: "{}" });
+  say("text", "b = 2\n```");
+  part("tool_call", { index: 1, id: "2", name: "two", args_delta: "{}" });
+  say("text", "After.");
+  assert.deepEqual(flow().map(([, text]) => text), ["a = 1 b = 2", "Tool call one running ...", "Tool call two running ...", "After."]);
+});
+
+for (const [what, before] of [
+  ["a block of code whose last line is not ended", "```py\na = 1\n```"],
+  ["a table", "| a |\n|---|\n| 1 |"],
+  ["a line of code", "a ```b``` c"],
+]) {
+  test(`behind ${what} a call begins anew: the next text is none of it`, async () => {
+    say("text", before);
+    part("tool_call", { index: 0, id: "1", name: "look", args_delta: "{}" });
+    say("text", "After.");
+    assert.deepEqual(flow().slice(1).map(([, text]) => text), ["Tool call look running ...", "After."]);
+    assert.equal(await lane.source(), `${before}\n\nAfter.`);
+  });
+}
+
 test("text that is taken back is gone, also where a call stands between, and is counted", async () => {
   say("text", "one ");
   part("tool_call", { index: 0, name: "look", args_delta: "{}" });
@@ -215,6 +271,15 @@ test("tool calls are taken back by their number", () => {
   assert.deepEqual(flow(), [["tool", "Tool call look-0 · running ..."]].map(dotless));
   part("tool_call", { index: 1, id: "3", name: "again", args_delta: "{}" });
   assert.equal(flow().length, 2);
+});
+
+test("the result of a call that was taken back is shown, as one that has no call", () => {
+  part("tool_call", { index: 0, id: "1", name: "look", args_delta: "{}" });
+  part("truncate", { of: "tool_call", length: 0 });
+  part("tool_result", { id: "1", content: "found" });
+  lane.paint();
+  assert.deepEqual(flow(), [["tool", "Tool result done"]]);
+  assert.equal(lane.el.querySelector("pre").textContent, "found");
 });
 
 test("reasoning can be taken back without the text", () => {

@@ -77,12 +77,14 @@ test("a late definition changes only the pieces that mention it, and what the op
   const sheet = new Sheet();
   const markdown = new Markdown(sheet);
   /** @type {string[]} */
-  const replaced = [];
+  const changed = [];
   const shown = new Map();
   const changes = () => {
     for (const piece of sheet.pieces) {
-      if (shown.has(piece) && shown.get(piece) !== piece.el) replaced.push(piece.source);
-      shown.set(piece, piece.el);
+      const { el, html } = shown.get(piece) ?? piece;
+      assert.equal(piece.el, el, "what has the selection or the focus in it keeps it");
+      if (html !== undefined && html !== el.outerHTML) changed.push(piece.source);
+      shown.set(piece, { el, html: el.outerHTML });
     }
   };
   const write = (text) => {
@@ -93,13 +95,77 @@ test("a late definition changes only the pieces that mention it, and what the op
   write("[one][late]\n\ntwo\n\n[late] `[late]`\n\n`[late]`\n\n");
   assert.equal(sheet.pieces.length, 3);
   write("[late]: https://x.test/a");
-  assert.deepEqual(replaced, []);
+  assert.deepEqual(changed, []);
   markdown.end();
   changes();
-  assert.deepEqual(replaced.splice(0), ["[one][late]\n\n", "[late] `[late]`\n\n"]);
+  assert.deepEqual(changed.splice(0), ["[one][late]\n\n", "[late] `[late]`\n\n"]);
   assert.equal(sheet.root.querySelector("a").getAttribute("href"), "https://x.test/a");
   write("bc\n\nmore\n\nend\n\n");
   assert.equal(sheet.root.querySelector("a").getAttribute("href"), "https://x.test/abc");
+});
+
+test("definitions at the end of a long text change it paint by paint, the newest first, and a resume changes nothing back", () => {
+  const line = "As is well known [1], and *so* is this [2] ![i][3].\n\n";
+  const text = `${line.repeat(4_000)}[1]: https://a.test\n[2]: https://b.test\n[3]: https://x.test/i.png\n`;
+  const sheet = new Sheet();
+  sheet.append = function (piece) {
+    this.pieces.push(piece); // thousands of neighbours are slow in jsdom
+  };
+  const markdown = new Markdown(sheet);
+  markdown.write(text);
+  markdown.paint();
+  const first = sheet.pieces[0].el.firstChild;
+  const links = () => sheet.pieces.filter(({ el }) => el.querySelector("a")).length;
+  assert.equal(links(), 0);
+  markdown.end();
+  let before = 0;
+  for (let through = false, paints = 0; !through; paints++) {
+    const units = (links() - before) * line.length;
+    assert.ok(units > 0 && units < 33_000, `${units} in paint ${paints}`);
+    assert.ok(sheet.pieces.at(-1).el.querySelector("a"));
+    before = links();
+    through = markdown.paint();
+  }
+  assert.equal(links(), sheet.pieces.length);
+  assert.equal(sheet.pieces[0].el.firstChild, first);
+  const html = () => sheet.pieces.slice(0, 4_000).map(({ el }) => el.outerHTML).join("");
+  const whole = html();
+  for (const more of ["\nMo", "re.\n", "\nEnd.\n"]) {
+    markdown.write(more);
+    markdown.paint();
+    assert.equal(links(), 4_000, "the same definitions, as far as anybody knows");
+  }
+  markdown.end();
+  while (!markdown.paint());
+  assert.equal(html(), whole);
+});
+
+test("a definition that goes on when the text does counts as it reads then", () => {
+  const sheet = new Sheet();
+  const markdown = new Markdown(sheet);
+  const href = () => sheet.root.querySelector("p > a")?.getAttribute("href");
+  markdown.write("Says [1].\n\nSo.\n\n[1]: https://x.test/a");
+  markdown.end();
+  assert.equal(href(), "https://x.test/a");
+  markdown.write("bc");
+  markdown.paint();
+  assert.equal(href(), undefined);
+  markdown.write("\n\nSays [1] too.\n\nEnd");
+  markdown.paint();
+  assert.deepEqual([...sheet.root.querySelectorAll("p > a")].map((a) => a.getAttribute("href")), ["https://x.test/abc", "https://x.test/abc"]);
+});
+
+test("code in a piece that a definition changes keeps its colours", () => {
+  const sheet = new Sheet();
+  const markdown = new Markdown(sheet);
+  markdown.write("- see [1]\n\n  ```js\n  x\n  ```\n\nEnd.\n\n");
+  markdown.paint();
+  const code = sheet.root.querySelector("code");
+  code.innerHTML = "<span>x\n</span>"; // as the colours do
+  markdown.write("[1]: https://a.test\n\nEnd.\n\n");
+  markdown.paint();
+  assert.equal(sheet.root.querySelector("li a").getAttribute("href"), "https://a.test");
+  assert.equal(sheet.root.querySelector("code").innerHTML, "<span>x\n</span>");
 });
 
 test("a list that becomes loose late does so as a whole, with all its segments", () => {

@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 
 import { bundled, Sheet } from "../testing/page.js";
 
@@ -31,6 +33,11 @@ const LONG = {
   quote: (i) => `> Some *words* number ${i} in one long quote without an end\n`,
   "quote of paragraphs": (i) => `> Some *words* number ${i}\n>\n`,
   definitions: (i) => `[label ${i}]: https://x.test/${i} "title"\n`,
+  "list of definitions": (i) => `- [${i}]: https://x.test/paper/${i} "A title"\n`,
+  "blank lines": (i) => (i ? "\n" : "Answer.\n\n"),
+  "list below an item with a tab": (i) => `${i ? "" : "-\ttop\n"}\t-\titem ${i} with *some* text in it\n`,
+  "list nested 13 deep": (i) => (i < 13 ? `${"  ".repeat(i)}- a\n` : `${"  ".repeat(13)}- item ${i} with *some* text\n`),
+  "list in a quote with a tab": (i) => `${i ? "" : ">\t- a\n"}>\t  - item ${i} with *some* text\n`,
   prose: (i) => `## Head ${i}\n\nSome *text* with \`code\` and a [link](https://x.test).\n\n- one\n- two\n\n`,
 };
 
@@ -79,6 +86,35 @@ test("hostile input costs no more than its length, ten times over", () => {
     assert.ok(ms < 10_000, `${JSON.stringify(name)}: ${Math.round(ms)} ms`);
     assert.ok(parsed < 40 * probe.length + 500_000, `${JSON.stringify(name)}: ${parsed} characters parsed`);
   }
+});
+
+test("a piece that is left out costs less than 160 bytes, whatever it waits for", async () => {
+  setFlagsFromString("--expose_gc");
+  const gc = runInNewContext("gc");
+  /** A page of a very long text: all of it is left out. */
+  class Blank extends Sheet {
+    append(piece) {
+      this.pieces.push(piece);
+      piece.el = null;
+      piece.source = "";
+    }
+  }
+  const used = async () => {
+    await new Promise((resolve) => setTimeout(resolve, 20)); // jsdom lets go of elements when nothing runs
+    gc();
+    return process.memoryUsage().heapUsed;
+  };
+  const sheet = new Blank();
+  const markdown = new Markdown(sheet);
+  const before = await used();
+  for (let i = 0; i < 20_000; i++) {
+    markdown.write(`[2026-11-29 ${i}] request ${i} took 12 ms [id-${i}]\n\n`);
+    if (i % 100 === 0) markdown.paint();
+    if (i % 2_000 === 0) await used();
+  }
+  markdown.paint();
+  const each = (await used() - before) / sheet.pieces.length;
+  assert.ok(sheet.pieces.length > 19_000 && each < 160, `${Math.round(each)} bytes`);
 });
 
 test("1 MB without a line end is cut into pieces, in linear work", () => {

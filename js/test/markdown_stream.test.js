@@ -31,7 +31,7 @@ test("however a text is cut, painted and resumed, the page is the one of the who
     assert.ok(text.startsWith(sources.join("")), "the pieces are the text up to its open end");
     assert.deepEqual(sources, whole.pieces.map((piece) => piece.source), "cuts depend on the text alone");
     for (const piece of sheet.pieces) {
-      const again = markdown.renderPiece(piece.source, piece.recipe);
+      const again = markdown.renderPiece(piece);
       assert.ok(again.isEqualNode(piece.el), `${JSON.stringify(piece.source)}: ${again.outerHTML} is not ${piece.el.outerHTML}`);
     }
     pieces += sheet.pieces.length;

@@ -54,6 +54,22 @@ test("a regenerated answer begins at nothing, in the place of the old one until 
   assert.equal(shown.root.style.minHeight, "");
 });
 
+test("an answer whose last line changes all of it goes on to be painted until it is through, and is over then", async () => {
+  const text = `${"Says [1].\n\n".repeat(10_000)}[1]: https://a.test`;
+  const left = () => [...shown.root.querySelectorAll("p")].filter((p) => !p.firstElementChild).length;
+  shown.receive(page({ texts: [text.slice(0, -14)], tail: 0 }));
+  for (let i = 0; i < 100 && shown.view.viewport.chars < text.length - 14; i++) await pass(50);
+  shown.root.style.minHeight = "300px";
+  shown.receive(page({ after: 0, texts: [text.slice(-14)], off: text.length - 14, tail: 1, state: COMPLETE }));
+  const seen = [];
+  for (let i = 0; i < 100 && shown.root.style.minHeight; i++) {
+    await pass(100);
+    if (left() !== seen.at(-1)) seen.push(left());
+  }
+  assert.equal(seen.at(-1), 0);
+  assert.ok(seen.length >= 3, `bit by bit: ${seen}`);
+});
+
 test("the kept place is at most 70 % of the window", () => {
   shown.receive(page({ texts: ["Old."], tail: 0, state: COMPLETE }));
   Object.defineProperty(shown.root, "offsetHeight", { value: 5_000 });

@@ -30,24 +30,24 @@ export function randomText(random) {
       case 9:
       case 10: {
         const loose = random(3) ? "\n" : "\n\n";
-        const marker = one(["-", "*", "+", "1.", "7)", "- [ ]", "-   ", " -", "10. "]);
+        const marker = one(["-", "*", "+", "1.", "7)", "- [ ]", "-   ", " -", "10. ", "-\t"]);
         const count = random(30) ? 1 + random(3) : 65 + random(20);
         return Array.from({ length: count }, () => {
           const inner = random(5) ? words(4) : blocks(depth + 1, 2);
           const by = " ".repeat(marker.replace(/ \[ \]$/, "").length + 1);
-          return indent(inner, random(9) ? by : one(["", " ", "  "]), `${marker} `);
+          return indent(inner, random(9) ? by : one(["", " ", "  ", "\t"]), `${marker} `);
         }).join(random(20) ? loose : "\n\n");
       }
       case 11:
       case 12:
-        return indent(blocks(depth + 1, random(30) ? 3 : 40), one(["> ", ">", "> "]));
+        return indent(blocks(depth + 1, random(30) ? 3 : 40), one(["> ", ">", "> ", ">\t"]));
       case 13:
         return random(30) ? words(3) : Array.from({ length: 900 + random(900) }, () => one(WORDS)).join(random(3) ? " " : one(["\n", "  ", "x"]));
       default:
         return indent(blocks(depth + 1, 3), "  ", one(["- ", "* ", "1. "]));
     }
   };
-  const blocks = (depth, most) => Array.from({ length: 1 + random(most) }, () => block(depth)).join(one(["\n\n", "\n\n", "\n", "\n\n\n"]));
+  const blocks = (depth, most) => Array.from({ length: 1 + random(most) }, () => block(depth)).join(random(200) ? one(["\n\n", "\n\n", "\n", "\n\n\n"]) : one(["\n", " \n"]).repeat(5_000));
   let text = blocks(0, random(8) ? 2 : 6);
   const end = one(["\n", "\n", "\n", "\r\n", "\r"]);
   if (end !== "\n") text = text.replaceAll("\n", () => (random(8) ? end : one(["\n", "\r", "\r\n"])));

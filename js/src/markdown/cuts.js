@@ -44,6 +44,8 @@ class Cuts {
   #places = 0;
   #line = -1;
   #text;
+  /** Top-level blocks, in the order of the text. @type {any[]} */
+  #tops;
   /** @type {number[]} */
   #plain = [];
   /** From a line of the text to one of the piece, as it is parsed alone. */
@@ -58,7 +60,10 @@ class Cuts {
     this.#from = beginning.prefix.length;
     this.#before = beginning.prefix;
     for (let at = text.indexOf("\n"); at >= 0; at = text.indexOf("\n", at + 1)) this.#starts.push(at + 1);
-    outline(parseBlocks(text), text, beginning, this);
+    const tokens = parseBlocks(text);
+    this.#tops = tokens.filter(({ level, nesting, map }) => level === 0 && nesting >= 0 && map);
+    outline(tokens, text, beginning, this);
+    this.#blank(this.#starts.length - 1);
   }
 
   /**
@@ -69,6 +74,7 @@ class Cuts {
    */
   block(line, path, afterDefinition, token) {
     const at = this.#startOf(line);
+    if (path.length === 0) this.#blank(line);
     if (at > this.#from && line !== this.#line) this.#place(line, at, path, afterDefinition, token);
     if (token.meta?.noFormula) this.#plain.push(line + this.#shift);
   }
@@ -84,9 +90,23 @@ class Cuts {
     this.#line = line;
     this.#places++;
     const definition = token.type === "reference_definition";
-    // The title of a definition may stand in the next line, and end further on.
-    if (afterDefinition && !definition) return;
+    // The title of a definition may stand in the next line, and end further on; that of an item's not in the next item.
+    if (afterDefinition && !definition && token.type !== "list_item_open") return;
     if (path.length > 0 || (afterDefinition && definition) ? this.#isFull(at) : true) this.#cut(at, path);
+  }
+
+  /**
+   * A model that has lost its way may write line ends for ever. What they end is over, but for a list and code by
+   * indentation, which go on behind any number of them.
+   * @param {number} end the line that a block begins at, or the text ends
+   */
+  #blank(end) {
+    const before = this.#tops.findLast(({ map }) => map[0] < end);
+    if (/list|^code/.test(before?.type)) return;
+    for (let line = before?.map[1] ?? 0; line < end; line++) {
+      const at = this.#startOf(line);
+      if (at - this.#from >= PIECE_UNITS) this.#cut(at, []);
+    }
   }
 
   /**

@@ -8,6 +8,7 @@ import { parser } from "./parser.js";
 /**
  * @typedef {object} Context
  * @property {import("./formulas.js").Formulas} [formulas] without it a formula shows its source
+ * @property {Set<string>} [pictures] addresses of those that the reader asked for
  * @property {(code: HTMLElement, language: string) => void} [onCode] takes every block of code
  */
 
@@ -139,7 +140,7 @@ function inlineLeaf(token, inLink, context) {
       return code;
     }
     case "image":
-      return image(token, inLink);
+      return image(token, inLink, context.pictures ?? new Set());
     case "math_inline":
       return formula({ tex: token.content, source: token.markup, display: token.meta.display, block: false }, context.formulas);
     default:

@@ -13,14 +13,21 @@ const REMOTE = /^https?:\/\/[^/?#]/i;
 /**
  * @param {Token} token
  * @param {boolean} inLink then a click follows the link, so nothing is loaded
+ * @param {Set<string>} asked addresses that the reader asked for: the text around them is made anew
  * @returns {HTMLElement}
  */
-export function image(token, inLink) {
+export function image(token, inLink, asked) {
   const src = token.attrGet("src") ?? "";
   const alt = plainText(token.children);
   const title = token.attrGet("title") ?? "";
   if (INLINE.test(src) && src.length <= MOST_INLINE) return picture(src, alt, title);
   const remote = REMOTE.test(src);
+  const show = () => {
+    const img = picture(src, alt, title);
+    img.tabIndex = -1; // the keyboard's place in the text stays where the button was
+    return img;
+  };
+  if (!inLink && asked.has(src)) return show();
   const label = remote ? `image: ${alt ? `${alt} ` : ""}(${hostOf(src)})` : `image: ${alt}`;
   const el = document.createElement(remote && !inLink ? "button" : "span");
   el.className = "nbstream-image";
@@ -32,7 +39,13 @@ export function image(token, inLink) {
   if (remote && !inLink) {
     el.setAttribute("type", "button");
     el.setAttribute("aria-label", `Load ${label}`);
-    el.addEventListener("click", () => load(el, src, alt, title), { once: true });
+    el.addEventListener("click", () => {
+      asked.add(src);
+      const focused = el.ownerDocument.activeElement === el;
+      const img = show();
+      el.replaceWith(img);
+      if (focused) img.focus();
+    });
   } else {
     el.setAttribute("role", "img");
     el.setAttribute("aria-label", label);
@@ -53,21 +66,6 @@ export function plainText(tokens) {
       return token.nesting === 0 ? token.content : "";
     })
     .join("");
-}
-
-/**
- * @param {HTMLElement} el
- * @param {string} src
- * @param {string} alt
- * @param {string} title
- */
-function load(el, src, alt, title) {
-  const shown = picture(src, alt, title);
-  // The keyboard's place in the text stays where the button was.
-  shown.tabIndex = -1;
-  const focused = el.ownerDocument.activeElement === el;
-  el.replaceWith(shown);
-  if (focused) shown.focus();
 }
 
 /**

@@ -6,8 +6,8 @@
 import { Colours } from "./colours.js";
 import { findCuts } from "./cuts.js";
 import { Formulas } from "./formulas.js";
-import { patch } from "./patch.js";
-import { render, renderPiece } from "./piece.js";
+import { patch, update } from "./patch.js";
+import { markPiece, render, renderPiece } from "./piece.js";
 import { References } from "./references.js";
 
 /** @typedef {import("./piece.js").Recipe} Recipe */
@@ -31,6 +31,12 @@ import { References } from "./references.js";
 /** A line this long counts before its end has come: a text without line ends must be cut too. */
 const GIANT_LINE = 4_096;
 
+/** So much source is made anew in one paint: a definition at the end may change every piece of a long text. */
+const ANEW_UNITS = 32_768;
+
+/** Of most pieces: one for all of them, a long text has a million. @type {Recipe} */
+const ALONE = Object.freeze({ prefix: "", joint: "", enters: [], starts: true, plain: [], leaves: [] });
+
 const NOTHING = new Map();
 
 export { renderPiece };
@@ -38,7 +44,8 @@ export { renderPiece };
 export class Markdown {
   #paper;
   #references = new References();
-  #formulas;
+  /** @type {import("./elements.js").Context} of everything that is made */
+  #context;
   #colours;
   /** The text behind the last piece, as it came. */
   #open = "";
@@ -47,6 +54,8 @@ export class Markdown {
   /** How much of `#open` was looked through for cuts. */
   #seen = 0;
   #changed = false;
+  /** Pieces that look otherwise since they were made; the last are the next. @type {Piece[]} */
+  #stale = [];
   /** @type {Map<Look, {loose: boolean, pieces: Piece[]}>} segments of the lists that are open */
   #segments = new Map();
 
@@ -56,7 +65,7 @@ export class Markdown {
    */
   constructor(paper, parts) {
     this.#paper = paper;
-    this.#formulas = parts && new Formulas(parts);
+    this.#context = { formulas: parts && new Formulas(parts), pictures: new Set() };
     this.#colours = parts && new Colours(parts);
   }
 
@@ -72,13 +81,18 @@ export class Markdown {
     for (const look of this.#segments.keys()) look.looseAtEnd = false;
   }
 
+  /** @returns {boolean} whether it is through: what is stale takes more than one paint */
   paint() {
-    if (!this.#changed) return; // what `end` made of the open end stays
-    this.#changed = false;
-    this.#commit();
-    this.#replaceChanged();
-    // A CR at the end may be the first half of a CRLF.
-    this.#paintTail(this.#open.endsWith("\r") ? this.#open.slice(0, -1) : this.#open);
+    // What `end` made of the open end stays.
+    if (this.#changed) {
+      this.#changed = false;
+      this.#commit();
+      // A CR at the end may be the first half of a CRLF.
+      const { defined } = this.#paintTail(this.#open.endsWith("\r") ? this.#open.slice(0, -1) : this.#open);
+      this.#references.goOn(defined);
+    }
+    this.#freshen();
+    return this.#stale.length === 0;
   }
 
   /** No more text comes: the last line is whole. More may still be written, after a resume. */
@@ -88,7 +102,7 @@ export class Markdown {
     const { defined, enters } = this.#paintTail(this.#open);
     this.#references.end(defined);
     for (const [i, { look }] of this.#beginning.enters.entries()) if (look) look.looseAtEnd = enters[i]?.look?.loose ?? false;
-    this.#replaceChanged();
+    this.#freshen();
     this.#colour(this.#paper.tail);
   }
 
@@ -108,16 +122,22 @@ export class Markdown {
 
   /**
    * The element of one of this document's pieces once more: it had been left out.
-   * @param {string} source
-   * @param {Recipe} recipe
-   * @returns {HTMLElement}
+   * @param {Piece} piece
    */
-  renderPiece(source, recipe) {
-    return renderPiece(source, recipe, {
-      references: this.#references.forPiece(),
-      formulas: this.#formulas,
-      onCode: (code, language) => this.#colours?.colour([code], language),
-    });
+  renderPiece(piece) {
+    return this.#make(piece, (code, language) => this.#colours?.colour([code], language));
+  }
+
+  /**
+   * @param {Piece} piece learns of definitions from now on
+   * @param {import("./elements.js").Context["onCode"]} [onCode]
+   */
+  #make(piece, onCode) {
+    /** @type {Set<string>} */
+    const missing = new Set();
+    const el = renderPiece(piece.source, piece.recipe, { ...this.#context, references: this.#references.forPiece(piece, missing), onCode });
+    this.#references.wait(piece, missing);
+    return el;
   }
 
   #commit() {
@@ -157,14 +177,11 @@ export class Markdown {
    */
   #append(source, plain, next) {
     const starts = this.#beginning.enters.length === 0;
-    const recipe = { ...this.#beginning, starts, plain, leaves: next.enters };
+    const alone = starts && plain.length === 0 && next.enters.length === 0;
+    const recipe = alone ? ALONE : { ...this.#beginning, starts, plain, leaves: next.enters };
     /** @type {Piece} */
     const piece = { el: null, source, recipe };
-    /** @type {Set<string>} */
-    const missing = new Set();
-    const el = renderPiece(source, recipe, { references: this.#references.forPiece(piece, missing), formulas: this.#formulas });
-    piece.el = el;
-    this.#references.wait(piece, missing);
+    const el = (piece.el = this.#make(piece));
     for (const { look } of [...recipe.enters, ...recipe.leaves]) {
       if (!look) continue;
       const segments = this.#segments.get(look) ?? { loose: look.loose, pieces: [] };
@@ -193,7 +210,7 @@ export class Markdown {
     const defined = new Map();
     const enters = this.#beginning.enters.map((open) => (open.look ? { ...open, look: { ...open.look } } : open));
     const recipe = { ...this.#beginning, enters, starts: false, leaves: [] };
-    const fragment = render(text, recipe, { references: this.#references.forTail(defined), formulas: this.#formulas });
+    const fragment = render(text, recipe, { ...this.#context, references: this.#references.forTail(defined) });
     patch(this.#paper.tail, fragment);
     return { defined, enters };
   }
@@ -204,21 +221,25 @@ export class Markdown {
       const loose = look.loose || Boolean(look.looseAtEnd);
       if (loose === segments.loose) continue;
       segments.loose = loose;
-      for (const piece of segments.pieces) this.#replace(piece);
+      for (const { el, recipe } of segments.pieces) if (el) markPiece(el, recipe);
     }
   }
 
-  #replaceChanged() {
+  /** The newest first: that is where the reader of a text that streams is. */
+  #freshen() {
     this.#loosen();
-    for (const piece of this.#references.takeChanged()) this.#replace(piece);
-  }
-
-  /** @param {Piece} piece is made as it looks now when it comes back, if it is left out */
-  #replace(piece) {
-    if (!piece.el) return;
-    const el = this.renderPiece(piece.source, piece.recipe);
-    piece.el.replaceWith(el);
-    piece.el = el;
+    const changed = this.#references.takeChanged();
+    if (changed.size > 0) this.#stale = [...new Set([...this.#stale, ...changed])];
+    for (let units = 0; units < ANEW_UNITS && this.#stale.length > 0; ) {
+      const piece = /** @type {Piece} */ (this.#stale.pop());
+      if (!piece.el) continue; // it is made as it looks now when it comes back
+      const el = renderPiece(piece.source, piece.recipe, { ...this.#context, references: this.#references.forPiece() });
+      if (!update(piece.el, el)) {
+        piece.el.replaceWith(el);
+        piece.el = el;
+      }
+      units += piece.source.length;
+    }
   }
 }
 

@@ -20,12 +20,12 @@
  */
 
 /** Deeper ones are not opened again: their outermost block stays whole. */
-const DEEPEST = 24;
+const DEEPEST = 64;
 const WIDEST = 160;
 
 /**
  * The lines that open a path of lists and quotes again, and what a line inside begins with. Null where that cannot be said
- * in a few characters: tabs, or very deep. The item's content is a rule, which `parser.js` drops: it needs no blank line
+ * in a few characters: very deep. The item's content is a rule, which `parser.js` drops: it needs no blank line
  * behind it, so it does not make the list loose.
  * @param {Placed[]} path
  * @param {(line: number) => string} textOf
@@ -38,7 +38,7 @@ export function openAgain(path, textOf) {
   for (const [depth, open] of path.entries()) {
     if (open.type === "quote") lead += "> ";
     if (open.type !== "item") continue;
-    const marker = upToContent(textOf(open.line), path.slice(0, depth + 1));
+    const marker = upToContent(untabbed(textOf(open.line)), path.slice(0, depth + 1));
     if (marker === null) return null;
     // A quote takes one space behind its sign, if there is one: without it the lead would be a column short.
     lead = marker.replace(/>(?! )/g, "> ").replace(/[^>]/g, " ");
@@ -71,5 +71,16 @@ function upToContent(line, path) {
   }
   let text = line.slice(0, line.length - rest.length);
   if (!/[ >]$/.test(text)) text += " ";
-  return text.includes("\t") || text.length > WIDEST ? null : text;
+  return text.length > WIDEST ? null : text;
+}
+
+/**
+ * Tabs lead to columns of four, also behind the sign of an item or a quote.
+ * @param {string} line
+ */
+function untabbed(line) {
+  for (let at = line.indexOf("\t"); at >= 0 && at < WIDEST; at = line.indexOf("\t", at)) {
+    line = line.slice(0, at) + " ".repeat(4 - (at % 4)) + line.slice(at + 1);
+  }
+  return line;
 }

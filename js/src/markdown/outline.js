@@ -52,7 +52,7 @@ export function outline(tokens, text, { prefix, enters }, walker) {
     countChild(path.at(-1), token, path, lines);
     const leaf = token.markup[0] === "#" ? undefined : LEAVES[token.type];
     const known = (container || leaf) && entered < enters.length ? enters[entered++] : undefined;
-    const behind = definition !== null && (definition.level === token.level || definition.map[1] === token.map[0]);
+    const behind = definition?.map[1] === token.map[0];
     // Only now an underline makes a heading of a paragraph whose beginning is a piece already: it stays a paragraph.
     if (known && token.type === "heading_open") {
       for (const [one, type] of [[token, "paragraph_open"], [tokens[at + 2], "paragraph_close"]]) Object.assign(one, { type, tag: "p" });

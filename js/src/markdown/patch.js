@@ -1,4 +1,4 @@
-/** The open end is made anew on every paint; what is the same keeps its nodes, so a selection in it survives. */
+/** The open end is made anew on every paint, a piece when a link is defined: what is the same keeps its nodes, so a selection in it survives. */
 
 /**
  * @param {Node} parent
@@ -28,7 +28,7 @@ export function patch(parent, now) {
  * @param {Node} now
  * @returns {boolean} whether `old` is like `now` after it
  */
-function update(old, now) {
+export function update(old, now) {
   if (old.nodeName !== now.nodeName) return false;
   if (old instanceof Text && now instanceof Text) {
     const [before, after] = [old.data, now.data];
@@ -39,7 +39,8 @@ function update(old, now) {
   }
   // Attributes of one kind of element differ rarely; a button has a listener of its own.
   if (!(old instanceof Element) || !(now instanceof Element) || old.nodeName === "BUTTON" || !sameAttributes(old, now)) return old.isEqualNode(now);
-  patch(old, now);
+  // Code that has got its colours keeps them.
+  if (old.nodeName !== "PRE" || old.textContent !== now.textContent) patch(old, now);
   return true;
 }
 

@@ -38,23 +38,34 @@ export function renderPiece(source, recipe, context = {}) {
  */
 export function render(source, recipe, context) {
   const fragment = build(parse(source, recipe, context.references ?? new References().forPiece()), context);
-  mark(fragment, recipe.enters, "nbstream-went-on", "firstElementChild");
-  mark(fragment, recipe.leaves, "nbstream-goes-on", "lastElementChild");
+  markPiece(fragment, recipe);
   if (recipe.leaves.at(-1)?.type === "paragraph") keepJoint(fragment, source);
   return fragment;
 }
 
 /**
- * @param {ParentNode} parent
+ * Say of what goes on in other pieces that it does, and how it looks by now.
+ * @param {DocumentFragment | HTMLElement} piece
+ * @param {Recipe} recipe
+ */
+export function markPiece(piece, recipe) {
+  const single = piece instanceof Element && piece.className !== "nbstream-several" ? piece : null;
+  mark(single ?? piece.firstElementChild, recipe.enters, "nbstream-went-on", "firstElementChild");
+  mark(single ?? piece.lastElementChild, recipe.leaves, "nbstream-goes-on", "lastElementChild");
+}
+
+/**
+ * @param {Element | null} first
  * @param {Open[]} path
  * @param {string} className
  * @param {"firstElementChild" | "lastElementChild"} side
  */
-function mark(parent, path, className, side) {
-  let at = /** @type {HTMLElement | null} */ (parent[side]);
+function mark(first, path, className, side) {
+  let at = /** @type {HTMLElement | null} */ (first);
   for (const open of path) {
     if (!at) return;
     at.classList.add(className);
+    at.classList.remove("nbstream-loose"); // always the last one: pieces made sooner or later are the same
     if (open.look?.loose || open.look?.looseAtEnd) at.classList.add("nbstream-loose");
     if (open.widths) fixWidths(at, open.widths);
     at = /** @type {HTMLElement | null} */ (at[side]);

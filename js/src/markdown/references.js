@@ -3,6 +3,9 @@
 /** @typedef {import("./markdown.js").Piece} Piece */
 /** @typedef {{href: string, title: string}} Definition */
 
+/** So many wait before it is looked whether their pieces are still there. */
+const LEAST_SWEPT = 4_096;
+
 export class References {
   /** @type {Map<string, Definition>} of what is final; the first of a label counts */
   #defined = new Map();
@@ -10,10 +13,14 @@ export class References {
   #atEnd = new Map();
   /** Who defined what, in the order of the text. @type {{label: string, piece: Piece}[]} */
   #definers = [];
-  /** @type {Map<string, Piece[]>} in the order of the text, pieces made while a label had no definition */
+  /** @type {Map<string, Piece[]>} pieces made while a label had no definition */
   #waiting = new Map();
-  /** @type {Set<string>} labels that mean something else since `takeChanged` */
-  #changed = new Set();
+  #waits = 0;
+  #most = LEAST_SWEPT;
+  /** Labels that may mean something else since `takeChanged`, and what they meant. @type {Map<string, Definition | undefined>} */
+  #changed = new Map();
+  /** Pieces made since then without what a label meant, and may mean again. @type {Set<Piece>} */
+  #without = new Set();
 
   /**
    * What markdown-it looks labels up in, and defines them in, while it parses a finished piece.
@@ -29,9 +36,9 @@ export class References {
         return this.#atEnd.get(label);
       },
       (label, definition) => {
+        this.#touch(label);
         this.#defined.set(label, definition);
         if (piece) this.#definers.push({ label, piece });
-        this.#changed.add(label);
         missing?.delete(label);
       },
     );
@@ -53,22 +60,30 @@ export class References {
    * @param {Map<string, Definition>} definitions
    */
   end(definitions) {
-    for (const label of new Set([...this.#atEnd.keys(), ...definitions.keys()])) {
-      const [before, now] = [this.#atEnd.get(label), definitions.get(label)];
-      if (before?.href !== now?.href || before?.title !== now?.title) this.#changed.add(label);
-    }
+    for (const label of [...this.#atEnd.keys(), ...definitions.keys()]) this.#touch(label);
     this.#atEnd = definitions;
   }
 
   /**
-   * @param {Piece} piece
+   * It was not over. What its open end defined counts further while that says the same.
+   * @param {Map<string, Definition>} definitions
+   */
+  goOn(definitions) {
+    this.end(new Map([...definitions].filter(([label, definition]) => same(this.#changed.get(label), definition))));
+  }
+
+  /**
+   * @param {Piece} piece that is being made
    * @param {Iterable<string>} missing
    */
   wait(piece, missing) {
+    if (this.#waits > this.#most) this.#sweep();
     for (const label of missing) {
+      this.#waits++;
       const pieces = this.#waiting.get(label);
       if (pieces) pieces.push(piece);
       else this.#waiting.set(label, [piece]);
+      if (this.#changed.has(label)) this.#without.add(piece);
     }
   }
 
@@ -80,24 +95,50 @@ export class References {
     this.end(new Map());
     for (let last = this.#definers.at(-1); last && gone.has(last.piece); last = this.#definers.at(-1)) {
       this.#definers.pop();
+      this.#touch(last.label);
       this.#defined.delete(last.label);
-      this.#changed.add(last.label);
     }
+  }
+
+  /** What is left out or gone is made anew when it comes back, and waits again then. */
+  #sweep() {
+    this.#waits = 0;
     for (const [label, pieces] of this.#waiting) {
-      for (let last = pieces.at(-1); last && gone.has(last); last = pieces.at(-1)) pieces.pop();
-      if (pieces.length === 0) this.#waiting.delete(label);
+      const here = [...new Set(pieces)].filter(({ el }) => el);
+      if (here.length > 0) this.#waiting.set(label, here);
+      else this.#waiting.delete(label);
+      this.#waits += here.length;
     }
+    this.#most = Math.max(LEAST_SWEPT, 2 * this.#waits);
   }
 
   /** The pieces that look otherwise since they were made. @returns {Set<Piece>} */
   takeChanged() {
-    /** @type {Set<Piece>} */
-    const pieces = new Set();
-    for (const label of this.#changed) for (const piece of this.#waiting.get(label) ?? []) pieces.add(piece);
+    const pieces = this.#without;
+    this.#without = new Set();
+    for (const [label, before] of this.#changed) {
+      if (!same(before, this.#meaning(label))) for (const piece of this.#waiting.get(label) ?? []) pieces.add(piece);
+    }
     this.#changed.clear();
     return pieces;
   }
+
+  /** @param {string} label */
+  #meaning(label) {
+    return this.#defined.get(label) ?? this.#atEnd.get(label);
+  }
+
+  /** @param {string} label that will mean something else */
+  #touch(label) {
+    if (!this.#changed.has(label)) this.#changed.set(label, this.#meaning(label));
+  }
 }
+
+/**
+ * @param {Definition | undefined} one
+ * @param {Definition | undefined} other
+ */
+const same = (one, other) => one?.href === other?.href && one?.title === other?.title;
 
 /**
  * @param {(label: string) => Definition | undefined} get
