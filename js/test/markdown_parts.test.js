@@ -95,6 +95,28 @@ test("of an open fence too long for colours nothing is kept, and all of it stays
   assert.deepEqual(joins, []);
 });
 
+test("code is coloured a segment at a time, and not above 16 KB: no task is long", async (t) => {
+  /** @type {(() => void)[]} */
+  const waiting = [];
+  globalThis.requestIdleCallback = (run) => waiting.push(run);
+  t.after(() => delete globalThis.requestIdleCallback);
+  const line = "x = 1  # why\n";
+  const coloured = async (count) => {
+    const { sheet, parts } = paper(`\`\`\`python\n${line.repeat(count)}\`\`\`\n\nafter\n\n`);
+    parts.come();
+    const steps = [];
+    while (waiting.length > 0) {
+      waiting.shift()();
+      await settled();
+      steps.push(sheet.root.querySelectorAll("code:has(span)").length);
+    }
+    return steps;
+  };
+  assert.deepEqual(await coloured(192), [1, 2, 3, 4, 4], "the last turn finds nothing left to do");
+  assert.ok((await coloured(Math.floor(16_384 / line.length))).at(-1) > 15);
+  assert.deepEqual(await coloured(Math.ceil(16_385 / line.length)), []);
+});
+
 test("colours never change a text, in any language we know; unknown ones and long ones stay plain", () => {
   const random = randomNumbers();
   const scraps = ["<a href='x'>", "def f():", '"', "'", "`", "${x}", "{{", "}}", "/*", "*/", "//", "#", "\n", "  ", "<!--", "-->", "+x\n", "-y\n", "@@ -1 +1 @@\n", "$x", "select * from t;", "😀", "\t", "key: 1", "<?php", "\\", "r#\"", "fn x<'a>()"];

@@ -3,8 +3,8 @@
 /** @typedef {{text: string, classes: string}} Span */
 /** @typedef {{load: (name: "highlight") => Promise<any>}} Parts */
 
-/** Longer code stays plain. */
-const MOST_UNITS = 100_000;
+/** Longer code stays plain: colours are found in one task (16 KB of JSON or HTML: some 50 ms, 95 KB: 270 and more). */
+const MOST_UNITS = 16_384;
 const IDLE_MS = 500;
 
 export class Colours {
@@ -31,7 +31,7 @@ export class Colours {
     this.#open.push(code);
     if (this.#units > MOST_UNITS) this.#open = []; // it stays plain: to keep its segments would keep them off the page too
     if (classList.contains("nbstream-goes-on")) return;
-    this.colour(this.#open, language);
+    void this.colour(this.#open, language);
     this.begin();
   }
 
@@ -46,17 +46,16 @@ export class Colours {
    * @param {HTMLElement[]} codes
    * @param {string} language
    */
-  colour(codes, language) {
+  async colour(codes, language) {
     const texts = codes.map((code) => code.textContent ?? "");
     const text = texts.join("");
     if (text.length === 0 || text.length > MOST_UNITS) return;
-    whenIdle(async () => {
-      // Without the part, or when it fails, code is plain.
-      const part = await this.#parts.load("highlight").catch(() => null);
-      /** @type {Span[] | null} */
-      const spans = part?.highlight(text, language) ?? null;
-      if (spans) distribute(codes, texts, spans);
-    });
+    await idle();
+    // Without the part, or when it fails, code is plain.
+    const part = await this.#parts.load("highlight").catch(() => null);
+    /** @type {Span[] | null} */
+    const spans = part?.highlight(text, language) ?? null;
+    if (spans) await distribute(codes, texts, spans);
   }
 }
 
@@ -65,7 +64,7 @@ export class Colours {
  * @param {string[]} texts
  * @param {Span[]} spans
  */
-function distribute(codes, texts, spans) {
+async function distribute(codes, texts, spans) {
   let index = 0;
   let used = 0;
   for (const [i, code] of codes.entries()) {
@@ -85,6 +84,7 @@ function distribute(codes, texts, spans) {
     }
     // Colours change no text, and not what has changed in the meantime.
     if (code.textContent === text && fragment.textContent === text) code.replaceChildren(fragment);
+    await idle(); // a segment has a thousand spans, which are laid out
   }
 }
 
@@ -100,8 +100,10 @@ function coloured(text, classes) {
   return span;
 }
 
-/** @param {() => void} work */
-function whenIdle(work) {
-  if (typeof requestIdleCallback === "function") requestIdleCallback(work, { timeout: IDLE_MS });
-  else setTimeout(work, 0);
+/** @returns {Promise<unknown>} */
+function idle() {
+  return new Promise((resolve) => {
+    if (typeof requestIdleCallback === "function") requestIdleCallback(resolve, { timeout: IDLE_MS });
+    else setTimeout(resolve, 0);
+  });
 }
