@@ -204,6 +204,14 @@ BORDERS = [
     f"\r```\r<img src=x onerror={RUN}>\r",
     f"~~~ `\n<img src=x onerror={RUN}>\n",
     f"- [x] <img src=x onerror={RUN}>\n- [ ] [y](javascript:{RUN})",
+    # What a link definition may hold goes on across blank lines and fences: a label for marked (JupyterLab) and mistune
+    # (nbconvert), a title for marked.
+    f"[a\n```html\n]: x\n<script>{RUN}</script>\n```\nmore",
+    f"[a\n\n```py\nx = 1\n```\n```html\n\\[b\\]]: <x>\n<img src=x onerror={RUN}>\n```",
+    f"[a]: x \"t\n```html\n\"\n<script>{RUN}</script>\n```",
+    f"[a]:\nx\n(t\n\n```html\n)\n<img src=x onerror={RUN}>\n```",
+    f"[a]: x 't\n~~~html\n\\' '\n<img src=x onerror={RUN}>\n~~~",
+    f"```py\n[a]: x \"\n```\n```html\n\\\" \" \n<img src=x onerror={RUN}>\n```",
 ]
 TEX = [
     f"$\\href{{javascript:{RUN}}}{{x}}$",

@@ -9,7 +9,9 @@ on them. Outside code no `<` stays that could begin a tag, no `![`, no link to a
   are inert even where a renderer thinks that it reads text;
 - an active block at the margin stays a fence (it keeps its colours) behind a blank line, with a language behind the
   opening marks and no line inside that looks like a fence: then no renderer can take its content for text, not even
-  one that believes another fence to be open, since neither the first line nor the content can close that one.
+  one that believes another fence to be open, since neither the first line nor the content can close that one;
+- formulas and link definitions can swallow that first line for some renderers, as they go on across blank lines and
+  fences. So a block whose content could end one that was left open, wherever that was, is no fence either.
 
 Everything is one pass, linear in the text. Prose without any of this comes out as it went in.
 """
@@ -32,6 +34,15 @@ FENCE = re.compile(
 _FENCE_LIKE = re.compile(r"^[ \t>\-*+\d.)]*(?:```|~~~)", re.MULTILINE)
 #: nbconvert looks for the end of display math before it looks for fences.
 _MATH_END = re.compile(r"\$\$|\\\\\]|\\end\{")
+#: The end of a link definition, that of its label (nbconvert, JupyterLab) or of its title (JupyterLab): the first bracket
+#: is `]:`, or the first quote or parenthesis ends a line. One behind a backslash may count or not, so both is tried.
+_DEFINITION_END = re.compile(
+    r"""[^\[\]]*(?:(?<=\\)[\[\]][^\[\]]*)*\]:"""
+    r"""|[^"]*(?:(?<=\\)"[^"]*)*"[ \t]*$"""
+    r"""|[^']*(?:(?<=\\)'[^']*)*'[ \t]*$"""
+    r"""|[^()]*(?:(?<=\\)[()][^()]*)*\)[ \t]*$""",
+    re.MULTILINE,
+)
 #: No quotes: JupyterLab 4.6.6 writes the language into an attribute as it is, and a trusted file is not cleaned.
 _PLAIN_INFO = re.compile(r"[\w+#. =:,{}()/-]*")
 _LANGUAGE = re.compile(r"[\w+#.-]+")
@@ -87,7 +98,9 @@ def code_block(code: str, language: str) -> str:
     """Return *code* as a block of Markdown that nothing inside can leave."""
     code = _CONTROLS.sub("", code.replace("\r\n", "\n").replace("\r", "\n"))
     fence = Fence("", "```", language)
-    return _as_html(fence, code) if _FENCE_LIKE.search(code) else f"```{language}\n{_ended(code)}```"
+    if _FENCE_LIKE.search(code) or (ACTIVE.search(code) and _ends_another(code)):
+        return _as_html(fence, code)
+    return f"```{language}\n{_ended(code)}```"
 
 
 @lru_cache(maxsize=64)
@@ -108,9 +121,14 @@ def _block(fence: Fence, inside: str, closing: str | None) -> str:
     if not active:
         kept = fence._replace(info=name)
         return kept.lead + kept.marks + name + "\n" + (inside + closing if closing else _closed(kept, inside))
-    if fence.lead or _FENCE_LIKE.search(inside) or _MATH_END.search(inside):
+    if fence.lead or _FENCE_LIKE.search(inside) or _ends_another(inside):
         return _as_html(fence, inside)
     return f"\n```{name}\n{_ended(inside)}```\n"
+
+
+def _ends_another(code: str) -> bool:
+    """Tell whether *code* could end what text before it has left open, for a renderer that does not see its fence."""
+    return _MATH_END.search(code) is not None or _DEFINITION_END.match(code) is not None
 
 
 def _closed(fence: Fence, inside: str) -> str:
