@@ -8,7 +8,7 @@ import nbformat
 import pytest
 from nbconvert import HTMLExporter
 from nbconvert.filters.markdown_mistune import markdown2html_mistune
-from probes import HOST, PROBES, RUN
+from probes import HOST, LINKS, PROBES, QUOTED, RUN, TEX
 
 from nbstream import words
 from nbstream.records import Close, Delta, Open, Part
@@ -91,7 +91,7 @@ def test_a_probe_is_text_in_every_place(probe):
 
 @pytest.mark.parametrize("template", ["lab", "classic"])
 def test_the_page_that_nbconvert_makes_runs_no_probe(template):
-    """Of a notebook with every probe, alone and behind what it leaves open, `jupyter nbconvert --to html` runs nothing."""
+    """`jupyter nbconvert --to html` makes a page of every probe, alone and before a block, and nothing in it runs."""
     saved = [markdown(*everywhere(probe), stream="s1") for probe in PROBES]
     saved += [f"{harmless(probe)}\n\n{code_block(probe, 'json')}" for probe in PROBES]
     outputs = [nbformat.v4.new_output("display_data", {"text/markdown": one}) for one in saved]
@@ -136,6 +136,24 @@ def test_code_with_tags_keeps_its_colours(code):
     """Only a block that could end what was left open before it is no fence any more."""
     assert f"```cpp\n{code}\n```" in harmless(f"See:\n\n```cpp\n{code}\n```\n")
     assert f"```cpp\n{code}\n```" in code_block(code, "cpp")
+
+
+#: As JupyterLab does it: no blank line in a formula.
+FORMULA = re.compile(
+    r"(?P<dollars>\$\$?)(?:(?!\n[ \t]*\n).)*?(?P=dollars)"
+    r"|\\\\\((?:(?!\n[ \t]*\n).)*?\\\\\)|\\\\\[(?:(?!\n[ \t]*\n).)*?\\\\\]"
+    r"|\\begin\{(?P<env>\w*)\}(?:(?!\n[ \t]*\n).)*?\\end\{(?P=env)\}",
+    re.DOTALL,
+)
+
+
+@pytest.mark.parametrize("probe", [*QUOTED, *LINKS, *TEX])
+def test_no_formula_with_a_quote_stands_in_an_attribute(probe):
+    """JupyterLab puts formulas back as they were: none with a quote is part of an address or a title."""
+    hidden = FORMULA.sub(lambda found: "@@0@@" if '"' in found[0] else "", harmless(probe))
+    for name, render in RENDERERS.items():
+        for tag in bs4.BeautifulSoup(render(hidden), "html.parser").find_all(True):
+            assert "@@" not in str(tag.attrs), (name, hidden)
 
 
 @pytest.mark.parametrize("probe", PROBES)

@@ -23,7 +23,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from nbstream import words
-from nbstream.view.paragraph import ACTIVE, DELICATE, MONEY, SPECIAL, entity, in_code, paragraphs
+from nbstream.view.paragraph import DELICATE, MONEY, SPECIAL, entity, in_code, is_active, paragraphs
 
 #: The opening line of a fenced block.
 FENCE = re.compile(
@@ -34,8 +34,8 @@ FENCE = re.compile(
 _FENCE_LIKE = re.compile(r"^[ \t>\-*+\d.)]*(?:```|~~~)", re.MULTILINE)
 #: nbconvert looks for the end of display math before it looks for fences.
 _MATH_END = re.compile(r"\$\$|\\\\\]|\\end\{")
-#: The end of a link definition, that of its label (nbconvert, JupyterLab) or of its title (JupyterLab): the first bracket
-#: is `]:`, or the first quote or parenthesis ends a line. One behind a backslash may count or not, so both is tried.
+#: The end of a link definition, that of its label (nbconvert, JupyterLab) or of its title (JupyterLab): the first
+#: bracket is `]:`, or the first quote or parenthesis ends a line. One behind a backslash may count or not.
 _DEFINITION_END = re.compile(
     r"""[^\[\]]*(?:(?<=\\)[\[\]][^\[\]]*)*\]:"""
     r"""|[^"]*(?:(?<=\\)"[^"]*)*"[ \t]*$"""
@@ -98,7 +98,7 @@ def code_block(code: str, language: str) -> str:
     """Return *code* as a block of Markdown that nothing inside can leave."""
     code = _CONTROLS.sub("", code.replace("\r\n", "\n").replace("\r", "\n"))
     fence = Fence("", "```", language)
-    if _FENCE_LIKE.search(code) or (ACTIVE.search(code) and _ends_another(code)):
+    if _FENCE_LIKE.search(code) or (is_active(code) and _ends_another(code)):
         return _as_html(fence, code)
     return f"```{language}\n{_ended(code)}```"
 
@@ -114,7 +114,7 @@ def _block(fence: Fence, inside: str, closing: str | None) -> str:
     # nbconvert writes diagrams into the page as they are, and diagrams can hold remote images.
     drawn = fence.info.strip().lower().startswith("mermaid")
     plain_info = _PLAIN_INFO.fullmatch(fence.info) is not None and not drawn
-    active = ACTIVE.search(inside) is not None
+    active = is_active(inside)
     if not active and plain_info:
         return fence.lead + fence.marks + fence.info + "\n" + (inside + closing if closing else _closed(fence, inside))
     name = language[0] if language and not drawn else "text"
@@ -156,7 +156,7 @@ def _prose(text: str, *, first: bool) -> str:
     out: list[str] = []
     at = 0
     for block in _INDENTED.finditer(text):
-        active = ACTIVE.search(block[0])
+        active = is_active(block[0])
         if (active or not DELICATE.search(block[0])) and _is_code(text, block.start(), first=first):
             out.append(paragraphs(text[at : block.start()]))
             at = block.end()
