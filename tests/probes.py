@@ -158,6 +158,7 @@ LINKS = [
     f"[![b](x)](javascript:{RUN})",
     f"[x]![javascript:{RUN}](data:x/y,z)",
     f"![a](data:x/y,z)(javascript:{RUN})",
+    "<https://e.example/![a](data:text/html,x)>",
 ]
 LOADS = [
     f"![a]({HOST}/i.png)",
@@ -170,6 +171,7 @@ LOADS = [
     f"[![a]({HOST}/i8.png)]({HOST}/)",
     f"![a\\]({HOST}/i9.png)\\]({HOST}/i9b.png)",
     f"![![a]({HOST}/i10.png)]({HOST}/i11.png)",
+    f"[a](<![b]({HOST}/i12.png)>)",
     f"![a](data:image/svg+xml;utf8,<svg xmlns='http://www.w3.org/2000/svg' onload='{RUN}'/>)",
     f"![a](data:image/png,<script>{RUN}</script>)",
     f'![a" onerror="{RUN}](data:image/png;base64,AAAA)',
@@ -204,6 +206,29 @@ BORDERS = [
     f"\r```\r<img src=x onerror={RUN}>\r",
     f"~~~ `\n<img src=x onerror={RUN}>\n",
     f"- [x] <img src=x onerror={RUN}>\n- [ ] [y](javascript:{RUN})",
+    # What a link definition may hold goes on across blank lines and fences: a label for marked (JupyterLab) and mistune
+    # (nbconvert), a title for marked.
+    f"[a\n```html\n]: x\n<script>{RUN}</script>\n```\nmore",
+    f"[a\n\n```py\nx = 1\n```\n```html\n\\[b\\]]: <x>\n<img src=x onerror={RUN}>\n```",
+    f'[a]: x "t\n```html\n"\n<script>{RUN}</script>\n```',
+    f"[a]:\nx\n(t\n\n```html\n)\n<img src=x onerror={RUN}>\n```",
+    f"[a]: x 't\n~~~html\n\\' '\n<img src=x onerror={RUN}>\n~~~",
+    f'```py\n[a]: x "\n```\n```html\n\\" " \n<img src=x onerror={RUN}>\n```',
+]
+#: JupyterLab takes formulas out before it reads Markdown and puts them back afterwards, with their quotes.
+QUOTED = [
+    f'[a](y "t $" onmouseover={RUN} x="$ u")',
+    f'[a](/p\\\\(" onmouseover={RUN} x="\\\\))',
+    f'[a](<> \\["onmouseover={RUN} x="\\])',
+    f"[a](y 't <kbd>$\" onmouseover={RUN} x=\"$</kbd>')",
+    f'[a](<sub>$" onmouseover={RUN} x="$</sub>)',
+    f'www.e.example/$" onmouseover={RUN} x="$ https://e.example/\\begin{{x}}" onmouseover={RUN} x="\\end{{x}}',
+    f'[a]: x "t\n\nb $" onmouseover={RUN} x="$ u"\n\n[a]',
+    f'\\\\$a https://e.example/$" onmouseover={RUN} x="$b$',
+    f'- ```\n[a](y "t $" onmouseover={RUN} x="$ u")\n```',
+    f'- ```\n[a]: x "t\n```\n$" onmouseover={RUN} x="$ u"\n\n[a]',
+    f'[a](y "t\n2. ```\n$" onmouseover={RUN} x="$ u")\n```',
+    f"$[a](#`$a b$`)\n$\n[a](https://e.example 'a `$x\" onmouseover={RUN} x=\"$``$') ",
 ]
 TEX = [
     f"$\\href{{javascript:{RUN}}}{{x}}$",
@@ -237,4 +262,4 @@ OTHERS = [
     "__proto__ constructor toString [__proto__]: x\n\n[__proto__] [constructor][] [toString]",
 ]
 
-PROBES = [*TAGS, *HANDLERS, *FOREIGN, *LINKS, *LOADS, *BORDERS, *TEX, *OTHERS]
+PROBES = [*TAGS, *HANDLERS, *FOREIGN, *LINKS, *LOADS, *BORDERS, *QUOTED, *TEX, *OTHERS]

@@ -265,3 +265,27 @@ def test_a_new_find_ends_the_old_one(log):
     longest = max(b - a for a, b in pairwise(turns))
     print(f"longest turn of the loop {1000 * longest:.0f} ms")
     assert longest < 1
+
+
+def test_a_find_of_another_view_ends_none(log):
+    """Two pages that search at once both get their answer; each one's newest question ends only its own last one."""
+    for off in range(0, 4_000_000, 16_384):
+        write(log, Part("text", "y" * 16_384, off=off))
+    write(log, Part("text", "needle", off=16_384 * 245))
+    sent = []
+    answers = RangeAnswers(sent.append)
+
+    async def main():
+        questions = [("left", 1, "nowhere"), ("right", 1, "needle"), ("left", 2, "needle")]
+        await asyncio.gather(*(
+            answers.answer(
+                _Stream(log), {"type": "find", "view": view, "id": number, "stream": "s1", "text": text, "after": None}
+            )
+            for view, number, text in questions
+        ))  # fmt: skip
+
+    run(main())
+    assert sorted((one["view"], one["id"], one["at"]["at"]) for one in sent) == [
+        ("left", 2, 16_384 * 245), ("right", 1, 16_384 * 245),
+    ]  # fmt: skip
+    assert not answers._finding, "a view that is gone leaves nothing behind"

@@ -4,14 +4,17 @@ import re
 
 import bs4
 import mistune
+import nbformat
 import pytest
+from nbconvert import HTMLExporter
 from nbconvert.filters.markdown_mistune import markdown2html_mistune
-from probes import PROBES
+from probes import HOST, LINKS, PROBES, QUOTED, RUN, TEX
 
 from nbstream import words
 from nbstream.records import Close, Delta, Open, Part
 from nbstream.state import State
 from nbstream.transcript import Transcript
+from nbstream.view.harmless import code_block, harmless
 from nbstream.view.saved_form import markdown, plain_text
 
 OTHER = mistune.create_markdown(
@@ -84,6 +87,73 @@ def test_a_probe_is_text_in_every_place(probe):
     out = markdown(transcript, line, stream="s1")
     for name, render in RENDERERS.items():
         assert what_is_wrong(render(out)) is None, (name, out)
+
+
+@pytest.mark.parametrize("template", ["lab", "classic"])
+def test_the_page_that_nbconvert_makes_runs_no_probe(template):
+    """`jupyter nbconvert --to html` makes a page of every probe, alone and before a block, and nothing in it runs."""
+    saved = [markdown(*everywhere(probe), stream="s1") for probe in PROBES]
+    saved += [f"{harmless(probe)}\n\n{code_block(probe, 'json')}" for probe in PROBES]
+    outputs = [nbformat.v4.new_output("display_data", {"text/markdown": one}) for one in saved]
+    cells = [nbformat.v4.new_code_cell("", outputs=[output]) for output in outputs]
+    page, _ = HTMLExporter(template_name=template).from_notebook_node(nbformat.v4.new_notebook(cells=cells))
+    assert [one for one in bs4.BeautifulSoup(page, "html.parser").find_all(True) if _is_live(one)] == []
+
+
+def _is_live(tag):
+    if tag.name in ("script", "style", "iframe"):
+        return RUN in tag.text or HOST in str(tag.attrs)
+    loads = {name: value for name, value in tag.attrs.items() if name in ("src", "srcset", "data", "background")}
+    handlers = [name for name in tag.attrs if name.startswith("on")]
+    runs = re.match(r"\s*javascript:", tag.attrs.get("href", ""), re.IGNORECASE)
+    return bool(handlers or runs or HOST in str(loads))
+
+
+@pytest.mark.parametrize(
+    ("opened", "code"),
+    [
+        ("[a", f"]: x\n<script>{RUN}</script>"),
+        ('[a]: x "t', f'"\n<script>{RUN}</script>'),
+        ("```sh\n$$\n```\n\n[a\n```\n]: x\n```\n\n", f"$$ <script>{RUN}</script>"),
+    ],
+)
+def test_what_is_left_open_does_not_end_in_a_block_with_something_active(opened, code):
+    """What text leaves open ends in no fence behind it, neither the text's own nor that of a tool: it is no fence."""
+    for saved in (harmless(f"{opened}\n```html\n{code}\n```\n"), code_block(code, "json")):
+        assert "<script" not in saved
+        assert f"&lt;script&gt;{RUN}" in saved
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        '<a title="x"\n   href="y">\n  (it\'s)\n</a>',
+        "type A = { [key: string]: Map<string, B> }\nfor (const [a, b] of c) {\n  d(a[0]: e)\n}",
+        "#include <vector>\nint main() {\n  f(a[0], '\\'');\n}",
+    ],
+)
+def test_code_with_tags_keeps_its_colours(code):
+    """Only a block that could end what was left open before it is no fence any more."""
+    assert f"```cpp\n{code}\n```" in harmless(f"See:\n\n```cpp\n{code}\n```\n")
+    assert f"```cpp\n{code}\n```" in code_block(code, "cpp")
+
+
+#: As JupyterLab does it: no blank line in a formula.
+FORMULA = re.compile(
+    r"(?P<dollars>\$\$?)(?:(?!\n[ \t]*\n).)*?(?P=dollars)"
+    r"|\\\\\((?:(?!\n[ \t]*\n).)*?\\\\\)|\\\\\[(?:(?!\n[ \t]*\n).)*?\\\\\]"
+    r"|\\begin\{(?P<env>\w*)\}(?:(?!\n[ \t]*\n).)*?\\end\{(?P=env)\}",
+    re.DOTALL,
+)
+
+
+@pytest.mark.parametrize("probe", [*QUOTED, *LINKS, *TEX])
+def test_no_formula_with_a_quote_stands_in_an_attribute(probe):
+    """JupyterLab puts formulas back as they were: none with a quote is part of an address or a title."""
+    hidden = FORMULA.sub(lambda found: "@@0@@" if '"' in found[0] else "", harmless(probe))
+    for name, render in RENDERERS.items():
+        for tag in bs4.BeautifulSoup(render(hidden), "html.parser").find_all(True):
+            assert "@@" not in str(tag.attrs), (name, hidden)
 
 
 @pytest.mark.parametrize("probe", PROBES)

@@ -9,7 +9,9 @@ on them. Outside code no `<` stays that could begin a tag, no `![`, no link to a
   are inert even where a renderer thinks that it reads text;
 - an active block at the margin stays a fence (it keeps its colours) behind a blank line, with a language behind the
   opening marks and no line inside that looks like a fence: then no renderer can take its content for text, not even
-  one that believes another fence to be open, since neither the first line nor the content can close that one.
+  one that believes another fence to be open, since neither the first line nor the content can close that one;
+- formulas and link definitions can swallow that first line for some renderers, as they go on across blank lines and
+  fences. So a block whose content could end one that was left open, wherever that was, is no fence either.
 
 Everything is one pass, linear in the text. Prose without any of this comes out as it went in.
 """
@@ -21,7 +23,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from nbstream import words
-from nbstream.view.paragraph import ACTIVE, DELICATE, MONEY, SPECIAL, entity, in_code, paragraphs
+from nbstream.view.paragraph import DELICATE, MONEY, SPECIAL, entity, in_code, is_active, paragraphs
 
 #: The opening line of a fenced block.
 FENCE = re.compile(
@@ -32,6 +34,15 @@ FENCE = re.compile(
 _FENCE_LIKE = re.compile(r"^[ \t>\-*+\d.)]*(?:```|~~~)", re.MULTILINE)
 #: nbconvert looks for the end of display math before it looks for fences.
 _MATH_END = re.compile(r"\$\$|\\\\\]|\\end\{")
+#: The end of a link definition, that of its label (nbconvert, JupyterLab) or of its title (JupyterLab): the first
+#: bracket is `]:`, or the first quote or parenthesis ends a line. One behind a backslash may count or not.
+_DEFINITION_END = re.compile(
+    r"""[^\[\]]*(?:(?<=\\)[\[\]][^\[\]]*)*\]:"""
+    r"""|[^"]*(?:(?<=\\)"[^"]*)*"[ \t]*$"""
+    r"""|[^']*(?:(?<=\\)'[^']*)*'[ \t]*$"""
+    r"""|[^()]*(?:(?<=\\)[()][^()]*)*\)[ \t]*$""",
+    re.MULTILINE,
+)
 #: No quotes: JupyterLab 4.6.6 writes the language into an attribute as it is, and a trusted file is not cleaned.
 _PLAIN_INFO = re.compile(r"[\w+#. =:,{}()/-]*")
 _LANGUAGE = re.compile(r"[\w+#.-]+")
@@ -87,7 +98,9 @@ def code_block(code: str, language: str) -> str:
     """Return *code* as a block of Markdown that nothing inside can leave."""
     code = _CONTROLS.sub("", code.replace("\r\n", "\n").replace("\r", "\n"))
     fence = Fence("", "```", language)
-    return _as_html(fence, code) if _FENCE_LIKE.search(code) else f"```{language}\n{_ended(code)}```"
+    if _FENCE_LIKE.search(code) or (is_active(code) and _ends_another(code)):
+        return _as_html(fence, code)
+    return f"```{language}\n{_ended(code)}```"
 
 
 @lru_cache(maxsize=64)
@@ -101,16 +114,21 @@ def _block(fence: Fence, inside: str, closing: str | None) -> str:
     # nbconvert writes diagrams into the page as they are, and diagrams can hold remote images.
     drawn = fence.info.strip().lower().startswith("mermaid")
     plain_info = _PLAIN_INFO.fullmatch(fence.info) is not None and not drawn
-    active = ACTIVE.search(inside) is not None
+    active = is_active(inside)
     if not active and plain_info:
         return fence.lead + fence.marks + fence.info + "\n" + (inside + closing if closing else _closed(fence, inside))
     name = language[0] if language and not drawn else "text"
     if not active:
         kept = fence._replace(info=name)
         return kept.lead + kept.marks + name + "\n" + (inside + closing if closing else _closed(kept, inside))
-    if fence.lead or _FENCE_LIKE.search(inside) or _MATH_END.search(inside):
+    if fence.lead or _FENCE_LIKE.search(inside) or _ends_another(inside):
         return _as_html(fence, inside)
     return f"\n```{name}\n{_ended(inside)}```\n"
+
+
+def _ends_another(code: str) -> bool:
+    """Tell whether *code* could end what text before it has left open, for a renderer that does not see its fence."""
+    return _MATH_END.search(code) is not None or _DEFINITION_END.match(code) is not None
 
 
 def _closed(fence: Fence, inside: str) -> str:
@@ -138,7 +156,7 @@ def _prose(text: str, *, first: bool) -> str:
     out: list[str] = []
     at = 0
     for block in _INDENTED.finditer(text):
-        active = ACTIVE.search(block[0])
+        active = is_active(block[0])
         if (active or not DELICATE.search(block[0])) and _is_code(text, block.start(), first=first):
             out.append(paragraphs(text[at : block.start()]))
             at = block.end()

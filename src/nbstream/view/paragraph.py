@@ -18,8 +18,13 @@ _SAFE_TARGET = re.compile(_SAFE, re.IGNORECASE)
 _TAG = r"<+(?=[A-Za-z/!?])"
 #: A fence whose content nbconvert writes into the page as it is (or whose language is hidden in entities).
 _DIAGRAM = r"(?:```|~~~)[ \t]*(?:mermaid|[^\n`~]*[&\\])"
-#: Anything in code that would be active if a renderer took the code for text.
-ACTIVE = re.compile(rf"<[A-Za-z/!?]|!\[|\][(:][\s>]*(?!{_SAFE})|{_DIAGRAM}", re.IGNORECASE)
+_ACTIVE = re.compile(rf"<[A-Za-z/!?]|!\[|\][(:][\s>]*(?!{_SAFE})|{_DIAGRAM}", re.IGNORECASE)
+#: What begins a formula for JupyterLab. It takes formulas out of the source before it looks for Markdown and puts them
+#: back into the page: inside of an attribute their quotes would end it.
+_OPENING = re.compile(r"\$|\\\\[(\[]|\\begin\{")
+_LINK = re.compile(r"\][(:]")
+#: What renderers make links of by themselves, as far as the word goes.
+_ADDRESS = re.compile(r"://|www\.", re.IGNORECASE)
 #: Text in which a renderer could find what is none of ours, or an end that reaches across what follows.
 DELICATE = re.compile(rf"{_TAG}|!\[|\][(:]|\$\$|```|~~~|\\begin\{{|\\\\\[")
 #: Text that needs a closer look.
@@ -49,15 +54,18 @@ _TOKEN = re.compile(
     r"|(?P<escape>\\[!-/:-\\^-`{-~])"
     r"|(?P<dollars>\$+)",
 )
-#: Not inside of an address: there a `$` has another spelling.
-_ADDRESS = re.compile(r"(?:\]\(|://)[^()<>]*\Z")
-_ADDRESS_CHARS = 2000
 _DOLLAR = re.compile(r"(?<!\\)\$")
 #: Between `\[` and `\]`; escaped brackets around words are no formula.
 _LIKE_MATH = re.compile(r"[=\\^_+\n]")
 _NOWHERE = sys.maxsize
 _GAP = re.compile(r"[\s>]*")
 _ANGLED = re.compile(r"<([^<>\n\t]*)>")
+#: What could end an address that stands without angles, or begin another link in it.
+_ENCODED = {ord(mark): f"%{ord(mark):02X}" for mark in " ()[]`$\"'\\"}
+_TITLE = re.compile(r"[ \t\n]+([\"'(])")
+#: There a `$` has another spelling.
+_PLAIN_ADDRESS = re.compile(r"(?:\]\(|://)[^()<>]*\Z")
+_ADDRESS_CHARS = 2000
 _IMAGE_REST = re.compile(r"[^\[\]\n]*\][(\[]")
 #: A closing `$` as Pandoc, JupyterLab and GitHub see it: behind no space, before no digit.
 _MATH_CLOSE = re.compile(r"(?<![\s\\$])\$(?![\d$])")
@@ -68,6 +76,27 @@ _MATH_INERT = {"<": r"\lt ", "!": "! ", "]": "] "}
 
 #: What Markdown or a link finder could see in text between tags.
 _PUNCTUATION = re.compile(r"[&<>*_`\[\]\\$!|~:@#{}\"]|(?<=www)\.")
+
+
+def is_active(code: str) -> bool:
+    """Tell whether anything in *code* would be active if a renderer took it for text."""
+    if _ACTIVE.search(code):
+        return True
+    opening = _OPENING.search(code)
+    link = _LINK.search(code)
+    if not opening and not link:
+        return False
+    if link and _OPENING.search(code, link.end()):
+        return True
+    words = re.split(r"[ \t\n]+", code)
+    if opening and any((at := _ADDRESS.search(word)) and _OPENING.search(word, at.end()) for word in words):
+        return True
+    # The title of a link may take in what comes behind the code.
+    behind = zip(words, [*words[1:], ""], [*words[2:], "", ""], strict=False)
+    return any(
+        _LINK.search(word) and (one.startswith(("<", '"', "'", "(")) or two.startswith(('"', "'", "(")))
+        for word, one, two in behind
+    )
 
 
 def paragraphs(text: str) -> str:
@@ -90,6 +119,16 @@ def entity(found: re.Match[str]) -> str:
     return {"<": "&lt;", ">": "&gt;", "&": "&amp;"}.get(found[0]) or f"&#{ord(found[0])};"
 
 
+def _closes(address: str) -> bool:
+    """Tell whether the parenthesis before *address* ends in it."""
+    depth = 0
+    for found in re.finditer(r"\(|(?<!\\)\)", address):
+        depth += 1 if found[0] == "(" else -1
+        if depth < 0:
+            return True
+    return False
+
+
 class _Paragraph:
     """Text without a blank line: code spans and math end in it."""
 
@@ -103,6 +142,11 @@ class _Paragraph:
         self._dollars = [found.start() for found in _DOLLAR.finditer(text)]
         # One alone opens no formula for anybody.
         self._priced = text.count("$") > 1
+        self._quoted = '"' in text and _OPENING.search(text) is not None
+        self._addresses = [found.end() for found in _ADDRESS.finditer(text)]
+        self._spaces = [found.start() for found in re.finditer(r"[ \t\n]", text)]
+        #: Where the address and the title of the last link end.
+        self._attributes_end = 0
         self._last: dict[str, int] = {}
         self._places: dict[str, list[int]] = {}
 
@@ -123,9 +167,11 @@ class _Paragraph:
         return f"[{found['alt']}", found.end()
 
     def auto(self, found: re.Match[str]) -> tuple[str, int]:
-        return found["address"], found.end()
+        return re.sub(r"[\[\]$]", lambda mark: _ENCODED[ord(mark[0])], found["address"]), found.end()
 
     def kept(self, found: re.Match[str]) -> tuple[str, int]:
+        if self._in_attribute(found.start()):
+            return "&lt;", found.start() + 1
         end = found.start() + found[0].index(">") + 1
         if found["pair"] is None:
             return found[0], found.end()
@@ -162,12 +208,34 @@ class _Paragraph:
         gap = _GAP.match(self._text, found.end())
         target = gap.end() if gap else found.end()
         angled = _ANGLED.match(self._text, target)
-        if angled and _SAFE_TARGET.match(angled[1]):
-            address = angled[1].replace(" ", "%20").replace("(", "%28").replace(")", "%29")
-            return self._text[found.start() : target] + address, angled.end()
-        if not _SAFE_TARGET.match(self._text, target):
+        if angled and angled[1].strip() and _SAFE_TARGET.match(angled[1]):
+            if self._title_stays_open(found[0][1], angled.end(), self._word_end(angled.end())):
+                return f"]&#{ord(found[0][1])};", found.end()
+            return self._text[found.start() : target] + angled[1].translate(_ENCODED), angled.end()
+        safe = _SAFE_TARGET.match(self._text, target)
+        if not safe or self._title_stays_open(found[0][1], target, self._word_end(target)):
             return f"]&#{ord(found[0][1])};", found.end()
         return found[0], found.end()
+
+    def _title_stays_open(self, kind: str, target: int, at: int) -> bool:
+        """
+        Note how far the attributes of a link can go whose address begins at *target* and ends at *at*.
+
+        True for a title that does not end here: that of a definition goes on for JupyterLab, whatever follows, and any
+        does on the first line of a block that cannot begin amid a paragraph.
+        """
+        self._attributes_end = max(self._attributes_end, at)
+        title = _TITLE.match(self._text, at)
+        if title is None or (kind == "(" and _closes(self._text[target : min(at, target + _ADDRESS_CHARS)])):
+            return False
+        # Its quotes can hide in a formula, so where it ends nobody knows.
+        self._attributes_end = len(self._text)
+        closing = ")" if title[1] == "(" else title[1]
+        return self._next(rf"(?<!\\){re.escape(closing)}", title.end()) == _NOWHERE
+
+    def _word_end(self, at: int) -> int:
+        after = bisect_left(self._spaces, at)
+        return self._spaces[after] if after < len(self._spaces) else len(self._text)
 
     def ticks(self, found: re.Match[str]) -> tuple[str, int]:
         starts = self._runs.get(len(found[0]), [])
@@ -175,7 +243,9 @@ class _Paragraph:
         if after == len(starts):
             return self.tildes(found) if len(found[0]) > 2 else (found[0], found.end())
         inside, end = self._text[found.end() : starts[after]], starts[after] + len(found[0])
-        active = ACTIVE.search(inside)
+        active = is_active(inside) or (self._in_attribute(found.start()) and _OPENING.search(inside))
+        # Where the span begins and ends, renderers may see otherwise: what is a link then must not reach a formula.
+        active = active or (self._quoted and (_LINK.search(inside) or _ADDRESS.search(inside)))
         if not active and len(found[0]) < 3:
             return self._text[found.start() : end], end
         # On one line: three marks at the beginning of a line could open a fence.
@@ -197,6 +267,8 @@ class _Paragraph:
         return self._environment(found, "\\\\]")
 
     def _environment(self, found: re.Match[str], mark: str) -> tuple[str, int]:
+        if self._in_attribute(found.start()):
+            return "&#92;" + found[0].lstrip("\\"), found.end()
         if mark not in self._last:
             self._last[mark] = self._text.rfind(mark)
         if self._last[mark] < found.end():
@@ -209,35 +281,45 @@ class _Paragraph:
     def formula(self, found: re.Match[str]) -> tuple[str, int]:
         r"""Write `\(x\)` and `\[x\]` with dollars: GitHub, nbconvert and JupyterLab see escaped brackets there."""
         opening, closing, dollars = ("\\(", "\\)", "$") if found["opening"] == "(" else ("\\[", "\\]", "$$")
-        start, end = found.end(), self._next(closing, found.end())
-        nested = min(self._next(mark, start) for mark in (opening, "$", "`"))
+        start, end = found.end(), self._next(re.escape(closing), found.end())
+        nested = min(self._next(re.escape(mark), start) for mark in (opening, "$", "`"))
         inside = self._text[start:end] if end < nested else ""
-        if not inside.strip() or (dollars == "$$" and not _LIKE_MATH.search(inside)):
+        if (
+            not inside.strip()
+            or self._in_attribute(found.start())
+            or (dollars == "$$" and not _LIKE_MATH.search(inside))
+        ):
             return self.escape(found)
         if dollars == "$":
             inside = inside.strip()
         inert = _IN_MATH.sub(lambda found: _MATH_INERT[found[0]], inside)
+        if self._quoted:
+            inert = _ADDRESS.sub(lambda found: f"{found[0][:-1]}{{}}{found[0][-1]}", inert)
         # Two formulas side by side are not to share a `$$`.
         before = " " if self._text.startswith("$", start - 3) and start > 2 else ""
         after = " " if self._text.startswith(("$", "\\(", "\\["), end + 2) else ""
         return f"{before}{dollars}{inert}{dollars}{after}", end + 2
 
     def _next(self, mark: str, at: int) -> int:
-        """Return where *mark* stands next, far behind the end if it does not; asked for often, it looks once."""
+        """Return where a pattern stands next, far behind the end if it does not; asked for often, it looks once."""
         places = self._places.get(mark)
         if places is None:
-            places = self._places[mark] = [found.start() for found in re.finditer(re.escape(mark), self._text)]
+            places = self._places[mark] = [found.start() for found in re.finditer(mark, self._text)]
         after = bisect_left(places, at)
         return places[after] if after < len(places) else _NOWHERE
 
     def escape(self, found: re.Match[str]) -> tuple[str, int]:
+        if found[0] == "\\\\" and self._in_attribute(found.start()):
+            return "&#92;", found.end()
         if found[0] == "\\$":
             return (MONEY if self._priced else found[0]), found.end()
         return ("&lt;" if found[0] == "\\<" else found[0]), found.end()
 
     def dollars(self, found: re.Match[str]) -> tuple[str, int]:
-        if self._in_address(found.start()):
-            return "%24" * len(found[0]), found.end()
+        if self._in_attribute(found.start()):
+            word = self._text[max(0, found.start() - _ADDRESS_CHARS) : found.start()].rsplit(maxsplit=1)[-1:]
+            mark = "%24" if word and _PLAIN_ADDRESS.search(word[0]) else "&#36;"
+            return mark * len(found[0]), found.end()
         several = len(found[0]) > 1
         ends = self._displays if several else self._closers
         after = bisect_right(ends, found.end() - (0 if several else 1))
@@ -257,10 +339,16 @@ class _Paragraph:
         # Open, `$$` would reach across what follows, like an environment.
         return (MONEY * len(found[0]) if several or self._priced else "$"), found.end()
 
-    def _in_address(self, at: int) -> bool:
-        word = self._text[max(0, at - _ADDRESS_CHARS) : at].rsplit(maxsplit=1)
-        return bool(word) and not self._text[at - 1].isspace() and _ADDRESS.search(word[-1]) is not None
+    def _in_attribute(self, at: int) -> bool:
+        """Tell whether *at* is in the address or the title of a link, or in a word that may become one."""
+        if at < self._attributes_end:
+            return True
+        before = bisect_right(self._addresses, at) - 1
+        space = bisect_left(self._spaces, at) - 1
+        return before >= 0 and (space < 0 or self._spaces[space] < self._addresses[before])
 
     def _math(self, start: int, end: int) -> str:
         """Return a formula: what looks active in it is written in a way that means the same in TeX."""
-        return _IN_MATH.sub(lambda found: _MATH_INERT[found[0]], self._text[start:end])
+        inert = _IN_MATH.sub(lambda found: _MATH_INERT[found[0]], self._text[start:end])
+        # Another formula may begin in the address, for JupyterLab.
+        return _ADDRESS.sub(lambda found: f"{found[0][:-1]}{{}}{found[0][-1]}", inert) if self._quoted else inert

@@ -199,8 +199,8 @@ class RangeAnswers:
         self._send = send
         self._index: TextIndex | None = None
         self._busy = asyncio.Lock()
-        #: The newest `find`: an older one that still runs ends.
-        self._finding: object = None
+        #: The newest `find` of each view: an older one of the same view that still runs ends. Only those that run.
+        self._finding: dict[str, object] = {}
 
     async def answer(self, stream: Stream, message: Mapping[str, Any]) -> None:
         """Answer one request, if it is about the stream that is shown."""
@@ -229,7 +229,17 @@ class RangeAnswers:
         self._send(reply)
 
     async def _find(self, stream: Stream, message: Mapping[str, Any], reply: dict[str, Any]) -> None:
-        token = self._finding = object()
+        view, token = str(message.get("view")), object()
+        self._finding[view] = token
+        try:
+            await self._search(stream, message, reply, lambda: self._finding.get(view) is not token)
+        finally:
+            if self._finding.get(view) is token:
+                del self._finding[view]
+
+    async def _search(
+        self, stream: Stream, message: Mapping[str, Any], reply: dict[str, Any], ended: Callable[[], bool]
+    ) -> None:
         reply.update(type="found", at=None)
         wanted = pattern(str(message.get("text", "")))
         if wanted is not None:
@@ -238,7 +248,7 @@ class RangeAnswers:
                 index = await self._current(stream)
                 for block, end in _blocks(index, after and Place(**after), back=back):
                     place = await self._call(_match, index, wanted, block, end, back)
-                    if self._finding is not token:
+                    if ended():
                         return
                     if place is not None:
                         reply["at"] = place.to_json()
