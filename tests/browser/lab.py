@@ -269,7 +269,7 @@ class Tab:
                 ...root.dataset,
                 text: [...root.querySelectorAll('.nbstream-text')].map(text).join('\\n'),
                 line: root.querySelector('.nbstream-state')?.textContent ?? '',
-                buttons: [...root.querySelectorAll('.nbstream-actions > button:not([hidden])')].map((b) => b.textContent),
+                buttons: [...root.querySelectorAll('.nbstream-actions > button:not([hidden])')].map(text),
               };
             }""",
             nth,
