@@ -227,7 +227,6 @@ QUOTED = [
     f'\\\\$a https://e.example/$" onmouseover={RUN} x="$b$',
     f'- ```\n[a](y "t $" onmouseover={RUN} x="$ u")\n```',
     f'- ```\n[a]: x "t\n```\n$" onmouseover={RUN} x="$ u"\n\n[a]',
-    f'[a](y "t\n2. ```\n$" onmouseover={RUN} x="$ u")\n```',
     f"$[a](#`$a b$`)\n$\n[a](https://e.example 'a `$x\" onmouseover={RUN} x=\"$``$') ",
 ]
 TEX = [

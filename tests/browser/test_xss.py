@@ -119,7 +119,7 @@ def own(url, kind, port, name):
 @pytest.mark.host("kernel")  # about the page
 def test_what_a_model_writes_runs_nowhere(notebook, lab, browser, tmp_path, seed):
     """
-    209 probes in every place: nothing runs and nothing is asked for, in the widget, in the file reopened, in nbconvert.
+    228 probes in every place: nothing runs and nothing is asked for, in the widget, in the file reopened, in nbconvert.
 
     The file is reopened as trusted, when JupyterLab takes nothing out of it, and without its kernel.
     """
