@@ -10,7 +10,7 @@ import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 
 import esbuild from "esbuild";
-import { alias } from "./alias.js";
+import { alias, slim } from "./alias.js";
 
 const HERE = dirname(fileURLToPath(import.meta.url));
 const OUT = join(HERE, "..", "src", "nbstream", "view", "static");
@@ -78,7 +78,7 @@ async function licences() {
   return [...texts, ...[...comments].sort()].map((text) => `${text}\n`).join(`\n${"-".repeat(80)}\n\n`);
 }
 
-await build({ entryPoints: PARTS.map((name) => `src/${name}.js`), plugins: [cssText] });
+await build({ entryPoints: PARTS.map((name) => `src/${name}.js`), plugins: [cssText, slim] });
 const hash = createHash("sha256");
 for (const name of PARTS) hash.update(/** @type {string} */ (files.get(`${name}.js`)));
 const [, version] = /** @type {string[]} */ (/__version__.*"(.+)"/.exec(await readFile(VERSION, "utf8")));

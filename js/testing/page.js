@@ -7,7 +7,7 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 
 import esbuild from "esbuild";
 
-import { alias } from "../alias.js";
+import { alias, slim } from "../alias.js";
 import "./dom.js";
 
 /**
@@ -18,7 +18,7 @@ export async function bundled(entry) {
   const folder = await mkdtemp(join(tmpdir(), "nbstream-"));
   try {
     const { outputFiles } = await esbuild.build({
-      absWorkingDir: join(dirname(fileURLToPath(import.meta.url)), ".."), entryPoints: [entry], alias, bundle: true, format: "esm", target: "es2022", charset: "utf8", write: false,
+      absWorkingDir: join(dirname(fileURLToPath(import.meta.url)), ".."), entryPoints: [entry], alias, plugins: [slim], bundle: true, format: "esm", target: "es2022", charset: "utf8", write: false,
     });
     const file = join(folder, "module.mjs");
     await writeFile(file, outputFiles[0].text);
