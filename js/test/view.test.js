@@ -62,8 +62,8 @@ test("an answer whose last line changes all of it goes on to be painted until it
   shown.root.style.minHeight = "300px";
   shown.receive(page({ after: 0, texts: [text.slice(-14)], off: text.length - 14, tail: 1, state: COMPLETE }));
   const seen = [];
-  for (let i = 0; i < 100 && shown.root.style.minHeight; i++) {
-    await pass(100);
+  for (let i = 0; i < 1_000 && shown.root.style.minHeight; i++) {
+    await pass(16);
     if (left() !== seen.at(-1)) seen.push(left());
   }
   assert.equal(seen.at(-1), 0);
