@@ -92,7 +92,7 @@ files.set("licenses.txt", await licences());
 
 await mkdir(OUT, { recursive: true });
 for (const name of await readdir(OUT)) if (!files.has(name)) await rm(join(OUT, name), { recursive: true });
+for (const [name, text] of files) await writeFile(join(OUT, name), text);
 for (const [name, text] of files) {
-  await writeFile(join(OUT, name), text);
-  console.log(`${name.padEnd(14)} ${String(Buffer.byteLength(text)).padStart(8)} bytes ${String(gzipSync(text, { level: 9 }).length).padStart(8)} gz`);
+  console.log(`${name.padEnd(14)} ${String(Buffer.byteLength(text)).padStart(8)} bytes ${String(gzipSync(text).length).padStart(8)} gz`);
 }

@@ -27,7 +27,14 @@ class Server:
     def __init__(self, chance):
         self.chance = chance
         self.texts, self.sent = any_events(chance)
+        while not self._ends_are_sent():
+            self.texts, self.sent = any_events(chance)
         self.cuts = chance.randint(0, CUTS)
+
+    def _ends_are_sent(self):
+        # Behind a last frame that shares its id with the one before it, nothing would show that it is missing.
+        sent = {(agent, number) for _, (agent, number, _) in self.sent}
+        return all((agent, len(said)) in sent for agent, said in self.texts.items())
 
     def script(self, cursor):
         """Answer one call."""

@@ -83,7 +83,8 @@ class Intake:
         self._characters = Characters()
         self._splice = Splice(self._stream, self._shown, self._track)
         cursor = self._track.cursor
-        self._ordering = Ordering(self._splice.numbers, self._splice.lengths, self._track.gaps.copy(), cursor)
+        stored = None if self._track.behind else cursor
+        self._ordering = Ordering(self._splice.numbers, self._splice.lengths, self._track.gaps.copy(), stored)
         self._resumed, self._level = cursor is not None, self._back
         if cursor is None:
             return None

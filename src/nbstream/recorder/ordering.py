@@ -75,8 +75,12 @@ class Ordering:
             return False
         if arrival.number is not None and arrival.parts:
             have = self._have(arrival)
-            if arrival.number != have + 1 and (arrival.number > have or self._gaps):
+            if arrival.number <= have:
+                return not self._gaps  # came before: its place may be older than the one that is stored
+            if arrival.number > have + 1:
                 return False
+        elif arrival.parts:
+            self._place = None  # sent again, it has no number to be dropped by
         self._place = arrival.cursor or self._place
         return True
 
@@ -93,10 +97,10 @@ class Ordering:
             yield arrival
         elif number is None or not arrival.parts:
             if arrival.parts:
-                self._place = None  # sent again, it has no number to be dropped by
+                self._place = None  # as above
             yield arrival._replace(cursor=None)
         elif (have := self._have(arrival)) >= number:
-            yield from self._late(arrival) or [self._placed(arrival, arrival.cursor)]
+            yield from self._late(arrival) or [arrival._replace(cursor=None) if self._early else arrival]
         elif number == have + 1:
             yield self._placed(arrival, arrival.cursor)
             yield from self._next(arrival.parts[0].agent)
