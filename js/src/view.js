@@ -4,13 +4,14 @@
 
 import { Asking } from "./asking.js";
 import { Controls } from "./controls.js";
-import { copySource, copyText } from "./copying.js";
+import { Copying } from "./copying.js";
 import { device, watchDevice } from "./device.js";
 import { keepKeys } from "./keys.js";
 import { AckPace, PaintPace } from "./pace.js";
 import { Pager } from "./pager.js";
+import { Queue } from "./queue.js";
 import { Reads } from "./reads.js";
-import { cutWhole, Records } from "./records.js";
+import { Records } from "./records.js";
 import { isLive, merge, present, presentAgent } from "./state.js";
 import { keepStops } from "./stops.js";
 import { keepSurroundings } from "./surroundings.js";
@@ -18,15 +19,7 @@ import { Timers } from "./timers.js";
 import { Viewport } from "./viewport.js";
 
 /** @typedef {import("./records.js").Page} Page */
-/**
- * `upto`: the page's last record, with the last of its writes; `units`: what it costs to paint, in UTF-16 units of text.
- * @typedef {import("./records.js").Write & {upto?: number | undefined, units: number}} Write
- */
 
-/** An answer brings a megabyte; while more than that waits to be painted the next one would only fill the memory. */
-const MOST_QUEUED = 1_000_000;
-/** A part without text is elements all the same: a tool call costs about as much as so much text, and what it carries. */
-const PART_UNITS = 200;
 const STOP_MS = 300;
 /** The place of the old answer is kept for the new one, up to this share of the window (box.css: the box's own limit). */
 const HIGHEST = 0.7;
@@ -38,9 +31,7 @@ export class View {
   /** @type {import("./state.js").KernelState | null} */
   #last = null;
   #stopUnanswered = false;
-  /** @type {Write[]} */
-  #queue = [];
-  #queued = 0;
+  #queue = new Queue();
   #paintedOffset = -1;
   #ended = false;
   /** @type {Record<string, string> | undefined} how the lanes were shown to stand */
@@ -50,8 +41,7 @@ export class View {
   #broken = "";
   /** The page that begins at the beginning begins the view anew, as one of another answer would. */
   #anew = false;
-  /** The copying of a long answer, or of one agent's. @type {{agent: string | null, owner: AbortController} | null} */
-  #copying = null;
+  #copying;
   #timers;
   #asking;
 
@@ -90,8 +80,9 @@ export class View {
     this.root.dataset.stream = transport.stream;
     this.#show();
 
-    signal.addEventListener("abort", () => this.#copying?.owner.abort());
-    this.root.addEventListener("keydown", (event) => event.key === "Escape" && this.#copying?.owner.abort(), { signal });
+    this.#copying = new Copying(this.viewport, this.controls);
+    signal.addEventListener("abort", () => this.#copying.end());
+    this.root.addEventListener("keydown", (event) => event.key === "Escape" && this.#copying.end(), { signal });
     watchDevice(() => this.#deviceChanged(), signal);
     this.#asking.start();
   }
@@ -105,8 +96,8 @@ export class View {
     const live = isLive(this.#last.state);
     if (outcome.fresh) this.viewport.follow(live);
     if (!live) this.#answered();
-    this.#enqueue(outcome.writes, page.upto);
-    this.#asking.heard(page, { ...outcome, live, room: this.#queued < MOST_QUEUED });
+    this.#queue.add(outcome.writes, page.upto);
+    this.#asking.heard(page, { ...outcome, live, room: this.#queue.room });
     // A page seen before is acknowledged again: the ack for it may be what got lost.
     if (page.upto > page.after && page.upto <= this.#paintedOffset) {
       this.#ackPace.painted(this.#paintedOffset);
@@ -114,18 +105,6 @@ export class View {
     }
     this.#schedulePaint();
     this.#show();
-  }
-
-  /**
-   * @param {import("./records.js").Write[]} writes
-   * @param {number} upto the record they end with
-   */
-  #enqueue(writes, upto) {
-    for (const [i, write] of writes.entries()) {
-      const units = write.text.length || PART_UNITS + JSON.stringify(write.part).length;
-      this.#queue.push({ ...write, units, upto: i === writes.length - 1 ? upto : undefined });
-      this.#queued += units;
-    }
   }
 
   /** @param {string} stream */
@@ -139,11 +118,10 @@ export class View {
     this.#anew = false;
     Object.assign(this.root.dataset, { stream, offset: "-1", chars: "0" });
     this.#timers.clear("ack");
-    this.#copying?.owner.abort();
+    this.#copying.end();
     this.reads.begin(stream);
     this.viewport.clear();
-    this.#queue = [];
-    this.#queued = 0;
+    this.#queue = new Queue();
     this.#paintedOffset = -1;
     this.#paintPace = new PaintPace(device());
     this.#ackPace = new AckPace();
@@ -166,7 +144,7 @@ export class View {
    * @param {string | null} [agent] null: the whole
    */
   async #act(action, agent = null) {
-    if (action === "copy") return this.#copy(agent);
+    if (action === "copy") return this.#copying.copy(agent);
     if (action === "interrupt") {
       await this.transport.interrupt().catch(() => this.controls.failed("interrupt", "The kernel could not be interrupted."));
       return;
@@ -178,31 +156,6 @@ export class View {
       });
     }
     this.#asking.send({ type: action, agent }, () => this.#answered());
-  }
-
-  /**
-   * Copy the whole source. Pressed again while a long one is read, or by Escape, it ends.
-   * @param {string | null} agent only what this one says
-   */
-  async #copy(agent) {
-    const controls = this.viewport.controls.get(agent ?? "") ?? this.controls;
-    const before = this.#copying;
-    before?.owner.abort();
-    if (before?.agent === agent) return; // pressed once more
-    const copying = { agent, owner: new AbortController() };
-    const { signal } = copying.owner;
-    this.#copying = copying;
-    const chars = Math.max(1, this.viewport.chars);
-    let read = 0;
-    const onRead = (/** @type {number} */ units) => {
-      if (!signal.aborted) controls.progress("copy", Math.min(1, (read += units) / chars));
-    };
-    const source = this.viewport.source({ signal, onRead }, agent);
-    const copied = this.viewport.windowed ? await copySource(source, signal) : await copyText(await source);
-    if (this.#copying === copying) this.#copying = null;
-    controls.progress("copy", null);
-    if (copied) controls.done("copy", "Copied.");
-    else if (!signal.aborted) controls.failed("copy", "It could not be copied: not all of it could be read, or the browser did not let it.");
   }
 
   #answered() {
@@ -217,14 +170,14 @@ export class View {
   /** @param {boolean} [again] choose anew between frame and timer: the tab was hidden or shown */
   #schedulePaint(again = false) {
     if (this.#painting && !again) return;
-    const settled = this.#paintedOffset >= this.#records.have && this.#queue.length === 0 && this.viewport.through;
+    const settled = this.#paintedOffset >= this.#records.have && this.#queue.empty && this.viewport.through;
     // One agent may come to rest without a word of text.
     if (settled && this.#ended === this.#over() && this.#paintedAgents === this.#last?.agents) {
       this.#painting = false;
       return;
     }
     this.#painting = true;
-    const wait = this.#paintPace.waitMs(performance.now(), this.#queued, device());
+    const wait = this.#paintPace.waitMs(performance.now(), this.#queue.units, device());
     const paint = () => {
       try {
         this.#paint();
@@ -245,23 +198,22 @@ export class View {
     if (again) {
       this.#anew = true;
       this.#records.have = -1;
-      this.#queue = [];
-      this.#queued = 0;
+      this.#queue = new Queue();
       this.#timers.clear("ack");
       this.#asking.ask();
     }
     this.#show();
-    if (this.#queue.length > 0) this.#schedulePaint();
+    if (!this.#queue.empty) this.#schedulePaint();
   }
 
   #paint() {
     const startedAt = performance.now();
-    const pieces = this.#take(this.#paintPace.units);
-    if (this.#queued < MOST_QUEUED) this.#asking.goOn();
+    const pieces = this.#queue.take(this.#paintPace.units);
+    if (this.#queue.room) this.#asking.goOn();
     // First the states: they name all agents, in their order.
     if (this.#last) this.viewport.setStates(this.#last.state, this.#last.agents);
     for (const piece of pieces) this.viewport.write(piece);
-    const drained = this.#queue.length === 0;
+    const drained = this.#queue.empty;
     let offset = this.#paintedOffset;
     let written = 0;
     for (const { units, upto = offset } of pieces) {
@@ -290,30 +242,6 @@ export class View {
       this.#show();
       this.#schedulePaint();
     });
-  }
-
-  /**
-   * @param {number} most units, of which a part without text takes as many as it needs
-   * @returns {Write[]}
-   */
-  #take(most) {
-    const taken = [];
-    let count = 0;
-    while (count < this.#queue.length && most >= 2) {
-      const write = /** @type {Write} */ (this.#queue[count]);
-      const [text, rest] = cutWhole(write.text, most);
-      const units = write.units - rest.length;
-      taken.push(rest ? { ...write, text, units, upto: undefined } : write);
-      most -= units;
-      this.#queued -= units;
-      if (rest) {
-        this.#queue[count] = { ...write, text: rest, units: rest.length };
-        break;
-      }
-      count++;
-    }
-    this.#queue.splice(0, count);
-    return taken;
   }
 
   /** Whether the text held is all there is, as far as the kernel knows. */
