@@ -51,6 +51,14 @@ def rich(notebook, lab):
     )
 
 
+def change_theme(tab, theme):
+    """Change it, and wait until JupyterLab has taken away what it lays over the page meanwhile."""
+    tab.command("apputils:change-theme", {"theme": theme})
+    light = str(theme == THEMES[0]).lower()
+    changed = f"() => document.body.dataset.jpThemeLight === '{light}' && !document.getElementById('jupyterlab-splash')"
+    wait_for(theme, lambda: tab.page.evaluate(changed))
+
+
 def announced(tab):
     """Return what was last spoken."""
     return tab.page.locator(".nbstream-said").text_content()
@@ -65,9 +73,7 @@ def test_axe_finds_nothing_serious(rich, axe):
     folded = ".nbstream details:not([data-status=failed])"
     tab.page.evaluate("(folded) => document.querySelectorAll(folded).forEach((one) => (one.open = true))", folded)
     for theme in THEMES:
-        tab.command("apputils:change-theme", {"theme": theme})
-        dark = str(theme == THEMES[1]).lower()
-        wait_for(theme, lambda dark=dark: tab.page.evaluate("() => document.body.dataset.jpThemeLight") != dark)
+        change_theme(tab, theme)
         assert axe(tab, ".nbstream") == [], theme
         if folder := os.environ.get("NBSTREAM_SCREENSHOTS"):
             for width, height in ((1100, 2600), (640, 3000)):
@@ -103,9 +109,7 @@ stream = nbstream.show(nbstream.merge(team, limit=7, tool=fails(), parents={"too
     tab.page.keyboard.press("Enter")
     assert unfold.get_attribute("aria-expanded") == "true"
     for theme in THEMES:
-        tab.command("apputils:change-theme", {"theme": theme})
-        dark = str(theme == THEMES[1]).lower()
-        wait_for(theme, lambda dark=dark: tab.page.evaluate("() => document.body.dataset.jpThemeLight") != dark)
+        change_theme(tab, theme)
         assert axe(tab, ".nbstream") == [], theme
         if folder := os.environ.get("NBSTREAM_SCREENSHOTS"):
             for width, height in ((1600, 1000), (1100, 1200), (640, 1800)):
