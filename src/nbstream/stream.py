@@ -6,8 +6,9 @@ import threading
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import TYPE_CHECKING, Any, Protocol
 
-from nbstream import errors, words
-from nbstream.errors import LogDamaged, LogError, StreamError
+from nbstream import words
+from nbstream.errors import LogDamaged, LogError
+from nbstream.failure import exception_of
 from nbstream.log.readback import PAGE
 from nbstream.records import Delta
 from nbstream.standing import Standing
@@ -18,6 +19,7 @@ from nbstream.waiting import follow, wait
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Generator, Mapping
 
+    from nbstream.errors import StreamError
     from nbstream.log.contract import Log, Status, Store
     from nbstream.recorder.at_work import AtWork
     from nbstream.records import Part, Record
@@ -282,11 +284,10 @@ class Stream:
         return self.text
 
     def exception(self) -> StreamError:
-        """Return the error that describes why the stream is not complete."""
-        damaged = {"type": "LogDamaged"} if self.damage else None
-        kind = getattr(errors, (damaged or self.error or {}).get("type", ""), StreamError)
-        msg = f"stream {self.id}: {words.line(self.facts(), buttons=False)}"
-        return kind(msg) if issubclass(kind, StreamError) else StreamError(msg)
+        """Return the error that describes why the stream is not complete; its cause is what your code raised here."""
+        error = {"type": "LogDamaged"} if self.damage else self.error or {}
+        said = f"stream {self.id}: {words.line(self.facts(), buttons=False)}"
+        return exception_of(error, said, self._host.runtime.raised(self.id))
 
     async def __aiter__(self) -> AsyncIterator[Part]:
         """Yield the parts from the beginning, each once it is saved, until the stream is at rest."""

@@ -1,6 +1,7 @@
 """The functions and objects of the package, as a program uses them."""
 
 import asyncio
+import inspect
 import io
 import threading
 import time
@@ -11,6 +12,7 @@ from server_words import DONE, delta, until
 
 import nbstream
 from nbstream.api import find
+from nbstream.runtime import runtime
 from nbstream.testing import Answer, FaultServer, Gate, ScriptedSource
 from nbstream.view.terminal import stream_to
 
@@ -147,6 +149,76 @@ def test_await_returns_the_text_or_raises_what_happened(store, server, answer, e
     (stream, _) = nbstream.streams()
     assert str(caught.value).startswith(f"stream {stream.id}: ")
     assert isinstance(caught.value, nbstream.StreamError)
+
+
+def _line_in(function, words):
+    lines, first = inspect.getsourcelines(function)
+    return first + next(number for number, line in enumerate(lines) if words in line)
+
+
+@pytest.mark.host("kernel")
+@pytest.mark.parametrize("kind", ["generator", "async generator", "factory", "agent", "function of an agent"])
+def test_what_your_code_raised_is_the_cause(store, kind):
+    """
+    An error in the user's own code: the record names function and line, and no text or value; whoever waits in the
+    process that ran it gets the exception itself as the cause, with its traceback from the user's own line on.
+    """
+
+    def bad(cursor=None):
+        yield "so far"
+        int("5 rows")  # what the exception says
+
+    async def worse():
+        yield "so far"
+        int("5 rows")
+
+    def planner(team):
+        return int("5 rows")
+
+    source, culprit = {
+        "generator": lambda: (bad(), bad),
+        "async generator": lambda: (worse(), worse),
+        "factory": lambda: (bad, bad),
+        "agent": lambda: (nbstream.merge(a=bad(), b=["fine"]), bad),
+        "function of an agent": lambda: (nbstream.merge(a=nbstream.Agent(planner), b=["fine"]), planner),
+    }[kind]()
+    stream = nbstream.start(source)
+    assert stream.wait(5) == "failed"
+    message = stream.error["message"]
+    assert f" raised ValueError in {culprit.__name__}, line {_line_in(culprit, 'int(')}: invalid literal" in message
+    assert "what the exception says" not in message
+    with pytest.raises(nbstream.SourceRefused) as caught:
+        asyncio.run(_text(stream))
+    for error in (caught.value, nbstream.streams()[0].exception()):
+        assert isinstance(error.__cause__, ValueError)
+        assert error.__cause__.__traceback__.tb_frame.f_code is culprit.__code__
+        *shown, line = error._render_traceback_()
+        assert line.startswith(f"SourceRefused: stream {stream.id}: failed: ")
+        assert shown[0] == "Traceback (most recent call last):"
+        assert any(f", in {culprit.__name__}" in one for one in shown)
+        assert "ValueError: invalid literal for int() with base 10: '5 rows'" in shown
+        assert not any("nbstream/sources" in one for one in shown)
+
+
+@pytest.mark.host("kernel")
+def test_without_its_process_an_error_is_one_line(store, server):
+    """What no code of the user's raised, or another process saw, is told in one line: a traceback is in no log."""
+
+    def bad():
+        yield "so far"
+        raise ValueError("row 5")
+
+    stream = nbstream.start(bad())
+    assert stream.wait(5) == "failed"
+    runtime().close()
+    error = nbstream.streams()[0].exception()
+    assert error.__cause__ is None
+    assert len(error._render_traceback_()) == 1
+    assert "ValueError in bad, line " in str(error)
+    server.script([Answer.sse("data: {broken\n\n")])
+    stream = nbstream.start(nbstream.sse(server.url, method="POST", format="nbstream"))
+    assert stream.wait(5) == "failed"
+    assert stream.exception().__cause__ is None
 
 
 def test_a_stopped_stream_raises_stream_error(store, server):
