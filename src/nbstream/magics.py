@@ -51,7 +51,14 @@ class StreamMagics(Magics):
     @argument("--wait", action="store_true", help="let the cell wait for the answer")
     @argument("--to", metavar="NAME", help="bind the text to this variable; waits for it")
     @argument("--no-save", action="store_true", help="keep the answer in memory only")
-    @argument("-p", dest="params", action="append", default=[], metavar="NAME=VALUE", help="parameter of the model")
+    @argument(
+        "-p",
+        dest="params",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="parameter of the model; demo knows max_tokens seed tokens_per_s tokens_per_frame fault run",
+    )
     @argument("--url", "-u", help="stream from this address: POST with the cell as its body, GET as %%stream --url")
     @no_var_expand
     @cell_magic("stream")

@@ -112,6 +112,8 @@ def test_a_wrong_parameter_is_refused_in_one_line(cells):
     """What the model refuses is said in its words."""
     last = last_line(cells("%%stream -p fault=nonsense\nhi"), "SourceRefused")
     assert "unknown fault 'nonsense': use cut, reset, stall" in last
+    last = last_line(cells("%%stream -p max_token=30\nhi"), "SourceRefused")
+    assert "unknown parameter 'max_token'; did you mean max_tokens?" in last
 
 
 def test_the_answer_is_bound_to_a_name(cells):
