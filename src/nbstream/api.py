@@ -64,9 +64,7 @@ def show(
     at = _host(place, save=save, host=host, limits=_limits(first_s, idle_s, linger_s))
     stream = _launch(source, key, ask, at, place)
     stream.hold("process")
-    from nbstream.view.show import show_stream
-
-    return show_stream(stream, place)
+    return _display(stream, place)
 
 
 def start(
@@ -123,9 +121,7 @@ def display_stream(stream: Stream, *, saved: bool = False) -> Stream:
 
     *saved*: the user asked for what is saved, however it ended: no end raises.
     """
-    from nbstream.view.show import show_stream
-
-    return show_stream(stream, here(), raises=not saved)
+    return _display(stream, here(), raises=not saved)
 
 
 def streams() -> list[Stream]:
@@ -152,6 +148,13 @@ def last_here() -> Stream | None:
     host = _host(here())
     found = host.store.list(key=lambda key: json.loads(key)[0] == host.scope)
     return Stream(host, host.store.log(found[0].stream), from_store=True) if found else None
+
+
+def _display(stream: Stream, place: Place, *, raises: bool = True) -> Stream:
+    from nbstream.view.show import show_stream
+
+    stream.shown_in = place.run
+    return show_stream(stream, place, raises=raises)
 
 
 def _launch(source: Any, key: str | None, ask: Ask, host: Host, place: Place) -> Stream:

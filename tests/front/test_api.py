@@ -68,14 +68,17 @@ def test_a_stream_says_everything_about_itself(store):
         assert one.settled
 
 
-def test_repr_is_one_plain_line(store):
+def test_repr_is_one_plain_line(store, capsys):
     """`repr` names the stream and its state; it is no second view (nothing that a notebook would render)."""
     stream = nbstream.start(quick())
     stream.wait(5)
     assert repr(stream).startswith(f"Stream {stream.id}: complete")
     assert len(repr(stream).splitlines()) == 1
-    for name in ("_repr_html_", "_repr_markdown_", "_repr_mimebundle_", "_ipython_display_"):
+    for name in ("_repr_html_", "_repr_markdown_", "_repr_mimebundle_"):
         assert not hasattr(stream, name)
+    capsys.readouterr()
+    stream._ipython_display_()
+    assert capsys.readouterr().out == f"{stream!r}\n"
 
 
 def test_a_stream_is_found_by_id_prefix_and_key(store):

@@ -330,6 +330,17 @@ def test_unload_in_a_kernel_ends_what_runs_and_its_views(home):
         assert "Traceback" not in kernel.stderr
 
 
+def test_a_page_that_shows_a_stream_gets_no_line_under_it(home):
+    """On a page, `nbstream.show(...)` as the last line of a cell leaves no line that would get stale."""
+    with Kernels(home) as kernels:
+        kernel = kernels.start().load()
+        run = kernel.execute("import nbstream\nnbstream.show(iter(['all of it']))", "cell").ok()
+        run.page.wait_state("complete")
+        assert run.printed == ""
+        assert not any("Stream" in str(out.get("data", {}).get("text/plain", "")) for out in run.outputs[1:])
+        assert kernel.execute("nbstream.streams()[0]", "other").ok().printed.startswith("Stream ")
+
+
 def test_options_are_shown_and_set_by_config(cells, caplog):
     """`%config NbStream` shows every option with its help; what is set holds for the next stream."""
     said = cells("%config NbStream")
