@@ -3,8 +3,10 @@
 import asyncio
 import inspect
 import io
+import re
 import threading
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -13,6 +15,7 @@ from server_words import DONE, delta, until
 import nbstream
 from nbstream.api import find
 from nbstream.runtime import runtime
+from nbstream.sources.objects import from_object
 from nbstream.testing import Answer, FaultServer, Gate, ScriptedSource
 from nbstream.view.terminal import stream_to
 
@@ -334,6 +337,21 @@ def test_a_factory_goes_on_behind_its_cursor(store):
     assert stream.wait(5) == "complete"
     assert stream.text == "one two three"
     assert cursors == [None, {"items": 2, "chars": 8}]
+
+
+def test_the_factory_of_the_readme_goes_on(store):
+    """The README's factory says all of it, can be resumed, and says the rest when it is asked for that."""
+    readme = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+    (code,) = re.findall(r"^def rows\(cursor\):\n(?:    .*\n)+", readme, re.MULTILINE)
+    names = {}
+    exec(code, names)
+    stream = nbstream.start(names["rows"])
+    assert stream.wait(5) == "complete"
+    assert stream.text == "".join(f"row {number}\n" for number in range(60))
+    assert stream.status()["offset"] > 0
+    assert from_object(names["rows"]).traits.resume == "cursor"
+    assert "".join(names["rows"]({"items": 26, "chars": 172})) == stream.text[172:]
+    assert stream.text[172:].startswith("row 26")
 
 
 def test_an_object_is_never_asked_twice(store):
