@@ -46,7 +46,9 @@ def show(
 
     Args:
         source: What `nbstream.chat`, `nbstream.sse` return, any iterator or async iterator of text or of OpenAI chunks,
-            or a factory `lambda cursor: ...` that makes one (it can then be resumed).
+            or a factory: a function that makes one. With one parameter it can be resumed: it gets the cursor
+            `{"items": 26, "chars": 172}`, what has already come (None at first), and goes on behind that:
+            `def f(cursor): for i in range((cursor or {}).get("items", 0), 60): yield ...`
         key: Your own name for the stream, unique in the notebook; else the cell's id and the count of streams in it.
         fresh: Ask anew, whatever is saved.
         replay: Show what is saved, without a call.
@@ -64,9 +66,7 @@ def show(
     at = _host(place, save=save, host=host, limits=_limits(first_s, idle_s, linger_s))
     stream = _launch(source, key, ask, at, place)
     stream.hold("process")
-    from nbstream.view.show import show_stream
-
-    return show_stream(stream, place)
+    return _display(stream, place)
 
 
 def start(
@@ -123,9 +123,7 @@ def display_stream(stream: Stream, *, saved: bool = False) -> Stream:
 
     *saved*: the user asked for what is saved, however it ended: no end raises.
     """
-    from nbstream.view.show import show_stream
-
-    return show_stream(stream, here(), raises=not saved)
+    return _display(stream, here(), raises=not saved)
 
 
 def streams() -> list[Stream]:
@@ -152,6 +150,13 @@ def last_here() -> Stream | None:
     host = _host(here())
     found = host.store.list(key=lambda key: json.loads(key)[0] == host.scope)
     return Stream(host, host.store.log(found[0].stream), from_store=True) if found else None
+
+
+def _display(stream: Stream, place: Place, *, raises: bool = True) -> Stream:
+    from nbstream.view.show import show_stream
+
+    stream.shown_in = place.run
+    return show_stream(stream, place, raises=raises)
 
 
 def _launch(source: Any, key: str | None, ask: Ask, host: Host, place: Place) -> Stream:

@@ -13,12 +13,16 @@ which offset, and what to do now.
 
 from __future__ import annotations
 
+import traceback
+
 
 class StreamError(Exception):
     """Anything nbstream reports about a stream."""
 
     #: May the same request be sent again without asking the user (as far as the error itself can tell)?
     retryable = False
+    #: What the user's own code raised, as long as the process lives that ran it; also its `__cause__`.
+    original: BaseException | None = None
 
     @property
     def type(self) -> str:
@@ -26,8 +30,12 @@ class StreamError(Exception):
         return type(self).__name__
 
     def _render_traceback_(self) -> list[str]:
-        """Show one line in IPython: the message says what to do, our own frames say nothing to a user."""
-        return [f"{self.type}: {self}"]
+        """Show one line in IPython, behind what the user's code raised: our own frames say nothing to a user."""
+        line, raised = f"{self.type}: {self}", self.original
+        if raised is None:
+            return [line]
+        shown = "".join(traceback.format_exception(type(raised), raised, raised.__traceback__))
+        return [*shown.splitlines(), "", line]
 
 
 class SourceError(StreamError):

@@ -23,6 +23,7 @@ from nbstream.recording import Birth, ended, wait_for_end
 from nbstream.rerun import Act, Ask, decide, left_behind
 from nbstream.runtime import runtime
 from nbstream.sources.team import Team
+from nbstream.state import State
 from nbstream.stream import Stream
 
 if TYPE_CHECKING:
@@ -140,6 +141,8 @@ class Host:
             self.reach.press(found, "resume", agent)
             return stream
         if not stream.resumable:
+            if found.state is not State.COMPLETE:
+                _source_of(found)  # a used-up object, say: it raises, as Regenerate does, instead of doing nothing
             return self.open(stream.id, from_store=True)
         return self._resume(_source_of(found), stream.id, stream.offered_to or found.open.key, agent)
 

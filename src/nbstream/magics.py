@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_var_expand
-from IPython.core.magic_arguments import argument, magic_arguments, parse_argstring
+from IPython.core.magic_arguments import argument, magic_arguments
 
 from nbstream.errors import StreamGone
 from nbstream.options import NbStream, options
-from nbstream.question import source_of
+from nbstream.question import arguments_of, source_of, unknown_verb
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,7 +51,14 @@ class StreamMagics(Magics):
     @argument("--wait", action="store_true", help="let the cell wait for the answer")
     @argument("--to", metavar="NAME", help="bind the text to this variable; waits for it")
     @argument("--no-save", action="store_true", help="keep the answer in memory only")
-    @argument("-p", dest="params", action="append", default=[], metavar="NAME=VALUE", help="parameter of the model")
+    @argument(
+        "-p",
+        dest="params",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="parameter of the model; demo knows max_tokens seed tokens_per_s tokens_per_frame fault run",
+    )
     @argument("--url", "-u", help="stream from this address: POST with the cell as its body, GET as %%stream --url")
     @no_var_expand
     @cell_magic("stream")
@@ -61,11 +68,10 @@ class StreamMagics(Magics):
 
         `%config NbStream` lists what holds for all cells (model, time-outs, where streams are recorded).
         """
-        try:
-            args = parse_argstring(self.stream_cell, line)
-        except (UsageError, ValueError) as exc:  # ValueError: a quote that is not closed
-            msg = f"%%stream: {exc} ({_hint(str(exc))})"
-            raise UsageError(msg) from None
+        self._ask(line, cell, "%%stream")
+
+    def _ask(self, line: str, cell: str, spelled: str) -> None:
+        args = arguments_of(self.stream_cell.parser, line, spelled)
         if args.to is not None and (not args.to.isidentifier() or keyword.iskeyword(args.to)):
             msg = f"--to {args.to}: not a variable name"
             raise UsageError(msg)
@@ -74,7 +80,7 @@ class StreamMagics(Magics):
             raise UsageError(msg)
         from nbstream import api
 
-        source = source_of(args, cell)
+        source = source_of(args, cell, spelled)
         # If this raises, the stream that did not end well is the newest in the store: `last_here` finds it.
         self.last = None
         stream = api.show(source, key=args.key, fresh=args.fresh, replay=args.replay, save=not args.no_save)
@@ -92,7 +98,7 @@ class StreamMagics(Magics):
         """Find, show, stop, resume, clean: `%stream help`."""
         if line.startswith("-"):
             # What IPython suggests for a %%stream with nothing below it.
-            self.stream_cell(line, "")
+            self._ask(line, "", "%stream")
             return
         verb, *rest = line.split() or ["help"]
         verbs: dict[str, Callable[[list[str]], None]] = {
@@ -101,8 +107,7 @@ class StreamMagics(Magics):
             "doctor": self._doctor, "help": self._help,
         }  # fmt: skip
         if verb not in verbs:
-            msg = f"%stream {verb}: unknown; use {', '.join(verbs)}"
-            raise UsageError(msg)
+            raise UsageError(unknown_verb(verb, [*verbs]))
         verbs[verb](rest)
 
     @property
@@ -232,15 +237,6 @@ class StreamMagics(Magics):
 
         self.last = stream
         api.display_stream(stream, saved=saved)
-
-
-def _hint(error: str) -> str:
-    """Return what helps a user whose options were not understood."""
-    for word in error.split():
-        name = word.lstrip("-").partition("=")[0].replace("-", "_")
-        if word.startswith("--") and name in NbStream.class_trait_names(config=True):
-            return f"for all cells: %config NbStream.{name} = ...; in Python, nbstream.show takes it too"
-    return "the prompt goes into the lines below; %%stream? lists the options"
 
 
 def load(shell: Any) -> None:

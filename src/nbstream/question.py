@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+from difflib import get_close_matches
 from typing import Any
 
 from IPython.core.error import UsageError
 
-from nbstream.options import options
+from nbstream.options import NbStream, options
 
 #: Names that -p would take away from an option, and where they are given.
 _NOT_PARAMS = {
@@ -20,7 +21,23 @@ _NOT_PARAMS = {
 }
 
 
-def source_of(args: Any, cell: str) -> Any:
+def arguments_of(parser: Any, line: str, spelled: str) -> Any:
+    """Return the options on *line*; `UsageError` for what is none, *spelled* as the user wrote the magic."""
+    try:
+        return parser.parse_argstring(line)
+    except (UsageError, ValueError) as exc:  # ValueError: a quote that is not closed
+        msg = f"{spelled}: {exc} ({_hint(str(exc), parser, spelled)})"
+        raise UsageError(msg) from None
+
+
+def unknown_verb(verb: str, verbs: list[str]) -> str:
+    """Return what to say to `%stream VERB`: it may be a typo, or a prompt."""
+    meant = get_close_matches(verb, verbs, 1, 0.7)
+    advice = f"did you mean {meant[0]}? A" if meant else f"use {', '.join(verbs)}; a"
+    return f"%stream {verb}: unknown; {advice} prompt goes into the lines below %%stream"
+
+
+def source_of(args: Any, cell: str, spelled: str) -> Any:
     """Return the source that a `%%stream` cell describes."""
     from nbstream.sources.models import chat
     from nbstream.sources.sse import sse
@@ -48,8 +65,23 @@ def source_of(args: Any, cell: str) -> Any:
             **params,
         )
     except (ValueError, TypeError) as exc:
-        msg = f"%%stream: {exc}"
+        msg = f"{spelled}: {exc}"
         raise UsageError(msg) from None
+
+
+def _hint(error: str, parser: Any, spelled: str) -> str:
+    """Return what helps a user whose options were not understood."""
+    lists = "%%stream? lists the options"
+    known = [name for action in parser._actions for name in action.option_strings]  # noqa: SLF001 - it has no other list
+    for word in error.split():
+        option = word.partition("=")[0]
+        name = option.lstrip("-").replace("-", "_")
+        if word.startswith("--") and name in NbStream.class_trait_names(config=True):
+            return f"for all cells: %config NbStream.{name} = ...; in Python, nbstream.show takes it too"
+        unknown = word.startswith("--") and error.startswith("unrecognized")
+        if unknown and (meant := get_close_matches(option, known, 1, 0.7)):
+            return f"did you mean {meant[0]}? {lists}"
+    return lists if spelled == "%stream" else f"the prompt goes into the lines below; {lists}"
 
 
 def _param(text: str) -> tuple[str, Any]:

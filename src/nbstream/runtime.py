@@ -40,6 +40,8 @@ READER = "reader"
 GOODBYE_S = 3.0
 #: And for a call that is then cancelled.
 CANCELLED_S = 1.0
+#: Streams whose exceptions are kept.
+RAISED_KEPT = 16
 
 
 class Showing(Protocol):
@@ -77,6 +79,8 @@ class Runtime:
         #: Recorders of other processes, as far as this one follows them.
         self._far: dict[str, AtWork] = {}
         self._remarks: dict[str, str] = {}
+        #: What the user's code raised, of the last streams that ended so: tracebacks hold whole frames.
+        self._raised: dict[str, list[tuple[str, BaseException]]] = {}
         self._holds: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self._farewells: list[Callable[[], Coroutine[Any, Any, None]]] = []
         #: A cell runs: meanwhile a page that was reloaded cannot say that it is there.
@@ -143,6 +147,11 @@ class Runtime:
         else:
             self._far[stream] = far
         self.signal(stream)
+
+    def raised(self, stream: str) -> list[tuple[str, BaseException]]:
+        """Return what the user's own code raised in *stream*, if this process recorded that; see `Recorder.raised`."""
+        here = self._recorders.get(stream)
+        return self._raised.get(stream, []) if here is None else here.raised
 
     def note(self, stream: str) -> str | None:
         """Return what else there is to say of *stream*, at rest or not."""
@@ -278,6 +287,11 @@ class Runtime:
     def _ended(self, stream: str, recorder: Recorder, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if self._recorders.get(stream) is recorder:
+            self._raised.pop(stream, None)
+            if recorder.raised:
+                self._raised[stream] = recorder.raised
+                for old in list(self._raised)[:-RAISED_KEPT]:
+                    del self._raised[old]
             if recorder.source.note:
                 self._remarks[stream] = recorder.source.note
             del self._recorders[stream]

@@ -200,3 +200,15 @@ def _agent_at_rest(
         resumable=goes_on and spec.get("kind") != "object",
         repeatable=spec.get("kind") != "object" and not status.live,
     )  # fmt: skip
+
+
+def in_short(facts: words.Facts) -> dict[str, Any]:
+    """Return what is told of a stream and of each of its agents."""
+    return {
+        "state": str(facts.state),
+        "line": words.line(facts),
+        "actions": words.actions(facts),
+        "chars": facts.chars,
+        "retries": facts.retries,
+        "error": facts.error,
+    }

@@ -6,11 +6,13 @@ import threading
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import TYPE_CHECKING, Any, Protocol
 
-from nbstream import errors, words
-from nbstream.errors import LogDamaged, LogError, StreamError
+from nbstream import words
+from nbstream.errors import LogDamaged, LogError
+from nbstream.failure import exception_of
 from nbstream.log.readback import PAGE
+from nbstream.place import here
 from nbstream.records import Delta
-from nbstream.standing import Standing
+from nbstream.standing import Standing, in_short
 from nbstream.state import State
 from nbstream.transcript import Transcript
 from nbstream.waiting import follow, wait
@@ -18,6 +20,7 @@ from nbstream.waiting import follow, wait
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Generator, Mapping
 
+    from nbstream.errors import StreamError
     from nbstream.log.contract import Log, Status, Store
     from nbstream.recorder.at_work import AtWork
     from nbstream.records import Part, Record
@@ -62,14 +65,20 @@ class Stream:
     def __init__(self, host: Host, log: Log, *, from_store: bool = False, offered_to: str | None = None) -> None:
         #: The key of the cell this stream was offered to: it is found there once it is resumed.
         self.offered_to = offered_to
+        #: The run of a cell that shows this stream; empty where there is none.
+        self.shown_in = ""
         self._host, self._log = host, log
         self._standing = Standing(host, log, from_store=from_store, offered=offered_to is not None)
         self._transcript = Transcript()
         self._reading = threading.Lock()
 
     def __repr__(self) -> str:
-        facts = self.facts()
-        return f"Stream {self.id}: {words.line(facts, buttons=False)}"
+        return f"Stream {self.id}: {words.line(self.facts(), buttons=False)}"
+
+    def _ipython_display_(self) -> None:
+        """Print that line for a cell that ends with the stream, unless the cell shows it: the line would get stale."""
+        if not self.shown_in or self.shown_in != here().run:
+            print(self)  # noqa: T201 - what IPython asks for here
 
     # -- what was said ------------------------------------------------------------------------------------------
 
@@ -186,21 +195,16 @@ class Stream:
         interval_s, why = self._host.runtime.page_interval(self.id)
         return {
             "id": self.id,
-            "state": str(facts.state),
-            "line": words.line(facts),
-            "actions": words.actions(facts),
-            "chars": facts.chars,
+            **in_short(facts),
             "offset": facts.tail,
             "saved": facts.saved,
-            "retries": facts.retries,
             "retry_in_s": facts.retry_in_s,
             "speed": facts.speed,
             "connections": recorder.live.connections if recorder else 0,
-            "error": facts.error,
             "page_interval_s": interval_s,
             "page_interval_why": why,
             "host": self._recorded_by(facts),
-            "agents": {name: _agent(facts) for name, facts in self.agent_facts().items()},
+            "agents": {name: in_short(facts) for name, facts in self.agent_facts().items()},
         }
 
     # -- the buttons --------------------------------------------------------------------------------------------
@@ -282,11 +286,10 @@ class Stream:
         return self.text
 
     def exception(self) -> StreamError:
-        """Return the error that describes why the stream is not complete."""
-        damaged = {"type": "LogDamaged"} if self.damage else None
-        kind = getattr(errors, (damaged or self.error or {}).get("type", ""), StreamError)
-        msg = f"stream {self.id}: {words.line(self.facts(), buttons=False)}"
-        return kind(msg) if issubclass(kind, StreamError) else StreamError(msg)
+        """Return the error that describes why the stream is not complete; its cause is what your code raised here."""
+        error = {"type": "LogDamaged"} if self.damage else self.error or {}
+        said = f"stream {self.id}: {words.line(self.facts(), buttons=False)}"
+        return exception_of(error, said, self._host.runtime.raised(self.id))
 
     async def __aiter__(self) -> AsyncIterator[Part]:
         """Yield the parts from the beginning, each once it is saved, until the stream is at rest."""
@@ -367,14 +370,3 @@ class Stream:
         except LogDamaged as exc:
             self._standing.damage = exc
             raise
-
-
-def _agent(facts: words.Facts) -> dict[str, Any]:
-    return {
-        "state": str(facts.state),
-        "line": words.line(facts),
-        "actions": words.actions(facts),
-        "chars": facts.chars,
-        "retries": facts.retries,
-        "error": facts.error,
-    }

@@ -1,9 +1,12 @@
 """The functions and objects of the package, as a program uses them."""
 
 import asyncio
+import inspect
 import io
+import re
 import threading
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -11,6 +14,8 @@ from server_words import DONE, delta, until
 
 import nbstream
 from nbstream.api import find
+from nbstream.runtime import runtime
+from nbstream.sources.objects import from_object
 from nbstream.testing import Answer, FaultServer, Gate, ScriptedSource
 from nbstream.view.terminal import stream_to
 
@@ -66,14 +71,17 @@ def test_a_stream_says_everything_about_itself(store):
         assert one.settled
 
 
-def test_repr_is_one_plain_line(store):
+def test_repr_is_one_plain_line(store, capsys):
     """`repr` names the stream and its state; it is no second view (nothing that a notebook would render)."""
     stream = nbstream.start(quick())
     stream.wait(5)
     assert repr(stream).startswith(f"Stream {stream.id}: complete")
     assert len(repr(stream).splitlines()) == 1
-    for name in ("_repr_html_", "_repr_markdown_", "_repr_mimebundle_", "_ipython_display_"):
+    for name in ("_repr_html_", "_repr_markdown_", "_repr_mimebundle_"):
         assert not hasattr(stream, name)
+    capsys.readouterr()
+    stream._ipython_display_()
+    assert capsys.readouterr().out == f"{stream!r}\n"
 
 
 def test_a_stream_is_found_by_id_prefix_and_key(store):
@@ -147,6 +155,76 @@ def test_await_returns_the_text_or_raises_what_happened(store, server, answer, e
     (stream, _) = nbstream.streams()
     assert str(caught.value).startswith(f"stream {stream.id}: ")
     assert isinstance(caught.value, nbstream.StreamError)
+
+
+def _line_in(function, words):
+    lines, first = inspect.getsourcelines(function)
+    return first + next(number for number, line in enumerate(lines) if words in line)
+
+
+@pytest.mark.host("kernel")
+@pytest.mark.parametrize("kind", ["generator", "async generator", "factory", "agent", "function of an agent"])
+def test_what_your_code_raised_is_the_cause(store, kind):
+    """
+    An error in the user's own code: the record names function and line, and no text or value; whoever waits in the
+    process that ran it gets the exception itself as the cause, with its traceback from the user's own line on.
+    """
+
+    def bad(cursor=None):
+        yield "so far"
+        int("5 rows")  # what the exception says
+
+    async def worse():
+        yield "so far"
+        int("5 rows")
+
+    def planner(team):
+        return int("5 rows")
+
+    source, culprit = {
+        "generator": lambda: (bad(), bad),
+        "async generator": lambda: (worse(), worse),
+        "factory": lambda: (bad, bad),
+        "agent": lambda: (nbstream.merge(a=bad(), b=["fine"]), bad),
+        "function of an agent": lambda: (nbstream.merge(a=nbstream.Agent(planner), b=["fine"]), planner),
+    }[kind]()
+    stream = nbstream.start(source)
+    assert stream.wait(5) == "failed"
+    message = stream.error["message"]
+    assert f" raised ValueError in {culprit.__name__}, line {_line_in(culprit, 'int(')}: invalid literal" in message
+    assert "what the exception says" not in message
+    with pytest.raises(nbstream.SourceRefused) as caught:
+        asyncio.run(_text(stream))
+    for error in (caught.value, nbstream.streams()[0].exception()):
+        assert isinstance(error.__cause__, ValueError)
+        assert error.__cause__.__traceback__.tb_frame.f_code is culprit.__code__
+        *shown, line = error._render_traceback_()
+        assert line.startswith(f"SourceRefused: stream {stream.id}: failed: ")
+        assert shown[0] == "Traceback (most recent call last):"
+        assert any(f", in {culprit.__name__}" in one for one in shown)
+        assert "ValueError: invalid literal for int() with base 10: '5 rows'" in shown
+        assert not any("nbstream/sources" in one for one in shown)
+
+
+@pytest.mark.host("kernel")
+def test_without_its_process_an_error_is_one_line(store, server):
+    """What no code of the user's raised, or another process saw, is told in one line: a traceback is in no log."""
+
+    def bad():
+        yield "so far"
+        raise ValueError("row 5")
+
+    stream = nbstream.start(bad())
+    assert stream.wait(5) == "failed"
+    runtime().close()
+    error = nbstream.streams()[0].exception()
+    assert error.__cause__ is None
+    assert len(error._render_traceback_()) == 1
+    assert "ValueError in bad, line " in str(error)
+    server.script([Answer.sse("data: {broken\n\n")])
+    stream = nbstream.start(nbstream.sse(server.url, method="POST", format="nbstream"))
+    assert stream.wait(5) == "failed"
+    assert stream.exception().__cause__ is None
 
 
 def test_a_stopped_stream_raises_stream_error(store, server):
@@ -261,8 +339,26 @@ def test_a_factory_goes_on_behind_its_cursor(store):
     assert cursors == [None, {"items": 2, "chars": 8}]
 
 
+def test_the_factory_of_the_readme_goes_on(store):
+    """The README's factory says all of it, can be resumed, and says the rest when it is asked for that."""
+    readme = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+    (code,) = re.findall(r"^def rows\(cursor\):\n(?:    .*\n)+", readme, re.MULTILINE)
+    names = {}
+    exec(code, names)
+    stream = nbstream.start(names["rows"])
+    assert stream.wait(5) == "complete"
+    assert stream.text == "".join(f"row {number}\n" for number in range(60))
+    assert stream.status()["offset"] > 0
+    assert from_object(names["rows"]).traits.resume == "cursor"
+    assert "".join(names["rows"]({"items": 26, "chars": 172})) == stream.text[172:]
+    assert stream.text[172:].startswith("row 26")
+
+
 def test_an_object_is_never_asked_twice(store):
-    """An object that breaks is not retried: its call was made before we saw it, and there is only one."""
+    """
+    An object that breaks is not retried: its call was made before we saw it, and there is only one. Resume says so, as
+    Regenerate does.
+    """
     made = []
 
     def items():
@@ -273,12 +369,13 @@ def test_an_object_is_never_asked_twice(store):
     stream = nbstream.start(items(), key="k")
     assert stream.wait(5) == "interrupted"
     assert "the source cannot resume" in stream.status()["line"]
-    again = nbstream.resume(stream)
-    assert again.id == stream.id
-    assert again.wait(5) == "interrupted"
-    assert again.text == "so far"
-    with pytest.raises(nbstream.SourceRefused, match="run the cell that made it"):
-        asyncio.run(_text(nbstream.regenerate(stream)))
+    for go_on in (nbstream.resume, nbstream.regenerate):
+        with pytest.raises(nbstream.SourceRefused, match="run the cell that made it"):
+            go_on(stream)
+    assert (stream.state, stream.text) == ("interrupted", "so far")
+    done = nbstream.start(iter(["all"]))
+    assert done.wait(5) == "complete"
+    assert nbstream.resume(done).text == "all"  # nothing is missing
     assert made == [1]
 
 

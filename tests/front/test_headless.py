@@ -111,6 +111,29 @@ def test_half_an_answer_ends_the_pipeline(notebooks):
     assert not (notebooks.place / "went_on").exists()
 
 
+def test_the_cell_that_shows_a_stream_says_nothing_more(notebooks):
+    """A cell that ends with `nbstream.show(...)` has the answer only; elsewhere the line of `repr` is printed."""
+    again = "import nbstream\ns = nbstream.show(iter(['kept']))"
+    cells = notebooks.execute("import nbstream\nnbstream.show(iter(['all of it']))", again, "s", "[s]")
+    assert "all of it" in saved_form(cells[0])
+    assert cells[2].outputs[0].text.startswith("Stream ")
+    assert "complete" in cells[2].outputs[0].text
+    assert cells[3].outputs[0].data["text/plain"].startswith("[Stream ")
+
+
+def test_an_error_in_your_code_ends_the_pipeline_with_its_traceback(notebooks):
+    """A generator that raises: the cell shows where in the user's own lines, then the line of the stream."""
+    bad = "def bad():\n    yield 'so far'\n    raise ValueError('row 5')\n\nimport nbstream\nnbstream.show(bad())"
+    (cell,) = notebooks.execute(bad, allow_errors=True)
+    raised = cell.outputs[-1]
+    assert raised.ename == "SourceRefused"
+    first, *_, line = raised.traceback
+    assert first == "Traceback (most recent call last):"
+    assert "    raise ValueError('row 5')" in raised.traceback
+    assert "ValueError: row 5" in raised.traceback
+    assert "the iterator raised ValueError in bad, line 3: row 5" in line
+
+
 def test_a_wrong_option_ends_the_pipeline_with_its_line(notebooks):
     """A wrong option is a UsageError in the output: the pipeline stops there."""
     cells = notebooks.execute(LOAD, "%%stream --nope\nhi", allow_errors=True)

@@ -37,10 +37,21 @@ def frames(*texts, done=True):
         ("%stream -m demo:", "the cell is empty: write your prompt below %%stream"),
         ("%%stream -m x --base-url nonsense\nhi", "not an http:// or https:// address"),
         ("%%stream --base-url http://127.0.0.1:9/v1\nhi", "name the model too, as that server calls it: --model NAME"),
-        ("%stream --url nonsense", "not an http:// or https:// address: 'nonsense'"),
+        ("%stream --url nonsense", "UsageError: %stream: not an http:// or https:// address: 'nonsense'"),
+        ("%%stream --url nonsense\nhi", "UsageError: %%stream: not an http:// or https:// address: 'nonsense'"),
         ("%stream --url http://127.0.0.1:9/ -m x", "--model goes with a model, not with --url"),
         ("%stream --url http://127.0.0.1:9/ -p a=1", "-p goes with a model, not with --url"),
+        ("%%stream --modle demo:\nhi", "--modle demo: (did you mean --model? %%stream? lists the options)"),
+        ("%%stream --url\nhi", "%%stream: argument --url/-u: expected one argument"),
+        (
+            "%stream --url",
+            "UsageError: %stream: argument --url/-u: expected one argument (%%stream? lists the options)",
+        ),
+        ("%stream --ulr http://127.0.0.1:9/", "UsageError: %stream: unrecognized arguments: --ulr"),
+        ("%stream --ulr http://127.0.0.1:9/", "(did you mean --url? %%stream? lists the options)"),
         ("%stream frobnicate", "%stream frobnicate: unknown; use list, show, resume, stop"),
+        ("%stream hello there", "help; a prompt goes into the lines below %%stream"),
+        ("%stream shwo", "%stream shwo: unknown; did you mean show? A prompt goes into the lines below %%stream"),
         ("%stream list all", "%stream list takes no arguments, found 'all'"),
         ("%stream help me", "%stream help takes no arguments"),
         ("%stream show a b", "%stream show takes one ID"),
@@ -112,6 +123,8 @@ def test_a_wrong_parameter_is_refused_in_one_line(cells):
     """What the model refuses is said in its words."""
     last = last_line(cells("%%stream -p fault=nonsense\nhi"), "SourceRefused")
     assert "unknown fault 'nonsense': use cut, reset, stall" in last
+    last = last_line(cells("%%stream -p max_token=30\nhi"), "SourceRefused")
+    assert "unknown parameter 'max_token'; did you mean max_tokens?" in last
 
 
 def test_the_answer_is_bound_to_a_name(cells):
@@ -315,6 +328,17 @@ def test_unload_in_a_kernel_ends_what_runs_and_its_views(home):
         assert again.text.startswith(page.text)
         assert kernel.execute("%reload_ext nbstream").ok().printed == ""
         assert "Traceback" not in kernel.stderr
+
+
+def test_a_page_that_shows_a_stream_gets_no_line_under_it(home):
+    """On a page, `nbstream.show(...)` as the last line of a cell leaves no line that would get stale."""
+    with Kernels(home) as kernels:
+        kernel = kernels.start().load()
+        run = kernel.execute("import nbstream\nnbstream.show(iter(['all of it']))", "cell").ok()
+        run.page.wait_state("complete")
+        assert run.printed == ""
+        assert not any("Stream" in str(out.get("data", {}).get("text/plain", "")) for out in run.outputs[1:])
+        assert kernel.execute("nbstream.streams()[0]", "other").ok().printed.startswith("Stream ")
 
 
 def test_options_are_shown_and_set_by_config(cells, caplog):

@@ -17,6 +17,7 @@ import pytest
 import relays
 from jupyter_client import BlockingKernelClient
 
+from nbstream.cli.demo import UNCHANGED
 from nbstream.demo import DemoModel
 
 NBSTREAM = [str(Path(sys.executable).with_name("nbstream"))]  # as pip installed it
@@ -264,6 +265,7 @@ def test_demo_serves_a_copy_and_ctrl_c_ends_it(place, tmp_path):
         demo.send_signal(signal.SIGINT)
         assert demo.wait(WAIT_S) == 0
         assert "Traceback" not in demo.stderr.read()
+        assert demo.stdout.read().splitlines()[-1] == UNCHANGED
     assert not list(runtime.glob("kernel-*.json")), "the kernel was not shut down in order"
     assert not copy.exists()
     assert not list(room.glob("nbstream-demo-*"))
@@ -291,16 +293,20 @@ def start_kernel(server, token, runtime):
         client.stop_channels()
 
 
-def test_demo_keeps_what_the_user_changed(place, tmp_path):
-    """A notebook that was changed is kept, and the last line says where."""
+@pytest.mark.parametrize("name", ["01_quickstart.ipynb", "Untitled.ipynb", "mine/Untitled.ipynb"])
+def test_demo_keeps_what_the_user_saved(place, tmp_path, name):
+    """A notebook that was changed or made is kept; the lines at the beginning and at the end say where."""
     place.env["TMPDIR"] = str(tmp_path)
     with place.process(*NBSTREAM, "demo", "--no-browser", stdin=subprocess.DEVNULL) as demo:
-        read_until(demo, lambda text: "Ctrl-C" in text)
-        (copy,) = tmp_path.glob("nbstream-demo-*/notebooks/01_quickstart.ipynb")
+        printed = read_until(demo, lambda text: "Ctrl-C" in text and text.endswith("\n"))
+        (room,) = tmp_path.glob("nbstream-demo-*/notebooks")
+        assert printed.splitlines()[-1] == f"Ctrl-C ends it. What you save is kept: {room}"
+        copy = room / name
+        copy.parent.mkdir(exist_ok=True)
         copy.write_text("{}", "utf-8")
         demo.send_signal(signal.SIGINT)
         assert demo.wait(WAIT_S) == 0
-        assert demo.stdout.read().splitlines()[-1] == f"What you changed is kept: {copy.parent}"
+        assert demo.stdout.read().splitlines()[-1] == f"What you saved is kept: {room}"
     assert copy.read_text("utf-8") == "{}"
 
 

@@ -521,7 +521,23 @@ def test_a_client_that_does_not_read_holds_the_text_back():
         ("/stream", {"max_tokens": "0"}, None, 400, "max_tokens must be a whole number from 1 on"),
         ("/stream", {"tokens_per_s": "-1"}, None, 400, "tokens_per_s must be a number from 0"),
         ("/stream", {"tokens_per_s": "nan"}, None, 400, "tokens_per_s must be a number from 0"),
-        ("/stream", {"promt": "x"}, None, 400, "unknown parameter 'promt': /stream takes prompt, seed"),
+        (
+            "/stream",
+            {"promt": "x"},
+            None,
+            400,
+            "unknown parameter 'promt'; did you mean prompt? /stream takes prompt, seed",
+        ),
+        ("/stream", {"tools": "x"}, None, 400, "unknown parameter 'tools': /stream takes prompt, seed"),
+        (
+            "/v1/chat/completions",
+            None,
+            chat_body(max_token=30),
+            400,
+            "unknown parameter 'max_token'; did you mean max_tokens? /v1/chat/completions takes seed, max_tokens, ",
+        ),
+        ("/v1/chat/completions", None, chat_body(nosuch=3), 400, "unknown parameter 'nosuch': /v1/chat/completions"),
+        ("/v1/chat/completions", {"temprature": "1"}, chat_body(), 400, "unknown parameter 'temprature'; did you mean"),
         ("/poll", {"fault": "cut:8"}, None, 400, "this fault needs a stream"),
         ("/v1/chat/completions", None, b"{", 400, "the body is not JSON"),
         ("/v1/chat/completions", None, [], 400, "the body is not a JSON object"),
@@ -540,6 +556,22 @@ def test_a_wrong_request_gets_one_clear_line(path, query, body, status, message)
         assert answer.status == status
         assert answer.json["error"]["message"].startswith(message)
         assert answer.body.count(b"\n") == 1
+
+    run(case)
+
+
+def test_what_clients_send_to_other_models_is_accepted():
+    """The parameters of OpenAI's own API change nothing here, and are no error."""
+    others = {
+        "temperature": 0.2, "top_p": 1, "n": 1, "stop": ["x"], "tools": [], "tool_choice": "none", "user": "u",
+        "presence_penalty": 0, "frequency_penalty": 0, "logit_bias": {}, "response_format": {"type": "text"},
+        "reasoning_effort": "low", "metadata": {}, "store": False, "parallel_tool_calls": True, "service_tier": "auto",
+    }  # fmt: skip
+
+    async def case(server):
+        answer = await ask(server, "/v1/chat/completions", body=chat_body(**others))
+        assert answer.status == 200
+        assert (await ask(server, "/v1/chat/completions", body=chat_body())).text == answer.text
 
     run(case)
 

@@ -35,6 +35,7 @@ ROWS = {
     "recording": 6,
     "monitor": 6,
     "standing": 6,
+    "failure": 6,
     "waiting": 6,
     "stopping": 8,
     "stream": 7,

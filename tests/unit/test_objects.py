@@ -130,7 +130,7 @@ def test_an_object_is_used_up_by_its_first_run():
         source = from_object(failing())
         with pytest.raises(SourceLost):
             await collect(source)
-        with pytest.raises(SourceRefused, match="APIConnectionError: gone; an object is used up"):
+        with pytest.raises(SourceRefused, match=r"APIConnectionError in failing, line \d+: gone; an object is used up"):
             await collect(source)
 
     async def failing():

@@ -345,6 +345,8 @@ def test_a_stall_of_one_is_its_own():
     [
         (nbstream.merge, "needs an agent"),
         (lambda: nbstream.merge(a=["x"], limit=0), "from 1 on"),
+        (lambda: nbstream.merge(a="hello"), r"agent a: a prompt is no source: merge\(a=nbstream.chat\('...'\)\)"),
+        (lambda: nbstream.merge(a=7), "agent a: int is no stream"),
         (lambda: nbstream.merge({"a/b": ["x"]}), 'no "/"'),
         (lambda: nbstream.merge(a=["x"], wait_for={"a": ["b"]}), "'b' is none of the agents"),
         (lambda: nbstream.merge(a=["x"], b=["y"], wait_for={"a": ["b"], "b": ["a"]}), "wait for each other"),
@@ -353,7 +355,7 @@ def test_a_stall_of_one_is_its_own():
 )
 def test_a_team_that_makes_no_sense(made, message):
     """It is refused in one line before anything is called."""
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((ValueError, TypeError), match=message):
         made()
 
 

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 QUICKSTART = "01_quickstart.ipynb"
+ENDS = "Ctrl-C ends it. What you save is kept: {}"
+UNCHANGED = "Nothing was saved in the copy of the walkthroughs: it is removed."
 #: A cell of the quickstart takes seconds; this one hangs.
 CELL_S = 50
 
@@ -48,7 +51,7 @@ def lab(*, port: int | None, browser: bool) -> int:
         url = f"{server.connection_url}lab/tree/{QUICKSTART}?token={token}"
         # Its socket is opened by an earlier callback: who reads the address can use it.
         server.io_loop.add_callback(
-            lambda: print(f"JupyterLab with the demo model: {url}\nCtrl-C ends it.", flush=True)
+            lambda: print(f"JupyterLab with the demo model: {url}\n{ENDS.format(notebooks)}", flush=True)
         )
         server.start()
     finally:
@@ -142,13 +145,22 @@ def has_display() -> bool:
 
 
 def _tidy(room: Path, notebooks: Path) -> None:
-    """Remove the copy, unless the user has made something of it."""
-    if notebooks.is_dir():
-        found = filecmp.dircmp(walkthroughs(), notebooks, ignore=[".ipynb_checkpoints"])
-        if found.diff_files or found.right_only:
-            print(f"What you changed is kept: {notebooks}")
-            return
-    shutil.rmtree(room)
+    """Remove the copy, unless the user has made something of it; say which, for nothing is lost in silence."""
+    kept = any(_changed(file, walkthroughs() / file.relative_to(notebooks)) for file in _files(notebooks))
+    if not kept:
+        shutil.rmtree(room)
+    with suppress(OSError):  # its terminal is gone
+        print(f"What you saved is kept: {notebooks}" if kept else UNCHANGED, flush=True)
+
+
+def _files(folder: Path) -> list[Path]:
+    """Return the files in *folder*, at any depth, that are somebody's work."""
+    return [file for file in folder.rglob("*") if file.is_file() and ".ipynb_checkpoints" not in file.parts]
+
+
+def _changed(file: Path, original: Path) -> bool:
+    # Not by size and time: a save within the same second can leave both as they were.
+    return not original.is_file() or not filecmp.cmp(file, original, shallow=False)
 
 
 def _needs_lab() -> int:

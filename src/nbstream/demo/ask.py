@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import hashlib
 import json
 import math
@@ -15,7 +16,17 @@ TEN_MB_TOKENS: Final = 2_300_000
 """At 4.9 bytes a token these are 11 MB; `fault=10mb` promises 10 MiB."""
 
 _COMMON: Final = ("prompt", "seed", "max_tokens", "tokens_per_s", "tokens_per_frame", "fault", "offset", "run")
+_CHAT: Final = (*(name for name in _COMMON if name != "prompt"), "max_completion_tokens")
+#: What clients of the chat endpoint send to other models, too: accepted, and most of it ignored.
+_IGNORED: Final = frozenset({
+    "audio", "frequency_penalty", "function_call", "functions", "logit_bias", "logprobs", "messages", "metadata",
+    "min_p", "modalities", "model", "n", "parallel_tool_calls", "prediction", "presence_penalty", "prompt",
+    "prompt_cache_key", "prompt_cache_retention", "reasoning", "reasoning_effort", "repetition_penalty",
+    "response_format", "safety_identifier", "service_tier", "stop", "store", "stream", "stream_options",
+    "temperature", "tool_choice", "tools", "top_k", "top_logprobs", "top_p", "user", "verbosity", "web_search_options",
+})  # fmt: skip
 _NAMES: Final = {
+    "/v1/chat/completions": _CHAT,
     "/stream": _COMMON,
     "/agents": tuple(name for name in _COMMON if name != "offset"),
     "/poll": ("prompt", "seed", "max_tokens", "fault", "offset", "run", "limit"),
@@ -54,12 +65,10 @@ class Ask:
 def parse_ask(request: Request) -> Ask:
     """Read the parameters from query and JSON body (the query wins); raises `BadRequest` with one clear line."""
     given: dict[str, Any] = {**_body(request), **request.query}
-    if request.path in _NAMES:
-        for name in given.keys() - set(_NAMES[request.path]):
-            raise BadRequest(f"unknown parameter {name!r}: {request.path} takes {', '.join(_NAMES[request.path])}")
+    _check_names(request.path, given)
     faults = Faults.parse(_text(given, "fault"))
     large = "10mb" in faults
-    # Chat bodies bring many parameters of other models; what we do not know changes nothing but the fingerprint.
+    # Chat bodies bring many parameters of other models; what we ignore changes nothing but the fingerprint.
     same = {name: value for name, value in given.items() if name not in ("offset", "limit")}
     spelled = json.dumps([request.path, same], sort_keys=True)
     fingerprint = hashlib.sha256(spelled.encode()).hexdigest()
@@ -86,6 +95,18 @@ def parse_ask(request: Request) -> Ask:
     if faults.need_a_stream and not ask.streamed:
         raise BadRequest("this fault needs a stream: use 429, 503, 401, html, slow or split here")
     return ask
+
+
+def _check_names(path: str, given: dict[str, Any]) -> None:
+    """Raise `BadRequest` for what we do not know: a typo that is swallowed is an answer to another question."""
+    ours = _NAMES.get(path)
+    if ours is None:
+        return
+    known = {*ours, *_IGNORED} if path == "/v1/chat/completions" else {*ours}
+    for name in sorted(given.keys() - known):
+        close = difflib.get_close_matches(name, sorted(known), 1)
+        meant = f"; did you mean {close[0]}? " if close else ": "
+        raise BadRequest(f"unknown parameter {name!r}{meant}{path} takes {', '.join(ours)}")
 
 
 def _body(request: Request) -> dict[str, Any]:

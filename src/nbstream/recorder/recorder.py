@@ -23,6 +23,7 @@ from nbstream.recorder.solo import Solo
 from nbstream.recorder.totals import Totals
 from nbstream.recorder.voice import Setting
 from nbstream.recorder.writer import Writer
+from nbstream.sources.origin import raised_under
 from nbstream.sources.team import Team
 from nbstream.state import State
 
@@ -183,6 +184,13 @@ class Recorder:
     def repeatable(self) -> bool:
         """Whether the question can be asked anew from here."""
         return self.source.fingerprint is not None
+
+    @property
+    def raised(self) -> list[tuple[str, BaseException]]:
+        """What the user's own code raised, each with the message that tells of it."""
+        ends = [voice.outcome for voice in self._crew.voices.values()]
+        errors = [end.error for end in ends if end is not None and end.error is not None]
+        return [(str(error), raised) for error in errors if (raised := raised_under(error)) is not None]
 
     @property
     def chars(self) -> int:

@@ -11,6 +11,7 @@ from nbstream.sources.agent_items import AgentItems
 from nbstream.sources.contract import Arrival, End
 from nbstream.sources.native import Native
 from nbstream.sources.openai_chat import OpenAIChat
+from nbstream.sources.origin import line_of
 from nbstream.sources.refusal import ErrorObject, is_retryable, plain_text, read_error, refused_by_frame, retry_after_s
 
 if TYPE_CHECKING:
@@ -99,11 +100,17 @@ class ItemReader:
 
 
 def error_of(exc: BaseException) -> SourceError:
-    """Return what an exception that an iterator raised means for the stream."""
+    """Return what an exception that an iterator raised means for the stream; it is the error's cause."""
     if isinstance(exc, SourceError):
-        return exc
+        return exc  # with the cause that it has
+    error = _error_of(exc)
+    error.__cause__ = exc
+    return error
+
+
+def _error_of(exc: BaseException) -> SourceError:
     said = plain_text(str(exc))
-    raised = f"the iterator raised {type(exc).__name__}" + (f": {said}" if said else "")
+    raised = f"the iterator raised {type(exc).__name__}{line_of(exc)}" + (f": {said}" if said else "")
     for one in _causes(exc):
         names = [kind.__name__ for kind in type(one).__mro__]
         status = next((_REFUSED[name] for name in names if name in _REFUSED), None)

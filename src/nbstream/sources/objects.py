@@ -161,6 +161,8 @@ class ObjectSource:
             else:
                 obj = await call_in_thread(make)
             return await obj if inspect.isawaitable(obj) else obj
+        except SourceError:
+            raise  # it knows its cause
         except Exception as exc:
             raise error_of(exc) from exc
 
@@ -170,6 +172,8 @@ class ObjectSource:
         try:
             if inspect.isawaitable(obj):
                 obj = await obj
+        except SourceError:
+            raise
         except Exception as exc:
             raise error_of(exc) from exc
         if hasattr(obj, "__aiter__"):

@@ -8,6 +8,7 @@ from nbstream.errors import SourceError, SourceMalformed, SourceRefused
 from nbstream.records import Part
 from nbstream.sources.contract import Arrival, End, Traits
 from nbstream.sources.frames import QUOTE_CHARS, Place
+from nbstream.sources.origin import line_of
 from nbstream.sources.refusal import plain_text
 
 if TYPE_CHECKING:
@@ -75,9 +76,8 @@ class Custom:
         except SourceError:
             raise
         except Exception as exc:
-            raise SourceMalformed(
-                f"read() raised {type(exc).__name__}: {plain_text(str(exc))} on the event {event.data[:QUOTE_CHARS]!r}"
-            ) from exc
+            said = f"{type(exc).__name__}{line_of(exc)}: {plain_text(str(exc))}"
+            raise SourceMalformed(f"read() raised {said} on the event {event.data[:QUOTE_CHARS]!r}") from exc
         if said is None:
             return Arrival(event_id=event_id, end=End()) if event.event in _ENDS else None
         cursor = self._place.behind(event.id)

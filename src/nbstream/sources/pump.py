@@ -9,7 +9,7 @@ import socket
 import threading
 from typing import TYPE_CHECKING, Any
 
-from nbstream.errors import SourceLost
+from nbstream.errors import SourceError, SourceLost
 from nbstream.sources.closing import to_the_end
 from nbstream.sources.handover import Handover
 from nbstream.sources.items import error_of
@@ -29,6 +29,8 @@ async def pump_here(iterable: Any) -> AsyncGenerator[list[Any], None]:
     try:
         async for item in iterator:
             yield [item]
+    except SourceError:
+        raise
     except Exception as exc:
         raise error_of(exc) from exc
     finally:
@@ -53,7 +55,7 @@ async def pump_loop(
         future.cancel()
         await to_the_end(_leave(handover, iterable, left))
     if handover.error is not None:
-        raise error_of(handover.error) from handover.error
+        raise error_of(handover.error)
 
 
 async def pump_thread(iterable: Iterable[Any], left: Callable[[], None]) -> AsyncGenerator[list[Any], None]:
@@ -66,7 +68,7 @@ async def pump_thread(iterable: Iterable[Any], left: Callable[[], None]) -> Asyn
     finally:
         await to_the_end(_leave(handover, iterable, left))
     if handover.error is not None:
-        raise error_of(handover.error) from handover.error
+        raise error_of(handover.error)
 
 
 async def call_in_thread(function: Callable[[], Any]) -> Any:
@@ -99,7 +101,7 @@ async def call_in_thread(function: Callable[[], Any]) -> Any:
     threading.Thread(target=run, name="nbstream-factory", daemon=True).start()
     result, error = await future
     if error is not None:
-        raise error_of(error) from error
+        raise error_of(error)
     return result
 
 
