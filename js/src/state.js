@@ -17,6 +17,7 @@
  * @property {Record<string, string[]>} [buttons]
  * @property {[number, number]} [answers] which of how many to this question is shown
  * @property {boolean} [saved]
+ * @property {boolean} [short] complete, but cut off by the token limit
  * @property {string} [kept] how far text that grows is saved
  * @property {string} [pace] how often pages come, and why
  */

@@ -436,6 +436,14 @@ def test_the_page_holds_how_the_message_ended(store, complaints):
     assert page.state["ended"].startswith("stopped by you")
 
 
+@pytest.mark.parametrize(("finish", "short"), [("length", True), ("stop", False)])
+def test_the_page_learns_that_the_token_limit_cut_the_answer_off(store, complaints, finish, short):
+    """Complete it is, but not to its end: the page marks it."""
+    stream = start(store, ["one", End(finish)])
+    stream.wait(PATIENCE_S)
+    assert Page(stream).ask()["state"]["short"] is short
+
+
 def test_the_interval_and_why(store, complaints):
     """The runtime says how often a page of the stream is sent to, and why; without a page there is none."""
     stream = start(store, ["text", SILENCE])

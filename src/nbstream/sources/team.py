@@ -133,7 +133,12 @@ def merge(
         check_name(name)
         if isinstance(one, Team):
             raise TypeError(f"agent {name}: a team in a team; give all agents to one merge, with parents=")
-        made[name] = one if isinstance(one, Agent) else as_source(one)
+        if isinstance(one, str):
+            raise TypeError(f"agent {name}: give a source, not a prompt: merge({name}=nbstream.chat('...'))")
+        try:
+            made[name] = one if isinstance(one, Agent) else as_source(one)
+        except TypeError as exc:
+            raise TypeError(f"agent {name}: {exc}") from None
     after = {name: tuple(others) for name, others in (wait_for or {}).items()}
     _check_order(made, after)
     for name, parent in (parents or {}).items():

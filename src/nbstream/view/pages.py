@@ -109,6 +109,7 @@ def state_of(
         "offset": offset,
         "chars": facts.chars,
         "saved": facts.saved,
+        "short": facts.state is State.COMPLETE and facts.finish == "length",
         "kept": words.kept(facts),
         **_agents(agents or {}, buttons=buttons),
     }
@@ -147,6 +148,7 @@ def state_unread(exc: StreamError, said: Mapping[str, Any], complaint: str | Non
         "offset": -1,
         "chars": said.get("chars", 0),
         "saved": not isinstance(exc, StreamGone) and said.get("saved", True),
+        "short": False,
         "kept": "",
     }
 
