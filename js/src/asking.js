@@ -156,11 +156,12 @@ export class Asking {
 
   /** @param {import("./transport.js").Link} link */
   #linked(link) {
+    const over = this.link === "gone" || this.link === "shut";
     if (link === "back") {
-      if (this.link !== "gone") this.ask();
+      if (!over) this.ask();
       return;
     }
-    if (this.link !== "gone") this.link = link;
+    if (!over) this.link = link;
     this.#open = false;
     for (const name of ["ask", "here"]) this.#timers.clear(name);
     this.#onChange();

@@ -97,7 +97,7 @@ export class Parts {
             },
             onLink: (link) => {
               if (link === "back") ask();
-              else if (link === "gone") abandon();
+              else if (link !== "cut") abandon();
             },
           },
           over.signal,

@@ -137,8 +137,11 @@ export function showPlain(transport, el, signal) {
       offset: have,
       chars: Object.values(texts).reduce((sum, { length }) => sum + length, 0),
     });
-    const lost = link === "cut" ? "Connection to the kernel is lost" : `Kernel is gone; ${state.lost || "run the cell again"}`;
-    line.textContent = (link && state.state !== "complete" ? lost : state.line ?? "connecting ...") + why;
+    const shut = link === "shut";
+    const next = (shut && state.shut) || state.lost || "run the cell again";
+    const lost = link === "cut" ? "Connection to the kernel is lost" : `Kernel ${shut ? "was shut down" : "is gone"}; ${next}`;
+    const rest = state.state === "complete" ? state.ended : state.ended && `${state.ended} · ${lost}`;
+    line.textContent = (link ? rest || lost : state.line ?? "connecting ...") + why;
     stop.hidden = Boolean(link) || !state.actions?.includes("stop");
   }
 

@@ -6,7 +6,9 @@
  * @typedef {object} KernelState
  * @property {string} state
  * @property {string} line
+ * @property {string} [ended] at rest, how it ended: the line without buttons
  * @property {string} [lost] how to go on when the kernel is gone
+ * @property {string} [shut] the same when it was shut down for good, where that is something else
  * @property {string[]} actions
  * @property {number} offset
  * @property {number} chars
@@ -15,12 +17,14 @@
  * @property {Record<string, string[]>} [buttons]
  * @property {[number, number]} [answers] which of how many to this question is shown
  * @property {boolean} [saved]
+ * @property {boolean} [short] complete, but cut off by the token limit
+ * @property {string} [kept] how far text that grows is saved
  * @property {string} [pace] how often pages come, and why
  */
 /**
  * `waiting`: asked, no page yet; `live`; `cut`: the connection to the server is gone, it may come back;
- * `gone`: the kernel that recorded is dead or restarted.
- * @typedef {"waiting" | "live" | "cut" | "gone"} Link
+ * `gone`: the kernel that recorded is dead or restarted; `shut`: it was shut down, and does not come back.
+ * @typedef {"waiting" | "live" | "cut" | "gone" | "shut"} Link
  */
 /** @typedef {"stop" | "keep" | "resume" | "regenerate" | "interrupt" | "copy"} Action */
 /**
@@ -31,7 +35,7 @@
  * @property {Action[]} actions
  * @property {boolean} busy true while text may still come
  * @property {boolean} empty no text is shown yet
- * @property {string} [why] how often the text is brought up to date, and why; behind the line
+ * @property {string} [why] how far the text is saved, how often it is brought up to date, and why; behind the line
  */
 
 /** @type {ReadonlyMap<Action, string>} every button and its name, in the order they are shown */
@@ -68,6 +72,9 @@ const LIVE = new Set(["connecting", "streaming", "retrying", "stalled"]);
 /** @param {string} state */
 export const isLive = (state) => LIVE.has(state);
 
+/** Whether nobody answers. @param {Link} link */
+const isLost = (link) => link === "cut" || link === "gone" || link === "shut";
+
 /**
  * @param {object} facts
  * @param {Link} facts.link
@@ -81,8 +88,7 @@ export const isLive = (state) => LIVE.has(state);
 export function present({ link, last, chars, have, slow = false, stopUnanswered = false }) {
   const state = last?.state ?? "connecting";
   const empty = chars === 0;
-  const lost = link === "cut" || link === "gone";
-  if (lost) {
+  if (isLost(link)) {
     return { state, link: "lost", line: lostLine(link, last, chars, have), actions: ["copy"], busy: false, empty };
   }
   if (!last) {
@@ -93,8 +99,8 @@ export function present({ link, last, chars, have, slow = false, stopUnanswered 
   if (stopUnanswered && isLive(state)) offered.add("interrupt");
   const actions = [...BUTTONS.keys()].filter((action) => offered.has(action) || action === "copy");
   const line = stopUnanswered && isLive(state) ? "Stop was sent, the kernel has not answered yet" : last.line;
-  const why = isLive(state) && last.pace ? { why: last.pace } : {};
-  return { state, link: "live", line, actions, busy: isLive(state), empty, ...why };
+  const why = isLive(state) ? [last.kept, last.pace].filter(Boolean).join(" · ") : "";
+  return { state, link: "live", line, actions, busy: isLive(state), empty, ...(why && { why }) };
 }
 
 /**
@@ -109,7 +115,7 @@ export function present({ link, last, chars, have, slow = false, stopUnanswered 
  * @returns {Shown}
  */
 export function presentAgent({ agent, state, link, last, empty }) {
-  const lost = link === "cut" || link === "gone";
+  const lost = isLost(link);
   const offered = new Set(lost ? [] : of(last?.buttons, agent));
   const actions = [...BUTTONS.keys()].filter((action) => offered.has(action) || action === "copy");
   // The line of the whole says why nothing comes and what to do.
@@ -124,15 +130,24 @@ export function presentAgent({ agent, state, link, last, empty }) {
  * @param {number} have
  */
 function lostLine(link, last, chars, have) {
-  if (last?.state === "complete") return last.line;
+  if (last?.state === "complete") return last.ended || last.line;
+  const gone = link === "shut" ? "was shut down" : "is gone";
   if (!last || have < 0) {
-    return link === "cut" ? "Connection to the kernel is lost, waiting for it." : "Kernel is gone. Run the cell again.";
+    return link === "cut" ? "Connection to the kernel is lost, waiting for it." : `Kernel ${gone}. Run the cell again.`;
   }
   const came = `${chars.toLocaleString("en-US")} character${chars === 1 ? "" : "s"} came, up to record ${have}`;
+  // Only the kernel knew whether the source resumes and where the text is kept.
+  const next = (link === "shut" && last.shut) || last.lost;
+  if (last.ended) {
+    // How it ended was said already, with all its figures: the end of the kernel takes nothing of that back.
+    const here = have < last.offset ? [came] : [];
+    if (link === "cut") here.push(here.length ? "the rest follows when it is back" : "the buttons come back with it");
+    else if (next) here.push(next);
+    return [last.ended, [link === "cut" ? "connection to the kernel is lost" : `kernel ${gone}`, ...here].join(", ")].join(" · ");
+  }
   if (link === "cut") {
     const back = isLive(last.state) || have < last.offset ? "the rest follows when it is back" : "the buttons come back with it";
     return `Connection to the kernel is lost. ${came}; ${back}.`;
   }
-  // Only the kernel knew whether the source resumes and where the text is kept.
-  return last.lost ? `Kernel is gone. ${came}; ${last.lost}.` : "Kernel is gone. The text above is what came.";
+  return next ? `Kernel ${gone}. ${came}; ${next}.` : `Kernel ${gone}. The text below is what came.`;
 }

@@ -28,7 +28,7 @@
  * @property {{kernel?: Kernel | null, context?: {model?: {cells?: Iterable<{outputs?: import("./saved.js").Outputs}>}}}} [widget_manager]
  */
 /** @typedef {{type: string, [field: string]: unknown}} Request */
-/** @typedef {"cut" | "gone" | "back"} Link */
+/** @typedef {"cut" | "gone" | "shut" | "back"} Link see state.js */
 /** @typedef {{type: "code", name: string, version: string, text?: string, missing?: boolean}} CodeAnswer see parts.js */
 /**
  * @typedef {object} Ears what a listener takes; each may be left out
@@ -38,7 +38,10 @@
  * @property {(link: Link) => void} [onLink]
  */
 
-const GONE = new Set(["dead", "terminating", "restarting", "autorestarting"]);
+/** It comes back: of itself after a death, or because the user wants it. */
+const RESTARTS = new Set(["restarting", "autorestarting"]);
+/** It does not, whoever ended it: this page, another one, the server. (After restarts that failed it was not ended.) */
+const ENDS = new Set(["dead", "terminating"]);
 /** Nobody waits longer for the answer of a control message; its handler must not stay behind for ever. */
 const REPLY_MS = 5_000;
 /** A control message is confirmed at once, also while a cell runs; silence means a kernel that does not know ours. */
@@ -78,10 +81,12 @@ export class Transport {
     });
 
     this.#watch(this.#kernel?.statusChanged, (_, status) => {
-      if (GONE.has(status)) this.#say("gone");
+      if (RESTARTS.has(status)) this.#say("gone");
+      else if (ENDS.has(status)) this.#say("shut");
     });
     this.#watch(this.#kernel?.connectionStatusChanged, (_, status) => this.#say(status === "connected" ? "back" : "cut"));
-    this.#watch(this.#kernel?.disposed, () => this.#say("gone"));
+    // "Change kernel": the server shuts the old one down.
+    this.#watch(this.#kernel?.disposed, () => this.#say("shut"));
   }
 
   /** The stream this view was made for. */
@@ -122,7 +127,9 @@ export class Transport {
 
   /** @param {Link} link */
   #say(link) {
-    if (this.#link !== "gone") this.#link = link;
+    const over = this.#link === "gone" || this.#link === "shut";
+    if (over && link === "shut") return; // it was restarted before: what that did to the message was said
+    if (!over) this.#link = link;
     for (const ears of [...this.#listeners]) ears.onLink?.(link);
   }
 

@@ -268,6 +268,7 @@ export class View {
     const { dataset } = this.root;
     dataset.state = shown.state;
     dataset.link = shown.link;
+    this.root.toggleAttribute("data-short", this.#last?.short === true);
     dataset.offset ??= "-1";
     dataset.chars ??= "0";
     this.root.setAttribute("aria-busy", String(shown.busy));

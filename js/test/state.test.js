@@ -25,8 +25,29 @@ test("a dead kernel: the counts are the page's, how to go on is the kernel's own
   assert.deepEqual([shown.link, shown.actions, shown.busy], ["lost", ["copy"], false]);
 });
 
+test("a kernel that was shut down for good is not said to leave a call behind", () => {
+  const last = { ...streaming, lost: "the answer goes on", shut: "the source cannot resume" };
+  assert.match(present({ ...facts, last, link: "gone" }).line, /^Kernel is gone\. .*; the answer goes on\.$/);
+  const shown = present({ ...facts, last, link: "shut" });
+  assert.equal(shown.line, "Kernel was shut down. 1,234 characters came, up to record 56; the source cannot resume.");
+  assert.deepEqual([shown.link, shown.actions, shown.busy], ["lost", ["copy"], false]);
+  assert.match(present({ ...facts, last: { ...last, shut: "" }, link: "shut" }).line, /the answer goes on/);
+});
+
+test("a message at rest says without its kernel how it ended", () => {
+  const ended = "stopped by you · demo · 1,234 characters · 8.1 s";
+  const last = { ...streaming, state: "stopped", line: `${ended}, Resume`, ended, offset: 56, lost: "running the cell again asks anew" };
+  const line = (/** @type {object} */ more) => present({ ...facts, last, ...more }).line;
+  assert.equal(line({ link: "gone" }), `${ended} · kernel is gone, running the cell again asks anew`);
+  assert.equal(line({ link: "shut" }), `${ended} · kernel was shut down, running the cell again asks anew`);
+  assert.equal(line({ link: "cut" }), `${ended} · connection to the kernel is lost, the buttons come back with it`);
+  assert.match(line({ link: "gone", have: 50 }), /kernel is gone, 1,234 characters came, up to record 50, running/);
+  assert.match(line({ link: "cut", have: 50 }), /is lost, 1,234 .* record 50, the rest follows when it is back$/);
+  assert.equal(line({ link: "gone", last: { ...last, state: "complete", ended: "complete, 20 characters" } }), "complete, 20 characters");
+});
+
 test("a kernel that left no word behind: nothing is promised", () => {
-  assert.equal(present({ ...facts, link: "gone" }).line, "Kernel is gone. The text above is what came.");
+  assert.equal(present({ ...facts, link: "gone" }).line, "Kernel is gone. The text below is what came.");
 });
 
 test("a complete answer stays calm without a kernel", () => {
@@ -55,4 +76,6 @@ test("how often text comes, and why, is said while it comes", () => {
   const last = { ...streaming, pace: "a page every 1 s: tab hidden" };
   assert.equal(present({ ...facts, last }).why, last.pace);
   assert.equal(present({ ...facts, last: { ...complete, pace: last.pace } }).why, undefined);
+  const kept = { ...last, kept: "saved up to record 4" };
+  assert.equal(present({ ...facts, last: kept }).why, `saved up to record 4 · ${last.pace}`);
 });

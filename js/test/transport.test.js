@@ -42,3 +42,39 @@ test("questions leave nothing behind: no listener at the view's signal, and no t
   assert.deepEqual(sent.comm, []);
   mock.timers.reset();
 });
+
+/** A kernel whose ends can be told; `links` is what a listener heard. */
+function told() {
+  const slots = {};
+  const signal = (name) => ({ connect: (slot) => (slots[name] = slot), disconnect: () => {} });
+  const kernel = Object.fromEntries(["statusChanged", "connectionStatusChanged", "disposed"].map((name) => [name, signal(name)]));
+  const transport = new Transport({ get: () => "id", send: () => {}, on: () => {}, widget_manager: { kernel } }, new AbortController().signal);
+  const links = [];
+  transport.listen({ onLink: (link) => links.push(link) }, new AbortController().signal);
+  const late = () => {
+    const heard = [];
+    transport.listen({ onLink: (link) => heard.push(link) }, new AbortController().signal);
+    return heard;
+  };
+  return { say: (name, value) => slots[name]({}, value), links, late };
+}
+
+test("a kernel that is shut down is told from one that is restarted or died", () => {
+  for (const [status, link] of [["restarting", "gone"], ["autorestarting", "gone"], ["dead", "shut"], ["terminating", "shut"]]) {
+    const { say, links, late } = told();
+    say("connectionStatusChanged", "connecting");
+    say("statusChanged", status);
+    say("disposed");
+    assert.deepEqual([links, late()], [["cut", link], [link]], status);
+  }
+  const changed = told();
+  changed.say("disposed");
+  assert.deepEqual(changed.links, ["shut"], "the server shuts down what the notebook leaves");
+});
+
+test("restarts that failed are no shutdown", () => {
+  const { say, links, late } = told();
+  say("statusChanged", "autorestarting");
+  say("statusChanged", "dead");
+  assert.deepEqual([links, late()], [["gone"], ["gone"]]);
+});

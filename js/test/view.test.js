@@ -70,6 +70,13 @@ test("an answer whose last line changes all of it goes on to be painted until it
   assert.ok(seen.length >= 3, `bit by bit: ${seen}`);
 });
 
+test("an answer that the token limit cut off is told from a whole one", () => {
+  shown.receive(page({ texts: ["Cut"], tail: 0, state: { ...COMPLETE, short: true } }));
+  assert.equal(shown.root.hasAttribute("data-short"), true);
+  shown.receive(page({ stream: "two", texts: ["Whole."], tail: 0, state: { ...COMPLETE, short: false } }));
+  assert.equal(shown.root.hasAttribute("data-short"), false);
+});
+
 test("the kept place is at most 70 % of the window", () => {
   shown.receive(page({ texts: ["Old."], tail: 0, state: COMPLETE }));
   Object.defineProperty(shown.root, "offsetHeight", { value: 5_000 });

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from concurrent.futures import TimeoutError as LateError
 from dataclasses import asdict
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from nbstream import monitor, words
@@ -20,11 +22,12 @@ from nbstream.shutdown import for_good
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from nbstream.log.contract import Store
+    from nbstream.log.contract import Status, Store
     from nbstream.stream import Stream
 
-#: Of a question in a list: the line stays under 120 characters.
-TITLE_CHARS = 60
+#: A line of a list stays under 120 characters, and leaves most of what is free to the question.
+LINE_CHARS = 118
+NAME_CHARS = 16
 
 
 def usage() -> dict[str, dict[str, Any] | None]:
@@ -60,24 +63,38 @@ def lines() -> list[str]:
     elif "error" in relay:
         out.append(f"relay   process {relay['pid']}: {relay['error']}")
     else:
-        readers = f"{relay['readers']} readers, process {relay['pid']}"
+        readers = f"{_count(relay['readers'], 'reader')}, process {relay['pid']}"
         out.append(f"relay   {_process(relay)}, {readers}")
     heap = f", {_mb(page['heap_bytes'])} of scripts" if page.get("heap_bytes") else ""
-    out.append(f"page    {page['streams']} streams shown, {page['views']} views{heap}")
+    out.append(f"page    {_count(page['streams'], 'stream')} shown, {_count(page['views'], 'view')}{heap}")
     return [*out, f"store   {_mb((kernel or {})['log_bytes'])}"]
 
 
 def listed(stream: Stream) -> str:
     """
-    Return one line about a stream: id, state, last written or shown, question.
+    Return one line about a stream: id, state, last written or shown, characters, notebook, model, question.
 
-    Without a question: what the source is. Not the state line: it counts characters, so a list would read every log.
+    Without a question: what the source is. Characters and model are those of the last end, if it has come to one: to
+    count them a list would read every log.
     """
     status = stream.store.status(stream.id)
-    source = status.open.source
+    source, close = status.open.source, status.close
     what = stream.title or source.get("url") or str(source.get("type", "")).rpartition(".")[2]
-    title = " ".join(words.plain(what).split())[:TITLE_CHARS]
-    return f"{stream.id:26}  {stream.state:11}  {words.moment(status.touched)}  {title}".rstrip()
+    names = (_notebook(status), (close.model if close else None) or source.get("model"))
+    told = " · ".join([*(str(name)[:NAME_CHARS] for name in names if name), what])
+    size = f"{close.chars:,} chars" if close else ""
+    line = f"{stream.id:26}  {stream.state:11}  {words.moment(status.touched)}  {size:>13}  "
+    return (line + " ".join(words.plain(told).split()))[:LINE_CHARS].rstrip()
+
+
+def _notebook(status: Status) -> str:
+    """Return the name of the notebook a stream was made in; empty when it was none."""
+    scope = str(json.loads(status.open.key)[0])
+    return "" if scope.startswith("process:") else PurePath(scope).name
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _process(used: dict[str, Any]) -> str:

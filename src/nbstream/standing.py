@@ -131,7 +131,7 @@ class Standing:
         late = self._far and self._begun and live.state is State.CONNECTING
         state = State.STREAMING if late else live.state
         return words.Facts(
-            state=state, chars=stored.chars, tail=stored.tail, model=recorder.model or self._asked,
+            state=state, chars=stored.chars, tail=stored.tail, model=recorder.model or stored.model or self._asked,
             saved=live.saved, note=recorder.note or runtime.note(self._log.stream) or runtime.warning,
             error=live.error, retries=live.retries, outlives_kernel=self._far,
             retry_in_s=max(0.0, live.retry_at - now) if live.retry_at is not None else None,
@@ -145,7 +145,7 @@ class Standing:
         close = status.close
         return words.Facts(
             state=status.state, chars=progress.chars, tail=status.tail,
-            model=(close.model if close else None) or self._asked,
+            model=(close.model if close else None) or progress.model or self._asked,
             error=close.error if close else None, finish=close.finish if close else None,
             took_s=self._took_s if close else None,
             ended_at=close.at if close else None,

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 #: Controls (C0, C1, DEL), line and paragraph separators, and what turns the direction of writing.
 _UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+#: A new kernel does not know the cell's magic yet.
+_FIRST = "(%load_ext nbstream first)"
 #: Types of unknown pieces that the line names.
 UNKNOWN_NAMED = 3
 
@@ -65,6 +67,8 @@ class Facts:
     unknown: Mapping[str, int] = field(default_factory=dict)
     #: The buttons of `actions` stand beside the line.
     buttons: bool = True
+    #: The line says what can be done.
+    ways: bool = True
 
 
 def actions(facts: Facts) -> list[str]:
@@ -84,29 +88,52 @@ def line(facts: Facts, *, buttons: bool = True) -> str:
     """Return the whole state line. *buttons*: those of `actions` stand beside it; else nothing may name one."""
     facts = replace(facts, buttons=buttons)
     said = [_HEADS[facts.state](facts), *_figures(facts)]
-    if facts.note:
+    if facts.note and facts.note != said[0]:
         said.append(facts.note)
     return plain(" · ".join(part for part in said if part))
+
+
+def ended_line(facts: Facts) -> str:
+    """Return how a message at rest ended, for a page without a kernel; what to do then `lost_line` says."""
+    return "" if facts.state.live else line(replace(facts, ways=False), buttons=False)
+
+
+def kept(facts: Facts) -> str:
+    """Return how far a message that grows is saved. Not in the line: the number never rests, and makes it too long."""
+    known = facts.state.live and facts.saved and facts.chars and facts.tail >= 0
+    return f"saved up to record {facts.tail}" if known and not facts.in_memory else ""
 
 
 def saved_line(facts: Facts) -> str:
     """Return the last line of the saved form: a file that was saved mid-message says so, and how to go on."""
     if not facts.state.live:
         return line(facts, buttons=False)
-    return f"saved while it was {facts.state}: {size(facts.chars)}; {lost_line(facts)}"
-
-
-def lost_line(facts: Facts) -> str:
-    """Return, behind "N characters; ", what becomes of the message when its kernel is gone."""
+    after = lost_line(facts)
     if facts.outlives_kernel:
-        return "the answer goes on: run the cell again to see it all (%load_ext nbstream first)"
-    if facts.in_memory:
+        # A file outlives the kernel, and whoever opens it does not know how that ended.
+        after = f"the answer goes on unless its kernel is shut down: run the cell again to see what came {_FIRST}"
+    return f"saved while it was {facts.state}: {size(facts.chars)}; {after}"
+
+
+def lost_line(facts: Facts, *, shut: bool = False) -> str:
+    """
+    Return, behind "N characters; ", what becomes of the message when its kernel is gone.
+
+    *shut*: it was shut down for good; then a relay closes the call too. What running the cell again does is said as
+    the table in `rerun` has it.
+    """
+    if facts.outlives_kernel and not shut:
+        return f"the answer goes on: run the cell again to see it all {_FIRST}"
+    if facts.in_memory and facts.state.live:
         return "the rest was kept in memory only and is gone with the kernel"
-    if not facts.repeatable or facts.state in (State.STOPPED, State.COMPLETE):
+    if facts.in_memory:
+        return "it was kept in memory only: running the cell again asks anew"
+    refused = facts.state is State.FAILED and not facts.chars
+    if not facts.repeatable or facts.state in (State.STOPPED, State.COMPLETE) or refused:
         return "running the cell again asks anew"
     if not facts.resumable:
         return "the source cannot resume: running the cell again shows what is saved"
-    return "run the cell again to go on behind them (%load_ext nbstream first)"
+    return f"run the cell again to {'go on behind them' if facts.chars else 'ask again'} {_FIRST}"
 
 
 def mark(part: Part) -> str:
@@ -157,8 +184,6 @@ def _figures(facts: Facts) -> list[str]:
         out.append(f"resumed {_times(facts.resumed)}")
     if facts.in_memory:
         out.append("kept in memory only")
-    elif facts.state.live and facts.saved and facts.chars and facts.tail >= 0:
-        out.append(f"saved up to record {facts.tail}")
     return out
 
 
@@ -173,6 +198,8 @@ def _unknown(facts: Facts) -> str:
 
 
 def _connecting(facts: Facts) -> str:
+    if facts.note and facts.note.startswith("waiting for "):
+        return facts.note  # for other agents, or for a slot: nothing is connected yet
     return "connecting" if facts.note else "connecting: waiting for the first text"
 
 
@@ -203,8 +230,8 @@ def _interrupted(facts: Facts) -> str:
     if not facts.chars:
         how = _resume(facts, "asks again") if facts.resumable else _anew(facts)
         return _with("interrupted before any text", cause, how)
-    how = _resume(facts, "goes on behind it") if facts.resumable else f"the source cannot resume; {_anew(facts)}"
-    return _with("interrupted", cause, f"everything shown is saved, {how}")
+    how = _resume(facts, "goes on behind it") if facts.resumable else _unable(facts)
+    return _with("interrupted", cause, ", ".join(filter(None, ["everything shown is saved", how])))
 
 
 def _failed(facts: Facts) -> str:
@@ -225,14 +252,23 @@ def _complete(facts: Facts) -> str:
 
 def _with(head: str, cause: str, how: str) -> str:
     """Return how it ended, why, and what to do now, in this order: the cause is what a reader looks for."""
-    return f"{head}: {cause}; {how}" if cause else f"{head}: {how}"
+    told = "; ".join(filter(None, [cause, how]))
+    return f"{head}: {told}" if told else head
+
+
+def _unable(facts: Facts) -> str:
+    return f"the source cannot resume; {_anew(facts)}" if facts.ways else ""
 
 
 def _resume(facts: Facts, does: str) -> str:
+    if not facts.ways:
+        return ""
     return f"Resume {does}" if facts.buttons else "it can be resumed"
 
 
 def _anew(facts: Facts) -> str:
+    if not facts.ways:
+        return ""
     if not facts.repeatable:
         return "run its cell to ask anew"
     return "Regenerate asks anew" if facts.buttons else "it can be asked anew"

@@ -210,6 +210,10 @@ class Tab:
         self.page.evaluate(f"() => {CURRENT}.sessionContext.session.kernel.restart()")
         self.ready()
 
+    def shut_kernel_down(self) -> None:
+        """Shut the kernel down for good, as Kernel > Shut Down Kernel does."""
+        self.page.evaluate(f"() => {CURRENT}.sessionContext.shutdown()")
+
     def save(self) -> dict[str, Any]:
         """Save the notebook and return the file."""
         self.command("docmanager:save")

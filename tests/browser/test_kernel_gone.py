@@ -6,7 +6,7 @@ import signal
 import time
 
 import pytest
-from cells import answer, ask, at_least, lost, whole
+from cells import answer, ask, at_least, lost, state, whole
 from lab import wait_for
 
 
@@ -55,6 +55,33 @@ def test_after_the_kernel_the_message_goes_on(notebook, demo, end_kernel, host):
         assert int(again["chars"]) < len(answer())
         assert "resumed once" in end["line"]
     assert asked(demo) == [False, True][: 2 if host == "kernel" else 1]
+
+
+def test_a_kernel_that_is_shut_down_is_not_said_to_leave_its_call_behind(notebook, demo):
+    """The call is closed, so no page says that the answer goes on; the file does not either, whenever it was saved."""
+    tab = notebook(ask(demo, tokens=600, fault="noresume"))
+    tab.run(1)
+    tab.wait_stream("text", at_least(300))
+    wait_for("text in the file", lambda: "saved while it was streaming" in tab.saved(1))
+    tab.shut_kernel_down()
+    gone = tab.wait_stream("the view to notice", lost)
+    wait_for("the call to be closed", lambda: demo.open_connections == 0)
+    assert gone["line"].startswith(f"Kernel was shut down. {int(gone['chars']):,} characters came")
+    assert "the source cannot resume: running the cell again shows what is saved" in gone["line"]
+    assert "the answer goes on:" not in gone["line"] + tab.saved(1)
+    assert gone["buttons"] == ["Copy"]
+
+
+def test_how_a_message_ended_stays_when_its_kernel_is_restarted(notebook, demo):
+    """Stopped is stopped: the line keeps its figures, and says behind them what running the cell again does."""
+    tab = notebook(ask(demo, tokens=600))
+    tab.run(1)
+    tab.wait_stream("text", at_least(100))
+    tab.press("Stop")
+    stopped = tab.wait_stream("the stop", state("stopped"))
+    tab.restart_kernel()
+    gone = tab.wait_stream("the view to notice", lost)
+    assert gone["line"] == f"{stopped['line']} · kernel is gone, running the cell again asks anew"
 
 
 def asked(demo):

@@ -409,6 +409,9 @@ def test_what_is_no_stream_is_refused_in_one_line(store):
     for wrong in (3, b"hi", {"a": 1}, None):
         with pytest.raises(TypeError, match="give an iterator, an async iterator or a factory"):
             nbstream.start(wrong)
+    for wrong in ("hi", 3, {"a": 1}):
+        with pytest.raises(TypeError, match=r"^agent a: .*give a"):
+            nbstream.merge(a=wrong, b=iter("x"))
     assert nbstream.streams() == []
 
 

@@ -170,6 +170,8 @@ def test_list_show_and_status_describe_what_is_saved(cells):
     listed = cells.line("%stream list")
     assert stream.id in listed
     assert "What is a log?" in listed
+    assert f" {len(stream.text):,} chars  demo · What is a log?" in listed
+    assert "page    0 streams shown, 0 views" in cells("%stream status")
     assert "complete" in listed
     for verb in ("show", "replay", "resume"):
         assert stream.text in cells(f"%stream {verb} {stream.id}")
@@ -404,3 +406,4 @@ def test_the_list_names_every_stream(cells):
     assert by_object.endswith("generator")
     assert "a long question a long" in by_question
     assert len(by_question) < 120
+    assert " chars  demo · a long question" in by_question

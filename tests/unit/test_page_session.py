@@ -198,6 +198,7 @@ def test_turning_to_an_earlier_answer_and_back(store, complaints):
         page.send("turn", answer=at)
         page.until(lambda page: page.state["answers"] == [at, 3] and page.text(page.session.stream.id) == text)  # noqa: B023
         assert ("regenerate" in page.state["actions"]) is (at == 3)
+        assert ("Regenerate" in page.state["line"]) is (at == 3)
     assert page.session.stream.id == newest.id
     page.send("turn", answer=4)
     page.ask()
@@ -417,6 +418,30 @@ def test_the_page_holds_what_to_say_when_the_kernel_is_gone(store, complaints):
     gate.open()
     page.until(lambda page: page.text(stream.id) == "onetwo three")
     assert not any("lost" in message["state"] for message in page.messages[before:])
+
+
+def test_the_page_holds_how_the_message_ended(store, complaints):
+    """`ended` is empty while text may come, and then the line as it stands without a kernel; `kept` is the reverse."""
+    gate = Gate()
+    stream = start(store, [Arrival(), "one", gate, "two", SILENCE])
+    gate.wait()
+    page = Page(stream)
+    said = page.ask()["state"]
+    assert (said["ended"], said["shut"]) == ("", "")
+    gate.open()
+    page.until(lambda page: page.text(stream.id) == "onetwo")
+    stream.stop()
+    page.until(lambda page: page.state["state"] == "stopped")
+    assert page.state["ended"] == words.ended_line(stream.facts())
+    assert page.state["ended"].startswith("stopped by you")
+
+
+@pytest.mark.parametrize(("finish", "short"), [("length", True), ("stop", False)])
+def test_the_page_learns_that_the_token_limit_cut_the_answer_off(store, complaints, finish, short):
+    """Complete it is, but not to its end: the page marks it."""
+    stream = start(store, ["one", End(finish)])
+    stream.wait(PATIENCE_S)
+    assert Page(stream).ask()["state"]["short"] is short
 
 
 def test_the_interval_and_why(store, complaints):

@@ -48,3 +48,12 @@ def test_a_clock_that_was_set_back_tells_no_time():
     store = MemoryStore()
     store.start(opened(100.0)).log.append(1, Close("complete", 40.0))
     assert Standing(Nowhere(store), store.log("s1"), from_store=False, offered=False).facts().took_s is None
+
+
+def test_the_models_name_stays_while_the_call_is_made_again():
+    """A call that was resumed has not said yet who answers: it is who did before."""
+    store = MemoryStore()
+    store.start(opened(100.0)).log.append(1, Close("stopped", 103.0, model="demo-large"))
+    log = store.log("s1")
+    log.append(2, opened(700.0, "resume"))
+    assert Standing(Nowhere(store), log, from_store=False, offered=False).facts().model == "demo-large"

@@ -7,7 +7,7 @@ import pytest
 
 from nbstream.records import Part
 from nbstream.state import State
-from nbstream.words import Facts, actions, line, lost_line, mark, saved_line
+from nbstream.words import Facts, actions, ended_line, kept, line, lost_line, mark, saved_line
 
 STREAMING = Facts(State.STREAMING, chars=1234, tail=56, model="demo", speed=50.0)
 CUT = replace(STREAMING, state=State.INTERRUPTED, speed=None)
@@ -47,11 +47,61 @@ def test_what_becomes_of_a_message_without_its_kernel():
         assert "go on" not in lost_line(other)
 
 
+def test_a_relay_outlives_its_kernel_but_not_its_shutdown():
+    """A kernel that is shut down for good takes the call with it: no page says then that the answer goes on."""
+    far = replace(STREAMING, outlives_kernel=True, resumable=False)
+    assert "the answer goes on" in lost_line(far)
+    assert lost_line(far, shut=True) == "the source cannot resume: running the cell again shows what is saved"
+    assert "go on behind them" in lost_line(replace(far, resumable=True), shut=True)
+
+
+def test_a_file_does_not_promise_what_only_the_kernels_end_decides():
+    """Whoever opens the file later does not know how the kernel ended: the words hold after a shutdown too."""
+    said = saved_line(replace(STREAMING, outlives_kernel=True))
+    assert said.startswith("saved while it was streaming: 1,234 characters; ")
+    assert "goes on unless its kernel is shut down" in said
+    assert "run the cell again to see what came" in said
+
+
+def test_running_the_cell_again_does_what_the_line_says():
+    """As the table in `rerun` has it: what was refused before any text is asked anew, nothing lies "behind" no text."""
+    failed = replace(CUT, state=State.FAILED)
+    assert "go on behind them" in lost_line(failed)
+    assert lost_line(replace(failed, chars=0)) == "running the cell again asks anew"
+    assert lost_line(replace(CUT, chars=0)).startswith("run the cell again to ask again")
+    assert lost_line(replace(CUT, state=State.STOPPED, in_memory=True)) == (
+        "it was kept in memory only: running the cell again asks anew"
+    )
+
+
+def test_how_it_ended_stays_when_the_kernel_is_gone():
+    """At rest the line is kept without buttons and without ways on; what is to be done the page says behind it."""
+    error = {"type": "SourceLost", "message": "the connection was cut"}
+    wanted = {
+        State.STOPPED: "stopped by you (the connection was cut)",
+        State.INTERRUPTED: "interrupted: the connection was cut; everything shown is saved",
+        State.FAILED: "failed: the connection was cut",
+        State.COMPLETE: "complete",
+    }
+    for state in State:
+        facts = replace(CUT, state=state, error=error)
+        for one in (facts, replace(facts, resumable=False), replace(facts, resumable=False, repeatable=False)):
+            assert ended_line(one) == (f"{wanted[state]} · demo · 1,234 characters" if state in wanted else "")
+    assert ended_line(replace(CUT, chars=0)) == "interrupted before any text · demo"
+
+
 def test_memory_is_not_called_saved():
     """`--no-save` says where the text is."""
-    said = line(replace(STREAMING, in_memory=True))
-    assert "saved up to" not in said
-    assert "kept in memory only" in said
+    assert kept(STREAMING) == "saved up to record 56"
+    assert kept(replace(STREAMING, in_memory=True)) == ""
+    assert "kept in memory only" in line(replace(STREAMING, in_memory=True))
+
+
+def test_an_agent_that_waits_for_others_is_not_said_to_connect():
+    """Nothing is connected yet: for whom it waits is all there is to say, once."""
+    waits = Facts(State.CONNECTING, note="waiting for planner", model="demo")
+    assert line(waits) == "waiting for planner · demo"
+    assert line(replace(waits, note="2 agents connecting")) == "connecting · demo · 2 agents connecting"
 
 
 def test_a_retry_behind_text_does_not_say_that_there_is_none():
@@ -111,7 +161,8 @@ def test_a_message_at_rest_has_a_short_line():
     done = replace(CUT, state=State.COMPLETE, model="demo:tiny", chars=1204, took_s=8.14)
     assert line(done) == "complete · demo:tiny · 1,204 characters · 8.1 s"
     assert line(replace(done, state=State.STOPPED)) == "stopped by you · demo:tiny · 1,204 characters · 8.1 s"
-    assert line(STREAMING) == "streaming · demo · 1,234 characters · 50 pieces/s · saved up to record 56"
+    assert line(STREAMING) == "streaming · demo · 1,234 characters · 50 pieces/s"
+    assert kept(replace(done, tail=56)) == ""
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from nbstream.view.terminal import TerminalView, strip
 
 
 def show_all() -> int:
-    """Print one line a stream: id, state, last written or shown, question."""
+    """Print one line a stream; see `overview.listed`."""
     found = api.streams()
     if not found:
         print("no streams are saved", file=sys.stderr)

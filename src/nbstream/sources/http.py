@@ -175,7 +175,10 @@ async def _refusal(call: Call, response: httpx.Response) -> SourceRefused:
         said = plain_text(body.decode("utf-8", "replace"))
         message = f"{call} answered {status}, but not an event stream: {plain_text(media_type)}"
         return SourceRefused(f"{message}: {said}" if said else message, status=status)
-    return refused_by_status(repr(call), status, response.reason_phrase, response.headers, bytes(body), now=time.time())
+    return refused_by_status(
+        repr(call), status, response.reason_phrase, response.headers, bytes(body),
+        now=time.time(), keyed=call.keyed_body or any(call.secrets),
+    )  # fmt: skip
 
 
 def _no_content(call: Call, *, resumed: bool) -> SourceRefused:

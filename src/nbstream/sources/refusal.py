@@ -36,6 +36,9 @@ _ADVICE = {
 }
 
 
+_NO_KEY = "the call was made without a key"
+
+
 class ErrorObject(NamedTuple):
     """An error as JSON carries it: `names` are its type and code, `retryable` its own word on that if it gives one."""
 
@@ -91,9 +94,13 @@ def refused_by_frame(error: ErrorObject) -> SourceRefused:
 
 
 def refused_by_status(
-    what: str, status: int, reason: str, headers: Mapping[str, str], body: bytes, *, now: float
+    what: str, status: int, reason: str, headers: Mapping[str, str], body: bytes, *, now: float, keyed: bool
 ) -> SourceRefused:
-    """Return the exception for an answer with an error *status*; *now* is wall time, for a Retry-After date."""
+    """
+    Return the exception for an answer with an error *status*.
+
+    *now* is wall time, for a Retry-After date; *keyed*: the call had a key, as far as we can tell.
+    """
     text = body.decode("utf-8", "replace")
     error = None
     if "json" in headers.get("content-type", ""):
@@ -108,6 +115,8 @@ def refused_by_status(
         message += f": {said}"
     if quota:
         message += "; the quota is used up"
+    elif status in {401, 403} and not keyed:
+        message += f"; {_NO_KEY}"
     elif status in _ADVICE:
         message += f"; {_ADVICE[status]}"
     return SourceRefused(

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nbstream.errors import LogDamaged, StreamGone
 from nbstream.records import Open
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from nbstream.log.contract import Store
     from nbstream.stream import Stream
 
@@ -23,20 +21,16 @@ class Answers:
     def __init__(self) -> None:
         self._ids: tuple[str, ...] = ()
 
-    def add(self, stream: Stream, state: Mapping[str, Any]) -> dict[str, Any]:
+    def place(self, stream: Stream) -> tuple[int, int]:
         """
-        Return *state* of *stream* with its place among the answers (blocking).
+        Return which of how many answers *stream* is, from 1 (blocking).
 
         To what is not the newest nothing can be done but turn on: going on or asking anew behind it would leave the
         newer ones out of the row.
         """
         if stream.id not in self._ids:
             self._ids = _before(stream.store, stream.id)
-        at, of = self._ids.index(stream.id) + 1, len(self._ids)
-        placed = {**state, "answers": [at, of]}
-        if at < of:
-            placed |= {"actions": []} | ({"buttons": {}} if "buttons" in state else {})
-        return placed
+        return self._ids.index(stream.id) + 1, len(self._ids)
 
     def turn(self, stream: Stream, at: int) -> Stream:
         """Return the answer number *at*, from 1, as it is saved; *stream* itself when there is none."""

@@ -74,35 +74,59 @@ def _limit(wanted: int, *, read: int, size: int) -> int:
 
 
 def state_of(
-    facts: words.Facts, damaged: Page | None, complaint: str | None, agents: Mapping[str, words.Facts] | None = None
+    facts: words.Facts,
+    damaged: Page | None,
+    complaint: str | None,
+    agents: Mapping[str, words.Facts] | None = None,
+    *,
+    buttons: bool = True,
 ) -> dict[str, Any]:
-    """Return `state` as docs/protocol.md has it; *damaged* is the page that ends at a damaged record, if one does."""
-    line, lost, offset = words.line(facts), words.lost_line(facts), facts.tail
+    """
+    Return `state` as docs/protocol.md has it.
+
+    Args:
+        facts: how the stream stands.
+        damaged: the page that ends at a damaged record, if one does.
+        complaint: what the last button could not do.
+        agents: how the agents of a team stand.
+        buttons: something can be done to the message: else no button is offered, and no line names one.
+
+    """
+    line, ended, offset = words.line(facts, buttons=buttons), words.ended_line(facts), facts.tail
+    lost = words.lost_line(facts)
+    shut = words.lost_line(facts, shut=True) if facts.outlives_kernel else ""
     if damaged is not None:
         # Readers end here: a tail that no page reaches would be asked for again and again, and nothing goes on behind.
-        offset, lost = min(offset, damaged.upto), ""
-        if str(damaged.damage) not in line:
-            line = f"{line} · {damaged.damage}"
+        offset, lost, shut = min(offset, damaged.upto), "", ""
+        line, ended = (_behind(said, str(damaged.damage)) for said in (line, ended))
     return {
         "state": str(facts.state),
         "line": _with(line, complaint),
+        "ended": ended,
         "lost": lost,
-        "actions": words.actions(facts),
+        "shut": shut,
+        "actions": words.actions(facts) if buttons else [],
         "offset": offset,
         "chars": facts.chars,
         "saved": facts.saved,
-        **_agents(agents or {}),
+        "short": facts.state is State.COMPLETE and facts.finish == "length",
+        "kept": words.kept(facts),
+        **_agents(agents or {}, buttons=buttons),
     }
 
 
-def _agents(agents: Mapping[str, words.Facts]) -> dict[str, Any]:
+def _behind(line: str, damage: str) -> str:
+    return f"{line} · {damage}" if line and damage not in line else line
+
+
+def _agents(agents: Mapping[str, words.Facts], *, buttons: bool) -> dict[str, Any]:
     """Return what a team's lanes say, a field each: what does not change is not sent again."""
     if not agents:
         return {}
     return {
         "agents": {name: str(facts.state) for name, facts in agents.items()},
-        "lines": {name: words.line(facts) for name, facts in agents.items()},
-        "buttons": {name: words.actions(facts) for name, facts in agents.items()},
+        "lines": {name: words.line(facts, buttons=buttons) for name, facts in agents.items()},
+        "buttons": {name: words.actions(facts) for name, facts in agents.items()} if buttons else {},
     }
 
 
@@ -117,11 +141,15 @@ def state_unread(exc: StreamError, said: Mapping[str, Any], complaint: str | Non
     return {
         "state": str(state),
         "line": _with(line, complaint),
+        "ended": "",
         "lost": lost,
+        "shut": "",
         "actions": [],
         "offset": -1,
         "chars": said.get("chars", 0),
         "saved": not isinstance(exc, StreamGone) and said.get("saved", True),
+        "short": False,
+        "kept": "",
     }
 
 
