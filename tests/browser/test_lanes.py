@@ -97,12 +97,12 @@ stream = nbstream.show(nbstream.merge(team, wait_for={{"critic": ["planner"]}}, 
     assert shown["critic"]["state"] == "connecting"
     assert shown["critic"]["text"] == ""
     wait_for("for whom it waits", lambda: "waiting for planner" in lanes(tab)["critic"]["line"])
-    assert shown["writer"]["buttons"] == ["Stop", "Copy"]
+    assert shown["writer"]["buttons"] == ["Copy", "Stop"]
 
     press(tab, "writer", "Stop")
     shown = wait_for("the stop of one", lambda: (now := lanes(tab))["writer"]["state"] == "stopped" and now)
     assert "stopped by you" in shown["writer"]["line"]
-    assert shown["writer"]["buttons"] == ["Resume", "Copy"]
+    assert shown["writer"]["buttons"] == ["Copy", "Resume"]
     assert shown["planner"]["state"] == "streaming"
     assert state("streaming")(tab.stream())
 
