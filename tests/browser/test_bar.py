@@ -1,9 +1,13 @@
 """The line above the answer holds still: its height while text streams, and the places of what is always there."""
 
+import re
+
 import pytest
 from cells import answer, ask, at_least, state, whole
 from lab import wait_for
 
+#: At rest a line may say more than fits.
+LONG = re.compile("saved at|resumed")
 #: In every frame: how high the bar is, and where the left edge of each button is, the pager's from the right.
 WATCH = """() => {
   window.seen = [];
@@ -15,11 +19,12 @@ WATCH = """() => {
       const places = {};
       for (const el of bar.querySelectorAll('button')) {
         const {left, right, width} = el.getBoundingClientRect();
-        if (width) places[el.ariaLabel ?? el.textContent] = Math.round(el.closest('.nbstream-pager') ? at.right - right : left - at.left);
+        const place = el.closest('.nbstream-views') ? at.right - right : left - at.left;
+        if (width) places[el.ariaLabel ?? el.textContent] = Math.round(place);
       }
       const line = bar.querySelector('.nbstream-state');
-      seen.push({state: root.dataset.state, height: Math.round(at.height), places, pager: 'Later answer' in places,
-        cut: line.scrollWidth > line.clientWidth, line: line.textContent});
+      seen.push({state: root.dataset.state, height: Math.round(at.height), line: line.textContent,
+        places, pager: 'Later answer' in places});
     }
     requestAnimationFrame(look);
   };
@@ -33,15 +38,18 @@ def watched(tab, *states):
 
 
 def heights(seen):
-    """State -> the heights in it."""
-    return {(one["state"], one["pager"]): {o["height"] for o in seen if o["state"] == one["state"]} for one in seen}
+    """State, and whether there is a pager -> the heights."""
+    found = {}
+    for one in seen:
+        found.setdefault((one["state"], one["pager"]), set()).add(one["height"])
+    return found
 
 
 @pytest.mark.host("kernel")  # about the page
 @pytest.mark.parametrize("width", [1100, 1600, 480])
 def test_the_bar_holds_still_through_a_life(notebook, demo, width):
     """Streaming, stopped, resumed, complete, regenerated, turned back: one height, and nothing constant moves."""
-    tab = notebook(ask(demo, tokens=400), width=width)
+    tab = notebook(ask(demo, tokens=200), width=width)
     if width < 600:
         tab.command("application:toggle-left-area")
     tab.page.evaluate(WATCH)
@@ -50,23 +58,25 @@ def test_the_bar_holds_still_through_a_life(notebook, demo, width):
     tab.press("Stop")
     tab.wait_stream("the stop", state("stopped"))
     tab.press("Resume")
-    tab.wait_stream("the end", whole(answer(tokens=400)))
-    assert tab.copied() == answer(tokens=400)
+    tab.wait_stream("the end", whole(answer(tokens=200)))
+    assert tab.copied() == answer(tokens=200)
     wait_for("the sign", lambda: tab.page.locator(".nbstream button[data-done]").count() == 1)
     tab.press("Regenerate")
     tab.wait_stream("the new answer", lambda view: at_least(100)(view) and view["state"] == "streaming")
-    tab.wait_stream("its end", whole(answer(tokens=400)))
+    tab.wait_stream("its end", whole(answer(tokens=200)))
     tab.page.get_by_role("button", name="Earlier answer").click()
     tab.wait_stream("the old one", lambda view: view["buttons"] == ["Copy"])
     seen = watched(tab)
     for name in ("Copy", "Stop", "Earlier answer", "Later answer"):
         assert len({one["places"][name] for one in seen if name in one["places"]}) == 1, name
     assert all("Copy" in one["places"] for one in seen if one["state"] != "connecting")
+    # What is said at rest breaks where it is too long; a second answer may bring a line of its own.
+    still = ("connecting", "streaming", "stopped", "complete") if width >= 1100 else ("streaming",)
     for pager in (False, True):
-        streaming = [one for one in seen if one["state"] in ("streaming", "stopped") and one["pager"] == pager]
-        assert len({one["height"] for one in streaming}) == 1, heights(seen)
-    if width >= 1100:
-        usual = [one for one in seen if "Regenerate for" not in one["line"]]
+        usual = [
+            one for one in seen if one["state"] in still and one["pager"] == pager and not LONG.search(one["line"])
+        ]
+        assert {one["state"] for one in usual} >= {"streaming"}
         assert len({one["height"] for one in usual}) == 1, heights(seen)
     assert not tab.errors
 
@@ -75,7 +85,9 @@ def test_the_bar_holds_still_through_a_life(notebook, demo, width):
 def test_the_bar_of_a_team_holds_still(notebook, demo):
     """While six agents stream, one after the other ends, and when all have: one height; Stop does not move."""
     chat = f"nbstream.chat('rivers', base_url='{demo.url}/v1', model='demo', tokens_per_s=100, max_tokens=40 * (n + 2))"
-    tab = notebook(f"import nbstream\nteam = {{f'agent{{n}}': {chat} for n in range(6)}}\ns = nbstream.show(nbstream.merge(team))")
+    tab = notebook(
+        f"import nbstream\nteam = {{f'agent{{n}}': {chat} for n in range(6)}}\ns = nbstream.show(nbstream.merge(team))"
+    )
     tab.page.evaluate(WATCH)
     tab.run(1)
     tab.wait_stream("the end", state("complete"))
