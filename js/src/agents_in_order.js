@@ -1,31 +1,56 @@
 /**
- * What several agents said, in the order of the log: one plain text, the speaker's name before each change of speaker.
- * It reads as it came; the panes have it rendered.
+ * What several agents said, in the order of the log: paragraph by paragraph, the speaker's name before each change of
+ * speaker. Agents that stream at once cut each other off in the middle of a word: a paragraph, a table or a block of
+ * code goes on where it began, until it is over. Nothing is rendered before it is shown.
  */
 
+import { Body } from "./body.js";
+import { Breaks } from "./breaks.js";
 import { element } from "./elements.js";
 import { Scroll } from "./scroll.js";
 
 /** UTF-16 units that are kept: the newest. The panes have all. */
 const MOST_UNITS = 65_536;
-/** Stretches that are kept: agents that take turns word by word make many. */
+/** Stretches that are kept: agents that say little at a time make many. */
 const MOST_STRETCHES = 2_000;
-/** A longer speech is several stretches, so that its beginning can go. */
+/** A longer speech is several stretches, so that its beginning can go: where it may be broken, if such a place comes. */
 const STRETCH_UNITS = 4_096;
+const LONGEST_UNITS = 16_384;
+/** A paragraph ends with a blank line. */
+const BLANK = /(^|\n)[ \t\r]*\n$/;
+const LINE_UNITS = 200;
 
-/** @typedef {{agent: string, named: boolean, text: string, el: HTMLElement | null, written: number}} Stretch */
+/**
+ * @typedef {object} Stretch
+ * @property {string} agent
+ * @property {boolean} named the speaker changes here
+ * @property {string} aside what is said of it that is no text
+ * @property {string} text
+ * @property {HTMLElement | null} el
+ * @property {import("./body.js").Body | null} body
+ * @property {number} written UTF-16 units in the body
+ * @property {boolean} over nothing more comes
+ * @property {boolean} ended its last line is whole
+ */
 
 export class InOrder {
   el = element("nbstream-in-order");
   #box = element("nbstream-box");
   #content = element("nbstream-content");
   #note = element("nbstream-notes");
+  #parts;
   /** @type {Stretch[]} */
   #stretches = [];
+  /** The paragraph of each agent that is not over. @type {Map<string, {stretch: Stretch, breaks: Breaks}>} */
+  #open = new Map();
   #units = 0;
 
-  /** @param {AbortSignal} signal */
-  constructor(signal) {
+  /**
+   * @param {AbortSignal} signal
+   * @param {import("./parts.js").Parts} [parts]
+   */
+  constructor(signal, parts) {
+    this.#parts = parts;
     this.el.hidden = true;
     this.#box.tabIndex = 0;
     this.#box.setAttribute("role", "group");
@@ -49,69 +74,133 @@ export class InOrder {
 
   /** @param {import("./records.js").Write} write */
   write({ agent, kind, text, part }) {
-    const says = kind === "text" || kind === "refusal" ? text : aside(part);
-    if (!says) return;
-    const last = this.#stretches.at(-1);
-    if (last?.agent === agent && last.text.length < STRETCH_UNITS) last.text += says;
-    else this.#stretches.push({ agent, named: last?.agent !== agent, text: says, el: null, written: 0 });
-    this.#units += says.length;
+    if (kind === "text" || kind === "refusal") this.#say(agent, text);
+    else this.#saySomethingElse(agent, aside(part));
     while (this.#stretches.length > 1 && (this.#units > MOST_UNITS || this.#stretches.length > MOST_STRETCHES)) this.#forget();
   }
 
-  paint() {
+  /** @param {boolean} [ended] every last line is whole */
+  paint(ended = false) {
     if (!this.shown) return;
-    // What is not on the page yet is at the end.
-    let first = this.#stretches.length;
-    while (first > 0 && !isPainted(this.#stretches[first - 1])) first--;
-    for (const stretch of this.#stretches.slice(Math.max(0, first))) {
+    for (const stretch of this.#stretches) {
       if (!stretch.el) this.#content.append((stretch.el = begin(stretch)));
-      stretch.el.append(stretch.text.slice(stretch.written));
-      stretch.written = stretch.text.length;
+      if (stretch.aside) continue;
+      const { text, written, over } = stretch;
+      if (!stretch.body) {
+        const el = stretch.el.appendChild(element("jp-RenderedHTMLCommon"));
+        stretch.body = new Body(el, { agent: stretch.agent, ...(this.#parts && { parts: this.#parts }) });
+      }
+      if (written < text.length) {
+        stretch.body.write(text.slice(written));
+        stretch.written = text.length;
+        stretch.ended = false;
+      }
+      if (!stretch.ended && (over || ended)) {
+        stretch.body.end();
+        stretch.ended = true;
+      }
+      while (!stretch.body.paint());
     }
   }
 
   clear() {
     this.#stretches = [];
+    this.#open.clear();
     this.#units = 0;
     this.#note.hidden = true;
     this.#content.replaceChildren(this.#note);
     this.scroll.reset();
   }
 
+  /**
+   * @param {string} agent
+   * @param {string} text
+   */
+  #say(agent, text) {
+    for (let rest = text; rest; ) {
+      let open = this.#open.get(agent);
+      if (!open) this.#open.set(agent, (open = { stretch: this.#begin(agent), breaks: new Breaks() }));
+      const { stretch, breaks } = open;
+      const { length } = stretch.text;
+      // Who speaks alone goes on, paragraph by paragraph, as long as that is not too long.
+      const alone = stretch === this.#stretches.at(-1) && length < STRETCH_UNITS;
+      if (!alone && ((breaks.safe && BLANK.test(stretch.text.slice(-LINE_UNITS))) || length >= LONGEST_UNITS)) {
+        this.#end(agent);
+        continue;
+      }
+      const at = breaks.read(rest, !alone);
+      stretch.text += rest.slice(0, at);
+      this.#units += at;
+      rest = rest.slice(at);
+    }
+  }
+
+  /**
+   * @param {string} agent
+   * @param {string} says that is no Markdown of its
+   */
+  #saySomethingElse(agent, says) {
+    if (!says) return;
+    // A block of code that is open would turn all that follows inside out.
+    if (!this.#open.get(agent)?.breaks.inFence) this.#end(agent);
+    this.#begin(agent, says);
+  }
+
+  /** @param {string} agent whose paragraph is over */
+  #end(agent) {
+    const open = this.#open.get(agent);
+    if (open) open.stretch.over = true;
+    this.#open.delete(agent);
+  }
+
+  /**
+   * @param {string} agent
+   * @param {string} [aside]
+   * @returns {Stretch}
+   */
+  #begin(agent, aside = "") {
+    const named = this.#stretches.at(-1)?.agent !== agent;
+    const stretch = { agent, named, aside, text: "", el: null, body: null, written: 0, over: false, ended: false };
+    this.#stretches.push(stretch);
+    this.#units += aside.length;
+    return stretch;
+  }
+
   #forget() {
-    const { text, el } = /** @type {Stretch} */ (this.#stretches.shift());
+    const { agent, text, aside, el } = /** @type {Stretch} */ (this.#stretches[0]);
+    if (this.#open.get(agent)?.stretch === this.#stretches[0]) this.#end(agent);
+    this.#stretches.shift();
     const first = /** @type {Stretch} */ (this.#stretches[0]);
-    if (!first.named && first.el) first.el.prepend(...name(first.agent));
+    if (!first.named) first.el?.prepend(name(first.agent));
     first.named = true;
     el?.remove();
-    this.#units -= text.length;
+    this.#units -= text.length + aside.length;
     this.#note.hidden = false;
   }
 }
-
-/** @param {Stretch | undefined} stretch */
-const isPainted = (stretch) => stretch?.el && stretch.written === stretch.text.length;
 
 /**
  * What is said of a part that is no text of the answer.
  * @param {import("./records.js").Part} part
  */
 function aside({ kind, name, text }) {
-  if (kind === "tool_call" && typeof name === "string") return `\n[calls ${name}]\n`;
-  if (kind === "truncate") return "\n[took text back]\n";
-  return kind === "late" ? `\n[came late: ${text}]\n` : "";
+  if (kind === "tool_call" && typeof name === "string") return `calls ${name}`;
+  if (kind === "truncate") return "took text back";
+  return kind === "late" ? `came late: ${text}` : "";
 }
 
 /** @param {Stretch} stretch */
-function begin({ agent, named }) {
-  const el = document.createElement("span");
-  if (named) el.append(...name(agent));
+function begin({ agent, named, aside }) {
+  const el = element("nbstream-stretch");
+  if (named) el.append(name(agent));
+  if (aside) el.append(Object.assign(element("nbstream-notes"), { textContent: `[${aside}]` }));
   return el;
 }
 
 /** @param {string} agent */
 function name(agent) {
-  const el = document.createElement("b");
-  el.textContent = agent;
-  return ["\n", el, " "];
+  const el = Object.assign(element("nbstream-agent"), { textContent: agent });
+  el.setAttribute("role", "heading");
+  el.setAttribute("aria-level", "4");
+  return el;
 }

@@ -1,8 +1,9 @@
 /**
  * The line above the answer: its buttons, and its state in words.
  *
- * Above, and the buttons first, because nothing there moves while text grows: Stop stays under the mouse. Behind Stop
- * stands at once what comes next, so a click that was meant for Stop must not hit it.
+ * Above, and the buttons first, because nothing there moves while text grows: Stop stays under the mouse. What is always
+ * there stands before what comes and goes, or at the other end. In Stop's place stands at once what comes next, so a
+ * click that was meant for Stop must not hit it.
  */
 
 import { button, element } from "./elements.js";
@@ -22,6 +23,7 @@ export class Controls {
   #why = element("nbstream-unseen", "span");
   #said = element("nbstream-said nbstream-unseen", "span");
   #actions = document.createElement("span");
+  #views = element("nbstream-views", "span");
   /** @type {Map<Action, HTMLButtonElement>} */
   #buttons = new Map();
   /** @type {Map<Action, ReturnType<typeof setTimeout>>} */
@@ -56,13 +58,14 @@ export class Controls {
       if (agent) el.setAttribute("aria-label", `${agent}: ${name}`);
       el.addEventListener("click", (event) => this.#meant(event) && onAction(action), { signal });
       this.#buttons.set(action, el);
-      this.add(el);
+      if (action === "copy") this.#actions.prepend(el);
+      else this.#actions.append(el);
     }
     const moved = (/** @type {PointerEvent} */ event) => {
       if (event.movementX || event.movementY) this.#surpriseUntil = 0;
     };
     this.#actions.addEventListener("pointermove", moved, { signal, passive: true });
-    this.el.append(this.#actions, this.#line, this.#why, this.#said);
+    this.el.append(this.#actions, this.#line, this.#views, this.#why, this.#said);
     parent.prepend(this.el);
     signal.addEventListener("abort", () => this.#telling.forEach((timer) => clearTimeout(timer)));
   }
@@ -70,8 +73,7 @@ export class Controls {
   /** @param {import("./state.js").Shown} shown */
   show(shown) {
     if (this.#line.textContent !== shown.line) this.#line.textContent = shown.line;
-    if (this.#agent) this.#line.title = shown.line; // it may be cut
-    else this.#explain(shown.why ?? "");
+    this.#explain(shown.line, shown.why ?? "");
     // Of agents only how they end: twenty that begin, or lose their kernel at once, would drown everything else.
     const whole = `${shown.link} ${shown.state} ${shown.actions.includes("interrupt") ? "no answer" : ""}`;
     const state = this.#agent ? shown.state : whole;
@@ -80,9 +82,9 @@ export class Controls {
     this.#offer(shown);
   }
 
-  /** Further buttons, behind those for the answer. @param {HTMLElement} el */
+  /** Which answer is shown, and how: at the other end of the line. @param {HTMLElement} el */
   add(el) {
-    this.#actions.append(el);
+    this.#views.append(el);
   }
 
   /**
@@ -142,11 +144,15 @@ export class Controls {
     return !byMouse || performance.now() >= this.#surpriseUntil;
   }
 
-  /** @param {string} why */
-  #explain(why) {
+  /**
+   * @param {string} line which may be cut
+   * @param {string} why
+   */
+  #explain(line, why) {
+    const title = why ? `${line}\n${why}` : line;
+    if (this.#line.title !== title) this.#line.title = title;
     if (this.#why.textContent === why) return;
     this.#why.textContent = why;
-    this.#line.title = why;
     if (why) this.#line.setAttribute("aria-describedby", this.#why.id);
     else this.#line.removeAttribute("aria-describedby");
   }

@@ -41,11 +41,11 @@ export function showPlain(transport, el, signal) {
   const line = make("span", "state", foot);
   const buttons = make("span", "actions", foot);
   line.setAttribute("role", "status");
-  const stop = button("Stop", () => send("stop", { agent: null }));
   button("Copy", () => {
     const said = [...box.querySelectorAll(".nbstream-text")].map((text) => text.textContent);
     void navigator.clipboard?.writeText(said.join("\n\n"));
   });
+  const stop = button("Stop", () => send("stop", { agent: null }));
 
   transport.listen({ onPage, onLink }, signal);
   addEventListener("pagehide", () => send("bye"), { signal });

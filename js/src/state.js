@@ -38,7 +38,7 @@
  * @property {string} [why] how far the text is saved, how often it is brought up to date, and why; behind the line
  */
 
-/** @type {ReadonlyMap<Action, string>} every button and its name, in the order they are shown */
+/** @type {ReadonlyMap<Action, string>} every button and its name, in the order they are shown but for Copy, which stands first */
 export const BUTTONS = new Map([
   ["stop", "Stop"],
   ["interrupt", "Interrupt kernel"],

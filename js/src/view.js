@@ -65,8 +65,9 @@ export class View {
     });
     this.controls = new Controls(this.root, { onAction: (action) => void this.#act(action), signal });
     this.pager = new Pager((answer) => this.#asking.send({ type: "turn", answer }), signal);
-    this.controls.add(this.pager.el);
+    // The one that comes later, with a second answer, stands where it moves no other.
     this.controls.add(this.viewport.orderToggle);
+    this.controls.add(this.pager.el);
     keepKeys(this.root, signal);
     keepStops(this.root, signal);
     keepSurroundings(this.root, signal);

@@ -6,7 +6,7 @@
 import { InOrder } from "./agents_in_order.js";
 import { button, element } from "./elements.js";
 import { Pane } from "./pane.js";
-import { of } from "./state.js";
+import { isLive, of } from "./state.js";
 
 /** @typedef {import("./state.js").Action} Action */
 /** @typedef {import("./state.js").Shown} Shown */
@@ -53,7 +53,7 @@ export class Viewport {
     this.#parts = parts;
     this.#onAction = onAction;
     this.#shared = { reads, ...(parts && { parts }) };
-    this.#inOrder = new InOrder(signal);
+    this.#inOrder = new InOrder(signal, parts);
     this.#frame.tabIndex = -1;
     this.orderToggle.hidden = this.#openFind.hidden = true;
     this.#frame.append(this.#openFind, this.#beside);
@@ -148,7 +148,7 @@ export class Viewport {
     // Each box is measured before any changes, and put right behind all of them: the page is laid out once, not 20 times.
     let change = () => {
       for (const pane of this.#panes) pane.paint(settled);
-      this.#inOrder.paint();
+      this.#inOrder.paint(settled && !this.#panes.some(({ state }) => isLive(state)));
     };
     for (const { scroll } of [...this.#panes, this.#inOrder]) {
       const inner = change;

@@ -49,18 +49,29 @@ test("a new state is spoken, a new number in it is not", () => {
 test("the pace stands behind the line: for the mouse and for those who listen", () => {
   controls.show({ ...LIVE, why: "painted every 80 ms" });
   const line = root.querySelector(".nbstream-state");
-  assert.equal(line.title, "painted every 80 ms");
+  assert.equal(line.title, "streaming · 12 characters\npainted every 80 ms");
   assert.equal(view.document.getElementById(line.getAttribute("aria-describedby")).textContent, "painted every 80 ms");
   controls.show(LIVE);
-  assert.deepEqual([line.title, line.hasAttribute("aria-describedby")], ["", false]);
+  assert.deepEqual([line.title, line.hasAttribute("aria-describedby")], ["streaming · 12 characters", false]);
 });
 
 test("Copy of an empty answer is there and cannot be pressed", () => {
   controls.show({ ...LIVE, empty: true });
-  assert.deepEqual(names(), ["Stop", "Copy"]);
+  assert.deepEqual(names(), ["Copy", "Stop"]);
   assert.equal(button("Copy").disabled, true);
   controls.show(LIVE);
   assert.equal(button("Copy").disabled, false);
+});
+
+test("Copy stands before the buttons that come and go, and what shows another answer at the other end", () => {
+  const other = view.document.createElement("button");
+  other.textContent = "In order";
+  controls.add(other);
+  controls.show(LIVE);
+  assert.deepEqual(names(), ["Copy", "Stop", "In order"]);
+  controls.show(STOPPED);
+  assert.deepEqual(names(), ["Copy", "Resume", "Regenerate", "In order"]);
+  assert.deepEqual([...root.querySelector(".nbstream-bar").children].slice(0, 3).map((el) => el.className), ["nbstream-actions", "nbstream-state", "nbstream-views"]);
 });
 
 test("focus stays when its button goes: on Copy, which harms nobody, else on the line", () => {

@@ -31,7 +31,7 @@ def test_stop_in_the_text(notebook, demo):
     assert took < CLOSED_S * MARGIN
     view = tab.wait_stream("the stop", state("stopped"))
     assert "stopped by you" in view["line"]
-    assert view["buttons"] == ["Resume", "Regenerate", "Copy"]
+    assert view["buttons"] == ["Copy", "Resume", "Regenerate"]
     assert answer(tokens=1500).startswith(tab.copied())
     wait_for("the end in the file", lambda: "stopped by you" in tab.saved(1))
     assert len(demo.requests) == 1
@@ -69,7 +69,7 @@ def test_stop_while_nothing_comes(notebook, demo, fault, says):
     tab.run(1)
     chars = 200 if fault == "stall:200" else 0
     view = tab.wait_stream("the wait", lambda view: at_least(chars)(view) and says in view["line"])
-    assert view["buttons"] == ["Stop", "Copy"]
+    assert view["buttons"] == ["Copy", "Stop"]
     assert demo.open_connections == (fault != "429:60")
     took = stopped_in(tab, demo)
     view = tab.wait_stream("the stop", state("stopped"))
@@ -123,7 +123,7 @@ def test_resume_an_interrupted_stream(notebook, demo):
     tab.run(0, wait=True)
     tab.run(2)
     view = tab.wait_stream("the saved text", lambda view: state("interrupted")(view) and at_least(300)(view), nth=1)
-    assert view["buttons"] == ["Resume", "Regenerate", "Copy"]
+    assert view["buttons"] == ["Copy", "Resume", "Regenerate"]
     tab.press("Resume", 1)
     tab.wait_stream("the end", whole(answer()), nth=1)
     assert tab.copied(1) == answer()
@@ -154,7 +154,7 @@ def test_regenerate(notebook, demo, lab):
     assert "1 of 2" in pager.inner_text()
     pager.get_by_role("button", name="Later answer").click()
     tab.wait_stream("the new answer", lambda view: view["stream"] == second["stream"] and whole(answer())(view))
-    assert tab.stream()["buttons"] == ["Regenerate", "Copy"]
+    assert tab.stream()["buttons"] == ["Copy", "Regenerate"]
     assert len(demo.requests) == 2
     assert not tab.errors
 
@@ -165,7 +165,7 @@ def test_a_stall_asks_what_to_do(notebook, demo):
     tab.run(1, wait=True)
     tab.run(2)
     view = tab.wait_stream("the stall", state("stalled"))
-    assert view["buttons"] == ["Stop", "Keep waiting", "Resume", "Copy"]
+    assert view["buttons"] == ["Copy", "Stop", "Keep waiting", "Resume"]
     assert "nothing has come for" in view["line"]
     tab.press("Keep waiting")
     tab.wait_stream("the wait", state("streaming"))

@@ -116,7 +116,7 @@ def test_the_kernel_ends_while_the_engine_is_under_way(notebook, demo, tmp_path)
     tab.run(1, wait=True)
     tab.run(2)
     plain = tab.wait_stream("plain text", at_least(100))
-    assert plain["buttons"] == ["Stop", "Copy"]
+    assert plain["buttons"] == ["Copy", "Stop"]
     assert answer(tokens=5000).startswith(plain["text"])
     tab.restart_kernel()
     assert "run the cell again" in tab.wait_stream("the view to notice", lost)["line"]

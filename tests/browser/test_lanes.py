@@ -97,12 +97,12 @@ stream = nbstream.show(nbstream.merge(team, wait_for={{"critic": ["planner"]}}, 
     assert shown["critic"]["state"] == "connecting"
     assert shown["critic"]["text"] == ""
     wait_for("for whom it waits", lambda: "waiting for planner" in lanes(tab)["critic"]["line"])
-    assert shown["writer"]["buttons"] == ["Stop", "Copy"]
+    assert shown["writer"]["buttons"] == ["Copy", "Stop"]
 
     press(tab, "writer", "Stop")
     shown = wait_for("the stop of one", lambda: (now := lanes(tab))["writer"]["state"] == "stopped" and now)
     assert "stopped by you" in shown["writer"]["line"]
-    assert shown["writer"]["buttons"] == ["Resume", "Copy"]
+    assert shown["writer"]["buttons"] == ["Copy", "Resume"]
     assert shown["planner"]["state"] == "streaming"
     assert state("streaming")(tab.stream())
 
@@ -145,8 +145,9 @@ stream = nbstream.show(nbstream.merge(team, wait_for={{"writer": ["planner"]}}))
     assert not tab.page.locator(".nbstream-panes").is_visible()
     agents.gates["writer"].open()
     tab.wait_stream("the end", state("complete"))
-    said = "".join(f"\n{name} {''.join(WORDS[name])}" for name in ("planner", "writer"))
-    wait_for("all of it", lambda: order.locator("span").all_text_contents() == said.replace("\nw", "\0\nw").split("\0"))
+    said = [f"{name} {''.join(WORDS[name])}".split() for name in ("planner", "writer")]
+    stretches = order.locator(".nbstream-stretch")
+    wait_for("all of it", lambda: [text.split() for text in stretches.all_inner_texts()] == said)
     order.locator(".nbstream-box").focus()
     tab.page.keyboard.press("Control+f")
     tab.page.get_by_role("searchbox").fill("writer7")

@@ -51,7 +51,7 @@ def test_a_message_from_its_stream_to_its_saved_form(notebook7, demo):
     tab = notebook7(ask(demo, tokens=1500))
     tab.run(1)
     before = tab.wait_stream("text", at_least(200))
-    assert (before["state"], before["buttons"]) == ("streaming", ["Stop", "Copy"])
+    assert (before["state"], before["buttons"]) == ("streaming", ["Copy", "Stop"])
     tab.reload()
     tab.run(1)
     back = tab.wait_stream("the view to come back", at_least(int(before["chars"])))

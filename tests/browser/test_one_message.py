@@ -18,11 +18,11 @@ def test_a_cell_streams_into_the_page_and_into_the_file(notebook, demo):
     tab = notebook(ask(demo))
     tab.run(1)
     early = tab.wait_stream("the first text", at_least(1))
-    assert (early["state"], early["buttons"]) == ("streaming", ["Stop", "Copy"])
+    assert (early["state"], early["buttons"]) == ("streaming", ["Copy", "Stop"])
     middle = tab.wait_stream("more text", at_least(int(early["chars"]) + 300))
     assert middle["state"] == "streaming"
     end = tab.wait_stream("the end", whole(answer()))
-    assert end["buttons"] == ["Regenerate", "Copy"]
+    assert end["buttons"] == ["Copy", "Regenerate"]
     assert letters(end["text"]).endswith(letters(answer())[-60:])
     assert tab.copied() == answer()
     saved = wait_for("the end in the file", lambda: "complete" in (text := tab.saved(1)) and text)

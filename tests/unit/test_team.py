@@ -345,7 +345,7 @@ def test_a_stall_of_one_is_its_own():
     [
         (nbstream.merge, "needs an agent"),
         (lambda: nbstream.merge(a=["x"], limit=0), "from 1 on"),
-        (lambda: nbstream.merge(a="hello"), r"agent a: a prompt is no source: merge\(a=nbstream.chat\('...'\)\)"),
+        (lambda: nbstream.merge(a="hello"), r"agent a: give a source, not a prompt: merge\(a=nbstream.chat\('...'\)\)"),
         (lambda: nbstream.merge(a=7), "agent a: int is no stream"),
         (lambda: nbstream.merge({"a/b": ["x"]}), 'no "/"'),
         (lambda: nbstream.merge(a=["x"], wait_for={"a": ["b"]}), "'b' is none of the agents"),

@@ -134,7 +134,7 @@ def merge(
         if isinstance(one, Team):
             raise TypeError(f"agent {name}: a team in a team; give all agents to one merge, with parents=")
         if isinstance(one, str):
-            raise TypeError(f"agent {name}: a prompt is no source: merge({name}=nbstream.chat('...'))")
+            raise TypeError(f"agent {name}: give a source, not a prompt: merge({name}=nbstream.chat('...'))")
         try:
             made[name] = one if isinstance(one, Agent) else as_source(one)
         except TypeError as exc:
