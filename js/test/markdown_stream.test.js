@@ -14,6 +14,7 @@ function oneShot(text) {
   const markdown = new Markdown(sheet);
   markdown.write(text);
   markdown.end();
+  while (!markdown.paint()); // what a late definition changes in a long text takes several
   return sheet;
 }
 

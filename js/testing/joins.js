@@ -71,4 +71,5 @@ export function writeInPieces(markdown, text, random) {
     at = next;
   }
   markdown.end();
+  while (!markdown.paint());
 }
