@@ -32,7 +32,7 @@ def test_killed_right_after_stop(kernels, store, demo, soak, seed):
     choose, outcomes = random.Random(seed), []
     for _ in range(16 if soak else 2):
         kernel = kernels.start().load()
-        questions = [native(demo, f"question {n}", tokens=600, speed=300) for n in range(6)]
+        questions = [native(demo, f"question {n}", tokens=6000, speed=300) for n in range(6)]  # for 20 s
         pages = [kernel.execute(question.cell, question.id).page for question in questions]
         successor = kernels.start()
         for page in pages:
