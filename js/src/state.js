@@ -18,7 +18,7 @@
  * @property {[number, number]} [answers] which of how many to this question is shown
  * @property {boolean} [saved]
  * @property {boolean} [short] complete, but cut off by the token limit
- * @property {string} [kept] how far text that grows is saved
+ * @property {boolean} [kept] the text that grows is on disk, up to `offset`
  * @property {string} [pace] how often pages come, and why
  */
 /**
@@ -99,7 +99,8 @@ export function present({ link, last, chars, have, slow = false, stopUnanswered 
   if (stopUnanswered && isLive(state)) offered.add("interrupt");
   const actions = [...BUTTONS.keys()].filter((action) => offered.has(action) || action === "copy");
   const line = stopUnanswered && isLive(state) ? "Stop was sent, the kernel has not answered yet" : last.line;
-  const why = isLive(state) ? [last.kept, last.pace].filter(Boolean).join(" · ") : "";
+  const kept = last.kept && last.offset >= 0 ? `saved up to record ${last.offset}` : "";
+  const why = isLive(state) ? [kept, last.pace].filter(Boolean).join(" · ") : "";
   return { state, link: "live", line, actions, busy: isLive(state), empty, ...(why && { why }) };
 }
 

@@ -76,6 +76,7 @@ test("how often text comes, and why, is said while it comes", () => {
   const last = { ...streaming, pace: "a page every 1 s: tab hidden" };
   assert.equal(present({ ...facts, last }).why, last.pace);
   assert.equal(present({ ...facts, last: { ...complete, pace: last.pace } }).why, undefined);
-  const kept = { ...last, kept: "saved up to record 4" };
+  const kept = { ...last, kept: true, offset: 4 };
   assert.equal(present({ ...facts, last: kept }).why, `saved up to record 4 · ${last.pace}`);
+  assert.equal(present({ ...facts, last: { ...kept, offset: -1 } }).why, last.pace);
 });

@@ -98,10 +98,9 @@ def ended_line(facts: Facts) -> str:
     return "" if facts.state.live else line(replace(facts, ways=False), buttons=False)
 
 
-def kept(facts: Facts) -> str:
-    """Return how far a message that grows is saved. Not in the line: the number never rests, and makes it too long."""
-    known = facts.state.live and facts.saved and facts.chars and facts.tail >= 0
-    return f"saved up to record {facts.tail}" if known and not facts.in_memory else ""
+def kept(facts: Facts) -> bool:
+    """Return whether a message that grows is on disk up to its tail: a page says so, but not in the line (too long)."""
+    return facts.state.live and facts.saved and not facts.in_memory
 
 
 def saved_line(facts: Facts) -> str:

@@ -91,21 +91,26 @@ def test_nobody_is_called_behind_the_close():
     run(main())
 
 
+def called_twice(gate, helpers):
+    """Return an agent that is refused behind *gate* and then complete; each time it spawns the next of *helpers*."""
+    plans = [ScriptedSource([gate, NO]), ScriptedSource(["plan", END])]
+    rounds = iter(zip(helpers, plans, strict=True))
+
+    def planner(team):
+        helper, plan = next(rounds)
+        team.spawn("helper", helper, parent="planner")
+        return plan
+
+    return nbstream.Agent(planner)
+
+
 def test_one_whose_call_cannot_be_repeated_is_not_spawned_again():
     """Cut behind text that no cursor covers, it stays as it is when its parent is called again."""
 
     async def main():
         gate = Gate()
         helpers = [ScriptedSource(["help", CUT], spec=SPEC), ScriptedSource(["other words", END], spec=SPEC)]
-        plans = [ScriptedSource([gate, NO]), ScriptedSource(["plan", END])]
-        rounds = iter(zip(helpers, plans, strict=True))
-
-        def planner(team):
-            helper, plan = next(rounds)
-            team.spawn("helper", helper, parent="planner")
-            return plan
-
-        stream = Team(planner=nbstream.Agent(planner)).start()
+        stream = Team(planner=called_twice(gate, helpers)).start()
         await until(lambda: stream.ends.get("helper") == "interrupted")
         gate.open()
         await stream
@@ -126,15 +131,7 @@ def test_one_that_can_go_on_does_when_it_is_spawned_again():
             ScriptedSource([event(1, "hel"), NO], spec=SPEC),
             ScriptedSource([event(2, "per"), END], spec=SPEC),
         ]
-        plans = [ScriptedSource([gate, NO]), ScriptedSource(["plan", END])]
-        rounds = iter(zip(helpers, plans, strict=True))
-
-        def planner(team):
-            helper, plan = next(rounds)
-            team.spawn("helper", helper, parent="planner")
-            return plan
-
-        stream = Team(planner=nbstream.Agent(planner)).start()
+        stream = Team(planner=called_twice(gate, helpers)).start()
         await until(lambda: stream.ends.get("helper") == "failed")
         gate.open()
         await stream

@@ -149,7 +149,7 @@ def state_unread(exc: StreamError, said: Mapping[str, Any], complaint: str | Non
         "chars": said.get("chars", 0),
         "saved": not isinstance(exc, StreamGone) and said.get("saved", True),
         "short": False,
-        "kept": "",
+        "kept": False,
     }
 
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 #: While something counts (a wait, a silence), the line is sent this often.
 TICK_S = 1.0
 #: What only counts along with the text goes out this often: it is as long as the text of a page at reading speed.
-COUNTERS = frozenset({"line", "chars", "offset", "kept", "pace", "lines"})
+COUNTERS = frozenset({"line", "chars", "offset", "pace", "lines"})
 LINE_S = 0.5
 
 
@@ -271,7 +271,7 @@ class PageSession:
         state["pace"] = f"a page every {seconds:.2g} s: {why}" if why else ""
         # An answer says everything: whoever asks may have missed a change. A live page says what is new.
         news = state if "tail" in message else {k: v for k, v in state.items() if self._said.get(k) != v}
-        if not always and not news.keys() - {"offset", "kept", "pace"}:
+        if not always and not news.keys() - {"offset", "pace"}:
             return
         now = time.monotonic()
         if always and "tail" not in message and news.keys() <= COUNTERS and now - self._line_at < LINE_S:
