@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import secrets
-import threading
 import time
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from nbstream.lease import Lease
+from nbstream.log.bell import News
 from nbstream.recorder import Recorder
 from nbstream.recorder.copying import check, take_over
 from nbstream.recorder.plan import Plan, plan
@@ -193,8 +193,8 @@ def ended(store: Store, stream: str) -> bool:
     """Wait until a recorder of *stream* that is about to end has ended, wherever it is; return whether one goes on."""
     recorder = runtime().recorder(stream)
     if recorder is not None:
-        heard = threading.Event()
-        runtime().call(heard.set)  # behind a Stop that is still on its way
+        heard = News()
+        runtime().call(heard.tell)  # behind a Stop that is still on its way
         heard.wait(END_S)
         if recorder.ending or store.stop_requested(stream, opened=recorder.opened):
             _until(stream, lambda: runtime().recorder(stream) is not recorder)
@@ -215,14 +215,13 @@ def wait_for_end(store: Store, stream: str) -> None:
 
 
 def _until(stream: str, true: Callable[[], bool]) -> None:
-    moved = threading.Event()
-    end = runtime().subscribe(stream, moved.set)
+    news = News()
+    end = runtime().subscribe(stream, news.tell)
     until = time.monotonic() + END_S
     try:
         while not true() and (left := until - time.monotonic()) > 0:
             # Another process sends no signal.
-            moved.wait(min(left, 0.05))
-            moved.clear()
+            news.wait(min(left, 0.05))
     finally:
         end()
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
 from typing import TYPE_CHECKING, Protocol
 
-from nbstream.log.bell import bell
+from nbstream.log.bell import News, bell
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -87,16 +86,15 @@ async def follow(stream: Awaited, read: Callable[[int], list[Record]]) -> AsyncI
 
 def until(stream: Awaited, done: Callable[[], bool], timeout: float | None) -> None:
     """Wait until *done* says so, asked with every news of *stream*, or *timeout* seconds."""
-    moved = threading.Event()
-    ends = stream.hold("wait"), stream.subscribe(moved.set)
+    news = News()
+    ends = stream.hold("wait"), stream.subscribe(news.tell)
     until = None if timeout is None else time.monotonic() + timeout
     try:
         while not done():
             left = LOOK_S if until is None else min(LOOK_S, until - time.monotonic())
             if left <= 0:
                 return
-            moved.wait(left)
-            moved.clear()
+            news.wait(left)
     finally:
         for end in ends:
             end()

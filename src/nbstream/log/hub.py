@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Collection
 from functools import partial
 
+from nbstream.log.bell import News
 from nbstream.log.rows import closed
 
 #: Contract: appends by other processes are noticed within 250 ms. 100 ms leaves room for a busy machine.
@@ -71,17 +72,16 @@ class Hub:
         if ready():
             return True
         deadline = time.monotonic() + timeout_s
-        signalled = threading.Event()
-        end = self.subscribe(stream, signalled.set)
+        news = News()
+        end = self.subscribe(stream, news.tell)
         try:
             while True:
-                signalled.clear()  # before asking: a signal that comes in between is not lost
                 if ready():
                     return True
                 if self._closed.is_set():
                     raise closed()
                 left = deadline - time.monotonic()
-                if left <= 0 or not signalled.wait(left):
+                if left <= 0 or not news.wait(left):
                     return ready()
         finally:
             end()

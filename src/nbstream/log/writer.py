@@ -44,7 +44,8 @@ class Writer:
         self._open_cache = open_cache
         self._signal = signal
         self._waiting: deque[Job] = deque()
-        self._wake = threading.Condition()
+        self._lock = threading.Lock()
+        self._wake = threading.Condition(self._lock)
         self._closed = False
         # diskcache's connection belongs to the thread that opened it: the writer's.
         self._cache: Any = None
@@ -55,7 +56,8 @@ class Writer:
     def submit(self, work: Callable[[Any], T], *, stream: str | None = None) -> Future[T]:
         """Hand a job over; jobs are done in the order of their submission."""
         future: Future[T] = Future()
-        with self._wake:
+        # The lock itself: an Interrupt that meets `with` a condition leaves it locked.
+        with self._lock:
             if self._closed:
                 raise closed()
             self._waiting.append(Job(work, future, stream))
@@ -64,7 +66,7 @@ class Writer:
 
     def close(self) -> None:
         """Do what is waiting, close the file, end the thread."""
-        with self._wake:
+        with self._lock:
             self._closed = True
             self._wake.notify()
         self._thread.join()
