@@ -40,8 +40,8 @@ if TYPE_CHECKING:
     from nbstream.log.stores import open_store
     from nbstream.overview import on_excess, usage
     from nbstream.sources.agent import Agent
+    from nbstream.sources.http.sse import sse
     from nbstream.sources.models import chat
-    from nbstream.sources.sse import sse
     from nbstream.sources.team import merge
     from nbstream.state import State
     from nbstream.stream import Stream
@@ -56,7 +56,7 @@ _HOMES = {
     **dict.fromkeys(("on_excess", "usage"), "nbstream.overview"),
     "open_store": "nbstream.log.stores",
     "chat": "nbstream.sources.models",
-    "sse": "nbstream.sources.sse",
+    "sse": "nbstream.sources.http.sse",
     "Agent": "nbstream.sources.agent",
     "merge": "nbstream.sources.team",
     "State": "nbstream.state",

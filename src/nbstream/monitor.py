@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from nbstream.clock import Clock
-from nbstream.sources.connections import connections
+from nbstream.sources.http.connections import connections
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

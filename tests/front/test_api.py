@@ -15,7 +15,7 @@ from server_words import DONE, delta, until
 import nbstream
 from nbstream.api import find
 from nbstream.runtime import runtime
-from nbstream.sources.objects import from_object
+from nbstream.sources.objects.source import from_object
 from nbstream.testing import Answer, FaultServer, Gate, ScriptedSource
 from nbstream.view.terminal import stream_to
 

@@ -24,7 +24,7 @@ from nbstream.log.readback import parts_of
 from nbstream.recorder import Recorder, patience
 from nbstream.recorder.progress import Progress
 from nbstream.records import Open
-from nbstream.sources.sse import sse
+from nbstream.sources.http.sse import sse
 
 patience.DEAD_S = {LIMIT_S}
 said = []

@@ -15,11 +15,11 @@ from nbstream.recorder.guarding import LOOKS, Guard
 from nbstream.recorder.progress import Progress
 from nbstream.recorder.totals import Totals
 from nbstream.records import Open
-from nbstream.sources.call import Call
-from nbstream.sources.connections import connections, standing
 from nbstream.sources.contract import End
-from nbstream.sources.http import answer
-from nbstream.sources.sse import sse
+from nbstream.sources.http.answer import answer
+from nbstream.sources.http.call import Call
+from nbstream.sources.http.connections import connections, standing
+from nbstream.sources.http.sse import sse
 from nbstream.testing import SILENCE, Answer, FaultServer, ScriptedSource
 
 #: Longer than any of this takes.

@@ -10,7 +10,7 @@ from relay_server import Relay, Writer
 
 from nbstream.log.disk import open_disk_store
 from nbstream.records import Close, Open, Part
-from nbstream.sources.agui import AGUI
+from nbstream.sources.formats.agui import AGUI
 from nbstream.wire.sse import SSEParser
 
 RUN = "/v1/streams/s1/records?format=agui"

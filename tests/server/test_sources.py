@@ -17,9 +17,9 @@ from nbstream.errors import SourceError, SourceLost, SourceMalformed, SourceRefu
 from nbstream.sources import from_spec
 from nbstream.sources.closing import to_the_end
 from nbstream.sources.contract import Pulse
+from nbstream.sources.http.sse import sse
 from nbstream.sources.models import chat
-from nbstream.sources.objects import from_object
-from nbstream.sources.sse import sse
+from nbstream.sources.objects.source import from_object
 from nbstream.wire.listening import stop_listening
 
 SSE = "text/event-stream"

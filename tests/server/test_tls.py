@@ -13,7 +13,7 @@ import pytest
 
 import nbstream
 from nbstream.runtime import runtime
-from nbstream.sources import http
+from nbstream.sources.http import answer
 from nbstream.view.session import PageSession
 
 pytestmark = pytest.mark.usefixtures("home")
@@ -42,7 +42,7 @@ def certificate(tmp_path_factory):
 def serve(certificate, monkeypatch):
     """Return a function that serves frames over https, each in a TLS record of its own, and returns the address."""
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
-    monkeypatch.setattr(http, "_context", None)
+    monkeypatch.setattr(answer, "_context", None)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*certificate)
     threads, sockets = [], []

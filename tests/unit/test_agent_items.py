@@ -10,7 +10,7 @@ from agent_wire import parts, said
 from nbstream.errors import SourceLost, SourceMalformed, SourceRefused
 from nbstream.records import Part
 from nbstream.sources.contract import End
-from nbstream.sources.items import ItemReader
+from nbstream.sources.objects.items import ItemReader
 
 
 def hears(*items, end=True):

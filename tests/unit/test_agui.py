@@ -10,9 +10,9 @@ from pydantic import TypeAdapter
 
 from nbstream.errors import SourceMalformed, SourceRefused
 from nbstream.records import Part
-from nbstream.sources.agui import AGUI
 from nbstream.sources.contract import End
-from nbstream.sources.formats import Auto
+from nbstream.sources.formats.agui import AGUI
+from nbstream.sources.formats.registry import Auto
 from nbstream.wire.sse import SSEParser
 
 MODEL = TypeAdapter(Event)

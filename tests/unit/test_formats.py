@@ -9,15 +9,15 @@ from httpx_sse import ServerSentEvent
 
 from nbstream.errors import SourceMalformed, SourceRefused
 from nbstream.records import Part
-from nbstream.sources.call import Call, with_offset
 from nbstream.sources.contract import Arrival, End
-from nbstream.sources.formats import Auto
+from nbstream.sources.formats.native import Native
+from nbstream.sources.formats.openai_chat import OpenAIChat
+from nbstream.sources.formats.plain import Custom, PlainText
+from nbstream.sources.formats.registry import Auto
+from nbstream.sources.http.call import Call, with_offset
+from nbstream.sources.http.sse import sse
 from nbstream.sources.models import chat
-from nbstream.sources.native import Native
-from nbstream.sources.openai_chat import OpenAIChat
-from nbstream.sources.plain import Custom, PlainText
 from nbstream.sources.redaction import HIDDEN, Redactor, holds_key, safe_url
-from nbstream.sources.sse import sse
 
 
 def event(data="", name="message", id=""):

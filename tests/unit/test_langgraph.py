@@ -9,11 +9,11 @@ from agent_wire import data, heard, langgraph, parts, piece, said
 
 from nbstream.errors import SourceMalformed, SourceRefused
 from nbstream.records import Part
-from nbstream.sources.call import Call
 from nbstream.sources.contract import End
-from nbstream.sources.formats import Auto
-from nbstream.sources.langgraph import LangGraph
-from nbstream.sources.langgraph_run import LangGraphRun
+from nbstream.sources.formats.langgraph import LangGraph
+from nbstream.sources.formats.langgraph_run import LangGraphRun
+from nbstream.sources.formats.registry import Auto
+from nbstream.sources.http.call import Call
 
 
 def hears(*events):

@@ -146,7 +146,7 @@ def test_a_climbing_import_is_named(tmp_path, path, code, fault):
         ("errors.py", "from . import records"),
         ("log/disk.py", "from .contract import Log\nfrom nbstream.log import memory"),
         ("demo/server.py", "from nbstream.demo.model import x\nfrom ..wire import sse\nfrom ..records import y"),
-        ("sources/http.py", "def f():\n    from ..demo import server"),
+        ("sources/team.py", "def f():\n    from ..demo import server"),
         ("__init__.py", "def load_ipython_extension(ip):\n    from .magics import StreamMagics"),
         ("cli.py", "from nbstream import show"),
         ("testing.py", "from .recorder import x"),

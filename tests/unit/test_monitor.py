@@ -11,7 +11,7 @@ from nbstream.monitor import MB, Bounds, Monitor, Usage, resident_bytes, usage
 from nbstream.recorder import Recorder
 from nbstream.recorder.progress import Progress
 from nbstream.runtime import Runtime
-from nbstream.sources.connections import owned_by, standing
+from nbstream.sources.http.connections import owned_by, standing
 from nbstream.testing import SILENCE, FakeClock, ScriptedSource
 
 NOTHING = Usage(0, 0, 50 * MB, None, 0, 0, 0)

@@ -17,8 +17,8 @@ import pytest
 from nbstream.errors import SourceError, SourceLost, SourceMalformed, SourceRefused
 from nbstream.records import Part
 from nbstream.sources.contract import End, Pulse
-from nbstream.sources.handover import LIMIT
-from nbstream.sources.objects import LEFT_RUNNING, NEEDS_ITS_LOOP, from_object
+from nbstream.sources.objects.handover import LIMIT
+from nbstream.sources.objects.source import LEFT_RUNNING, NEEDS_ITS_LOOP, from_object
 
 
 def chunk(content=None, finish=None):
@@ -241,7 +241,7 @@ def test_the_order_of_a_set_is_no_part_of_the_question():
     code = f"""
 import sys
 sys.path[:] = {sys.path!r}
-from nbstream.sources.objects import from_object
+from nbstream.sources.objects.source import from_object
 names = {{"one", "two", "three", "four"}}
 print(from_object(lambda: names).fingerprint)
 """

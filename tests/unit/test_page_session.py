@@ -23,7 +23,7 @@ from nbstream.relay.far import FarRecorder
 from nbstream.rerun import Ask
 from nbstream.runtime import runtime
 from nbstream.sources.contract import Arrival, End
-from nbstream.sources.objects import from_object
+from nbstream.sources.objects.source import from_object
 from nbstream.state import State
 from nbstream.stream import Stream
 from nbstream.testing import SILENCE, Gate, ScriptedSource

@@ -12,7 +12,7 @@ from nbstream.recorder.progress import Progress
 from nbstream.records import TEXT_KINDS, Delta, Part
 from nbstream.relay.http.forms import AgentOutput
 from nbstream.sources.contract import Arrival, End
-from nbstream.sources.speech import taken_back
+from nbstream.sources.formats.speech import taken_back
 from nbstream.testing import FakeClock, ScriptedSource
 from nbstream.transcript import Transcript
 from nbstream.truncation import Remaining, text_truncated, truncated

@@ -9,8 +9,8 @@ from agent_wire import data, heard, parts, said
 from nbstream.errors import SourceMalformed, SourceRefused
 from nbstream.records import Part
 from nbstream.sources.contract import End
-from nbstream.sources.formats import Auto
-from nbstream.sources.vercel_ui import VercelUI
+from nbstream.sources.formats.registry import Auto
+from nbstream.sources.formats.vercel_ui import VercelUI
 from nbstream.transcript import AgentText
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from nbstream.clock import Clock
 from nbstream.guard import Suspicion, faults
-from nbstream.sources.connections import connections, forget
+from nbstream.sources.http.connections import connections, forget
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from nbstream.guard import Finding
     from nbstream.recorder import Recorder
     from nbstream.recorder.totals import Totals
-    from nbstream.sources.connections import Connection
+    from nbstream.sources.http.connections import Connection
 
 #: How often it looks, and at how many looks in a row a connection must be unwanted: it stands 4 to 6 s longer.
 EVERY_S = 2.0

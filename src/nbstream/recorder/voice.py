@@ -17,7 +17,7 @@ from nbstream.recorder.ending import Outcome, call_off, ended, error_json
 from nbstream.recorder.intake import Intake
 from nbstream.recorder.live import Live
 from nbstream.recorder.patience import Patience
-from nbstream.sources.connections import owned_by
+from nbstream.sources.http.connections import owned_by
 from nbstream.state import Event, State, step
 
 if TYPE_CHECKING:

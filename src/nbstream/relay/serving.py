@@ -155,7 +155,7 @@ class _Relay:
             watching = runtime().submit(self._watch(app.activity, address))
             watching.add_done_callback(lambda _: self._over.set())
             # The first call needs it; imported only then, it would hold up the loop.
-            import nbstream.sources.http  # noqa: F401
+            import nbstream.sources.http.answer  # noqa: F401
 
             self._over.wait()
             if watching.done():

@@ -24,7 +24,7 @@ def as_source(given: Any) -> Source:
     if isinstance(given, str):
         msg = "show() takes a source, not a prompt: nbstream.show(nbstream.chat('...'))"
         raise TypeError(msg)
-    from nbstream.sources.objects import from_object
+    from nbstream.sources.objects.source import from_object
 
     return from_object(given)
 
@@ -43,7 +43,7 @@ def from_spec(spec: Mapping[str, Any]) -> Source:
     if spec.get("kind") != "sse" or str(spec.get("format", "")).startswith("read:"):
         msg = "it came from Python code of the notebook: run the cell that made it"
         raise SourceRefused(msg)
-    from nbstream.sources.call import Call
-    from nbstream.sources.sse import SSESource
+    from nbstream.sources.http.call import Call
+    from nbstream.sources.http.sse import SSESource
 
     return SSESource(Call.of_spec(spec), spec["format"])

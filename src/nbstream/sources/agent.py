@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-from nbstream.sources.digest import digest_of
+from nbstream.sources.objects.digest import digest_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from httpx_sse import ServerSentEvent
 
     from nbstream.records import Cursor, Finish, Part
-    from nbstream.sources.call import Call
+    from nbstream.sources.http.call import Call
 
 #: How a cut call can go on. `event-id`: Last-Event-ID; `offset`: ?offset=N; `replay`: the same request again gives the
 #: same text from 0, so what is shown can be verified and skipped; `none`: only a new call, which costs and may differ.

@@ -14,7 +14,7 @@ from nbstream.errors import SourceRefused
 from nbstream.records import ASSISTANT
 from nbstream.sources.agent import Agent, TeamAtWork
 from nbstream.sources.contract import Traits
-from nbstream.sources.pump import call_in_thread
+from nbstream.sources.objects.pump import call_in_thread
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit, urlunsplit
 
-from nbstream.sources.call import DEMO, Call, check_url
-from nbstream.sources.sse import SSESource
+from nbstream.sources.http.call import DEMO, Call, check_url
+from nbstream.sources.http.sse import SSESource
 
 #: A prompt, or messages with role and content.
 Prompt: TypeAlias = "str | Sequence[Mapping[str, Any]]"

@@ -8,9 +8,9 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from nbstream.sources.agent import Agent
-from nbstream.sources.call import Call
-from nbstream.sources.formats import READERS
-from nbstream.sources.sse import SSESource
+from nbstream.sources.formats.registry import READERS
+from nbstream.sources.http.call import Call
+from nbstream.sources.http.sse import SSESource
 from nbstream.sources.team import Team, merge
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbstream.log.readback import records_of
 from nbstream.records import ASSISTANT, TEXT_KINDS, Close, Delta, Open
-from nbstream.sources.usage import CAMEL
+from nbstream.sources.formats.usage import CAMEL
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

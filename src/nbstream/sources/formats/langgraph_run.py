@@ -10,7 +10,7 @@ from urllib.parse import urljoin, urlsplit, urlunsplit
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from nbstream.sources.call import Call
+    from nbstream.sources.http.call import Call
 
 #: A run by its address, as headers name it.
 _RUN = re.compile(r"(?P<path>.*/runs/(?P<id>[A-Za-z0-9_-]{1,100}))(?:/stream)?")

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from nbstream.errors import SourceError, SourceLost
 from nbstream.sources.closing import to_the_end
-from nbstream.sources.handover import Handover
-from nbstream.sources.items import error_of
+from nbstream.sources.objects.handover import Handover
+from nbstream.sources.objects.items import error_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterable

@@ -24,9 +24,9 @@ from typing import TYPE_CHECKING, Any
 
 from nbstream.errors import SourceMalformed
 from nbstream.sources.contract import Arrival, End, Traits
-from nbstream.sources.frames import malformed
-from nbstream.sources.langgraph_parts import LangGraphParts
-from nbstream.sources.langgraph_run import LangGraphRun
+from nbstream.sources.formats.frames import malformed
+from nbstream.sources.formats.langgraph_parts import LangGraphParts
+from nbstream.sources.formats.langgraph_run import LangGraphRun
 from nbstream.sources.refusal import ErrorObject, plain_text, refused_by_frame
 
 if TYPE_CHECKING:

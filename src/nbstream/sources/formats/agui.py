@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Any
 from nbstream.errors import SourceRefused
 from nbstream.records import ASSISTANT, Part
 from nbstream.sources.contract import Arrival, End, Traits
-from nbstream.sources.frames import frame_of, malformed
+from nbstream.sources.formats.frames import frame_of, malformed
+from nbstream.sources.formats.speech import Names, Speech, ToolCalls, ended, started, text_of, tool_result, waiting
+from nbstream.sources.formats.usage import CAMEL, used
 from nbstream.sources.refusal import ErrorObject, plain_text, refused_by_frame
-from nbstream.sources.speech import Names, Speech, ToolCalls, ended, started, text_of, tool_result, waiting
-from nbstream.sources.usage import CAMEL, used
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from nbstream.records import ASSISTANT
-from nbstream.sources.speech import Names, Speech, ended, last, started
+from nbstream.sources.formats.speech import Names, Speech, ended, last, started
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from nbstream.errors import SourceError, SourceRefused
 from nbstream.records import TEXT_KINDS
 from nbstream.sources.contract import Arrival, Traits
-from nbstream.sources.digest import digest_of
-from nbstream.sources.items import ItemReader, error_of
-from nbstream.sources.pump import call_in_thread, pump_here, pump_loop, pump_thread
+from nbstream.sources.objects.digest import digest_of
+from nbstream.sources.objects.items import ItemReader, error_of
+from nbstream.sources.objects.pump import call_in_thread, pump_here, pump_loop, pump_thread
 from nbstream.sources.redaction import Redactor, secrets_of_environment
 
 if TYPE_CHECKING:

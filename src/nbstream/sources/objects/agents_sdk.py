@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 from nbstream.errors import SourceRefused
 from nbstream.records import ASSISTANT
 from nbstream.sources.contract import Arrival
+from nbstream.sources.formats.speech import Speech, ToolCalls, ended, started, tool_result
+from nbstream.sources.formats.usage import SNAKE, used
 from nbstream.sources.refusal import ErrorObject, plain_text, refused_by_frame
-from nbstream.sources.speech import Speech, ToolCalls, ended, started, tool_result
-from nbstream.sources.usage import SNAKE, used
 
 if TYPE_CHECKING:
     from nbstream.records import Part

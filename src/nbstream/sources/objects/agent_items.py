@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from nbstream.errors import SourceLost
-from nbstream.sources.agents_sdk import EVENTS, AgentsSDK
-from nbstream.sources.agui import AGUI
 from nbstream.sources.contract import Arrival, End
-from nbstream.sources.langgraph_parts import LangGraphParts
+from nbstream.sources.formats.agui import AGUI
+from nbstream.sources.formats.langgraph_parts import LangGraphParts
+from nbstream.sources.objects.agents_sdk import EVENTS, AgentsSDK
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

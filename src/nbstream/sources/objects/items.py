@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from nbstream.errors import SourceError, SourceLost, SourceMalformed, SourceRefused
 from nbstream.records import Part
-from nbstream.sources.agent_items import AgentItems
 from nbstream.sources.contract import Arrival, End
-from nbstream.sources.native import Native
-from nbstream.sources.openai_chat import OpenAIChat
+from nbstream.sources.formats.native import Native
+from nbstream.sources.formats.openai_chat import OpenAIChat
+from nbstream.sources.objects.agent_items import AgentItems
 from nbstream.sources.origin import line_of
 from nbstream.sources.refusal import ErrorObject, is_retryable, plain_text, read_error, refused_by_frame, retry_after_s
 

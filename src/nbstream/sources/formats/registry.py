@@ -6,14 +6,14 @@ import json
 from typing import TYPE_CHECKING
 
 from nbstream.errors import SourceMalformed
-from nbstream.sources.agui import AGUI
 from nbstream.sources.contract import Arrival, Traits, listening
-from nbstream.sources.frames import QUOTE_CHARS
-from nbstream.sources.langgraph import LangGraph
-from nbstream.sources.native import AgentOutput, Native
-from nbstream.sources.openai_chat import OpenAIChat
-from nbstream.sources.plain import PlainText
-from nbstream.sources.vercel_ui import HEADER, VercelUI
+from nbstream.sources.formats.agui import AGUI
+from nbstream.sources.formats.frames import QUOTE_CHARS
+from nbstream.sources.formats.langgraph import LangGraph
+from nbstream.sources.formats.native import AgentOutput, Native
+from nbstream.sources.formats.openai_chat import OpenAIChat
+from nbstream.sources.formats.plain import PlainText
+from nbstream.sources.formats.vercel_ui import HEADER, VercelUI
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

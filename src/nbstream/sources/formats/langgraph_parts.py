@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 from nbstream.records import ASSISTANT, Part
 from nbstream.sources.contract import Arrival
-from nbstream.sources.langgraph_seats import Seats
-from nbstream.sources.speech import ToolCalls, last, text_of, tool_result, waiting
-from nbstream.sources.usage import SNAKE, used
+from nbstream.sources.formats.langgraph_seats import Seats
+from nbstream.sources.formats.speech import ToolCalls, last, text_of, tool_result, waiting
+from nbstream.sources.formats.usage import SNAKE, used
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from nbstream.sources.langgraph_seats import Seat
+    from nbstream.sources.formats.langgraph_seats import Seat
 
 #: Understood, and nothing to show: the inside of the machine.
 _SILENT = frozenset({"metadata", "debug", "tasks", "checkpoints", "feedback", "ping"})

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from nbstream.errors import SourceError, SourceMalformed, SourceRefused
 from nbstream.records import Part
 from nbstream.sources.contract import Arrival, End, Traits
-from nbstream.sources.frames import QUOTE_CHARS, Place
+from nbstream.sources.formats.frames import QUOTE_CHARS, Place
 from nbstream.sources.origin import line_of
 from nbstream.sources.refusal import plain_text
 

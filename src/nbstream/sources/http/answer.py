@@ -20,17 +20,17 @@ import anyio
 import httpx
 
 from nbstream.errors import SourceLost, SourceMalformed, SourceRefused
-from nbstream.sources.call import DEMO, with_offset
 from nbstream.sources.closing import cancelled_once, to_the_end
-from nbstream.sources.connections import standing
-from nbstream.sources.library_logs import redacted
+from nbstream.sources.http.call import DEMO, with_offset
+from nbstream.sources.http.connections import standing
+from nbstream.sources.http.library_logs import redacted
 from nbstream.sources.redaction import safe_url
 from nbstream.sources.refusal import plain_text, refused_by_status
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-    from nbstream.sources.call import Call
+    from nbstream.sources.http.call import Call
 
 __all__ = ["answer", "tell"]
 

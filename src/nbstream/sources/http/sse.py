@@ -8,11 +8,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from nbstream.errors import SourceError, SourceLost, SourceMalformed
-from nbstream.sources.call import Call
 from nbstream.sources.contract import Arrival, Traits, listening
-from nbstream.sources.formats import READERS
-from nbstream.sources.joining import joined
-from nbstream.sources.plain import Custom
+from nbstream.sources.formats.plain import Custom
+from nbstream.sources.formats.registry import READERS
+from nbstream.sources.http.call import Call
+from nbstream.sources.http.joining import joined
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from nbstream.records import Cursor
     from nbstream.sources.contract import FrameReader, Pulse, Run
-    from nbstream.sources.plain import Read
+    from nbstream.sources.formats.plain import Read
     from nbstream.wire.sse import SSEParser
 
 
@@ -97,7 +97,7 @@ class SSESource:
 
     async def connect(self, cursor: Cursor | None, pulse: Pulse) -> AsyncGenerator[Arrival, None]:
         """Make the call and yield what arrives; see `Source.connect`."""
-        from nbstream.sources.http import answer
+        from nbstream.sources.http.answer import answer
         from nbstream.wire.sse import SSEParser
 
         call = self.call.ready()
@@ -146,7 +146,7 @@ class SSESource:
         run = self._run or (_run_of(self._reader(cursor)) if cursor is not None else None)
         cancelling = run.cancelling(self.call.ready()) if run is not None else None
         if cancelling is not None:
-            from nbstream.sources.http import tell
+            from nbstream.sources.http.answer import tell
 
             try:
                 await tell(cancelling)
@@ -161,7 +161,7 @@ class SSESource:
         listener = listening(reader)
         if asking is None or listener is None:
             return None
-        from nbstream.sources.http import tell
+        from nbstream.sources.http.answer import tell
 
         try:
             status = (await tell(asking)).get("status")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from nbstream.errors import SourceRefused
 from nbstream.records import ASSISTANT, Part
 from nbstream.sources.contract import Arrival, End, Traits
-from nbstream.sources.frames import Place, frame_of, malformed
+from nbstream.sources.formats.frames import Place, frame_of, malformed
 from nbstream.sources.refusal import read_error, refused_by_frame
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""Python objects as sources: iterators of whatever kind, run where they belong."""
