@@ -63,6 +63,8 @@ export class Find {
   #ranges = [];
   /** @type {Element | null} */
   #outlined = null;
+  /** @type {Element | null} */
+  #foundIn = null;
   /** @type {HTMLElement | null} had the focus before */
   #before = null;
 
@@ -243,6 +245,8 @@ export class Find {
     const ranges = rangesIn(el, wanted);
     const range = ranges[matchesIn(before, wanted).length] ?? ranges.at(-1);
     if (range) this.#highlight(FOUND, [range]);
+    this.#foundIn = group?.el ?? body.paper.tail;
+    this.#foundIn.classList.add("nbstream-found-in");
     if (!range || !("highlights" in CSS)) {
       this.#outlined = el;
       el.classList.add("nbstream-found-here");
@@ -275,6 +279,8 @@ export class Find {
   #unmark() {
     this.#outlined?.classList.remove("nbstream-found-here");
     this.#outlined = null;
+    this.#foundIn?.classList.remove("nbstream-found-in");
+    this.#foundIn = null;
     if (!("highlights" in CSS)) return;
     for (const range of this.#ranges) for (const name of [MARKS, FOUND]) CSS.highlights.get(name)?.delete(range);
     this.#ranges = [];

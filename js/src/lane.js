@@ -59,6 +59,11 @@ export class Lane {
     this.el.append(this.heading, this.#flow, this.#notes.el);
   }
 
+  /** Nothing stands in it. */
+  get empty() {
+    return !this.#flow.firstChild && this.#notes.el.hidden === true;
+  }
+
   /** @param {boolean} named show whose words these are */
   set named(named) {
     this.heading.hidden = !named;

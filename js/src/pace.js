@@ -12,15 +12,15 @@ const HIDDEN_MS = 250;
 /** 32 KB of Markdown stay below one long task (50 ms) on a slow laptop; a slower page halves it, down to 2 KB. */
 const MOST_UNITS = 32_768;
 const LEAST_UNITS = 2_048;
-const SLOW_PAINT_MS = 30;
+const SLOW_PAINT_MS = 40;
 /** A device with so little memory (GB) begins with smaller pieces; a fast one grows them within three paints. */
 const SMALL_GB = 2;
 const SMALL_UNITS = 8_192;
 /** Acks travel on the same socket as the text: at most four a second, unless the kernel holds text back for them. */
 const ACK_INTERVAL_MS = 250;
-/** An ack costs 1.4 kB with what the kernel says about it; while less than this was painted since, one a second does. */
+/** An ack costs 1.9 kB with what the kernel says about it; while less than this was painted since, one in two seconds does. */
 const ACK_UNITS = 16_384;
-const SLOW_ACK_INTERVAL_MS = 1_000;
+const SLOW_ACK_INTERVAL_MS = 2_000;
 
 export class PaintPace {
   #painted = false;

@@ -54,6 +54,7 @@ export class Pane {
     this.lane = new Lane(agent, { ...shared, windowing: this.windowing });
     this.lane.named = agent !== "assistant";
     this.#content.append(this.lane.el);
+    this.box.toggleAttribute("data-empty", true);
 
     this.scroll.onMoved = () => {
       this.#showJump();
@@ -101,6 +102,7 @@ export class Pane {
       this.lane.end();
     }
     this.lane.paint();
+    this.box.toggleAttribute("data-empty", this.lane.empty);
   }
 
   // --- folding --------------------------------------------------------------------------------------------------------

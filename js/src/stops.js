@@ -3,43 +3,43 @@
  * are stops for the Tab key.
  */
 
+import { Timers } from "./timers.js";
+
 const WIDE = "pre, .nbstream-table, .nbstream-display";
-/** How much of an element must come into sight for another look: it may have grown meanwhile. */
-const LOOKS = [0, 0.25, 0.5, 0.75, 1];
+/**
+ * Looking lays the page out, so nobody looks at every paint; and an observer for each element is asked in every frame
+ * (together 0.9 s of the 4 s that 1 MB took at full speed).
+ */
+const LOOK_MS = 400;
 
 /**
  * @param {HTMLElement} root
  * @param {AbortSignal} signal
  */
 export function keepStops(root, signal) {
-  /** @type {Set<HTMLElement>} in sight; what is not may not even be laid out, and looking would do it */
-  const seen = new Set();
-  const look = (/** @type {HTMLElement} */ el) => {
-    const wide = el.scrollWidth > el.clientWidth + 1;
-    if (wide === el.hasAttribute("tabindex")) return;
-    if (wide) el.tabIndex = 0;
+  const timers = new Timers(signal);
+  const soon = () => timers.has("look") || timers.after("look", LOOK_MS, () => look(root));
+  const sizes = new ResizeObserver(soon);
+  sizes.observe(root);
+  const paints = new MutationObserver(soon);
+  paints.observe(root, { attributeFilter: ["data-chars", "data-state"] });
+  for (const type of ["scroll", "toggle", "load"]) root.addEventListener(type, soon, { capture: true, passive: true, signal });
+  signal.addEventListener("abort", () => [sizes, paints].forEach((observer) => observer.disconnect()));
+}
+
+/** @param {HTMLElement} root */
+function look(root) {
+  const shown = [...root.querySelectorAll(WIDE)].filter(isLaidOut);
+  // First all is measured, then changed: each change would lay the page out anew.
+  const wide = shown.map((el) => el.scrollWidth > el.clientWidth + 1);
+  for (const [i, el] of shown.entries()) {
+    if (wide[i] === el.hasAttribute("tabindex")) continue;
+    if (wide[i]) el.setAttribute("tabindex", "0");
     else el.removeAttribute("tabindex");
-  };
-  const sight = new IntersectionObserver((entries) => {
-    for (const { target, isIntersecting } of entries) {
-      const el = /** @type {HTMLElement} */ (target);
-      if (isIntersecting) look(el);
-      seen[isIntersecting ? "add" : "delete"](el);
-    }
-  }, { threshold: LOOKS });
-  const lookAtAll = () => seen.forEach((el) => (el.isConnected ? look(el) : seen.delete(el)));
-  const widths = new ResizeObserver(lookAtAll);
-  const changes = new MutationObserver((list) => {
-    for (const { addedNodes, type } of list) {
-      if (type === "attributes") lookAtAll(); // the answer came to rest, or goes on
-      for (const node of addedNodes) {
-        if (!(node instanceof HTMLElement)) continue;
-        if (node.matches(WIDE)) sight.observe(node);
-        for (const el of node.querySelectorAll(WIDE)) sight.observe(el);
-      }
-    }
-  });
-  widths.observe(root);
-  changes.observe(root, { attributeFilter: ["data-state"], attributes: true, childList: true, subtree: true });
-  signal.addEventListener("abort", () => [sight, widths, changes].forEach((observer) => observer.disconnect()));
+  }
+}
+
+/** Not in a group that is skipped: to measure there would lay it out. Browsers that cannot tell skip nothing. @param {Element} el */
+function isLaidOut(el) {
+  return typeof el.checkVisibility !== "function" || el.checkVisibility({ contentVisibilityAuto: true });
 }

@@ -93,6 +93,7 @@ export class View {
     if (this.#anew && page.after < 0) this.#records.stream = "";
     const outcome = this.#records.apply(page);
     if (outcome.fresh) this.#begin(page.stream);
+    const before = this.#last?.state;
     this.#last = merge(this.#last, page.state);
     const live = isLive(this.#last.state);
     if (outcome.fresh) this.viewport.follow(live);
@@ -105,7 +106,8 @@ export class View {
       this.#scheduleAck();
     }
     this.#schedulePaint();
-    this.#show();
+    // With the next paint, in one frame with it, unless it is more than numbers that change.
+    if (!this.#painting || before !== this.#last.state) this.#show();
   }
 
   /** @param {string} stream */
@@ -222,8 +224,7 @@ export class View {
       offset = upto;
     }
     if (drained) offset = this.#records.have;
-    this.#showAgents();
-    this.viewport.paint(drained && this.#records.have >= (this.#last?.offset ?? 0));
+    this.viewport.paint(drained && this.#records.have >= (this.#last?.offset ?? 0), () => this.#show());
     const ends = drained && this.#over() && this.viewport.through;
     this.#ended = ends;
     this.#paintedAgents = this.#last?.agents;
@@ -240,7 +241,6 @@ export class View {
         this.#ackPace.painted(offset, written);
         this.#scheduleAck();
       }
-      this.#show();
       this.#schedulePaint();
     });
   }

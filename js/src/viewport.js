@@ -143,12 +143,16 @@ export class Viewport {
     for (const pane of this.#panes) pane.scroll.follow(following);
   }
 
-  /** @param {boolean} settled all that is recorded has been written: the last line of who is at rest is whole */
-  paint(settled) {
+  /**
+   * @param {boolean} settled all that is recorded has been written: the last line of who is at rest is whole
+   * @param {() => void} [around] what else changes with it
+   */
+  paint(settled, around = () => {}) {
     // Each box is measured before any changes, and put right behind all of them: the page is laid out once, not 20 times.
     let change = () => {
       for (const pane of this.#panes) pane.paint(settled);
       this.#inOrder.paint(settled && !this.#panes.some(({ state }) => isLive(state)));
+      around();
     };
     for (const { scroll } of [...this.#panes, this.#inOrder]) {
       const inner = change;

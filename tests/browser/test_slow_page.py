@@ -12,6 +12,7 @@ import relays
 from lab import wait_for
 
 from nbstream.log.disk import open_disk_store
+from nbstream.pace import SHORTEST_S
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
 DONE = b"event: done\ndata: {}\n\n"
@@ -116,7 +117,7 @@ def counted(notes):
 
 def slow_notes(notes, reasons):
     """Return the notes of intervals above the shortest that name one of these reasons."""
-    slower = {(seconds, why) for _, seconds, why in noted(notes) if seconds is not None and seconds > 0.12}
+    slower = {(seconds, why) for _, seconds, why in noted(notes) if seconds is not None and seconds > SHORTEST_S}
     return {one for one in slower if any(reason in one[1] for reason in reasons)}
 
 

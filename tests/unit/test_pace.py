@@ -6,8 +6,8 @@ from nbstream import pace
 from nbstream.pace import Viewer
 
 CASES = [
-    (Viewer(), {}, 0.12, "the shortest"),
-    (Viewer(render_ms=20), {}, 0.12, "the shortest"),
+    (Viewer(), {}, 0.125, "the shortest"),
+    (Viewer(render_ms=20), {}, 0.125, "the shortest"),
     (Viewer(render_ms=34), {}, 0.17, "5 x 34 ms to paint"),
     (Viewer(render_ms=400), {}, 1.0, "the longest: 400 ms to paint"),
     (Viewer(render_ms=100), {"flood": True}, 0.2, "2 x 100 ms to paint"),
@@ -15,11 +15,11 @@ CASES = [
     (Viewer(net="2g", render_ms=34), {}, 0.6, "2g connection"),
     (Viewer(net="2g", render_ms=180), {}, 0.9, "5 x 180 ms to paint"),
     (Viewer(net="3g"), {}, 0.25, "3g connection"),
-    (Viewer(net="4g"), {}, 0.12, "the shortest"),
+    (Viewer(net="4g"), {}, 0.125, "the shortest"),
     (Viewer(saves=True), {}, 0.5, "data saver on"),
     (Viewer(hidden=True, net="2g"), {}, 1.0, "tab hidden"),
     (Viewer(memory_gb=1), {}, 0.2, "device with 1 GB of memory"),
-    (Viewer(memory_gb=8), {}, 0.12, "the shortest"),
+    (Viewer(memory_gb=8), {}, 0.125, "the shortest"),
     (Viewer(), {"chars": 2_000_000}, 0.25, "long message"),
     (Viewer(), {"chars": 2_000_000, "flood": True}, 0.08, "the shortest"),
 ]
@@ -61,7 +61,7 @@ def test_one_hiccup_is_forgotten():
     ("sent_at", "acked_at", "behind", "wait"),
     [
         (0.0, 9.9, False, 0.0),  # long ago
-        (9.9, 9.9, False, 0.02),  # the rest of the interval
+        (9.9, 9.9, False, 0.025),  # the rest of the interval
         (9.9, 9.5, True, 0.5),  # unacknowledged: a second from the last sign on
         (9.9, 8.0, True, 0.9),  # silent: one page a second
         (8.0, 8.0, True, 0.0),
@@ -69,5 +69,5 @@ def test_one_hiccup_is_forgotten():
 )
 def test_the_wait(sent_at, acked_at, behind, wait):
     """The interval from page to page; behind two unacknowledged pages, a second from the page's last sign on."""
-    told = pace.wait_s(10.0, sent_at=sent_at, acked_at=acked_at, behind=behind, pause_s=0.12)
+    told = pace.wait_s(10.0, sent_at=sent_at, acked_at=acked_at, behind=behind, pause_s=0.125)
     assert told == pytest.approx(wait)

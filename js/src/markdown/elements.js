@@ -29,7 +29,11 @@ export function build(tokens, context) {
     const parent = /** @type {Node} */ (path.at(-1));
     if (token.type === "inline") {
       if (token.meta?.plain) parent.appendChild(document.createTextNode(token.meta.plain));
-      if (token.meta?.task) parent.appendChild(taskBox(token));
+      if (token.meta?.task) {
+        parent.appendChild(taskBox(token));
+        const item = path.at(-2); // not `:has()` in the style sheet: every paint would look for boxes in every item
+        if (item?.nodeName === "LI") /** @type {Element} */ (item).classList.add("nbstream-task-item");
+      }
       buildInline(token.children, parent, context);
     } else if (token.nesting > 0) {
       const el = container(token);
