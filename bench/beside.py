@@ -69,7 +69,7 @@ class Bench:
             ("kernel CPU, s", lambda one: told(one.kernel_cpu_s), ""),
             ("page CPU, s", lambda one: told(one.page_cpu_s), ""),
             ("longest task, ms", lambda one: told(one.longest_ms, ".0f"), "50"),
-            ("heap / renderer, MB", lambda one: f"{told(one.heap_mb, '.0f')} / {told(one.renderer_mb, '.0f')}", ""),
+            ("heap / renderer (before), MB", lambda one: one.memory, ""),
         ])  # fmt: skip
 
     def growth(self) -> None:
@@ -104,7 +104,7 @@ class Bench:
         for one in self.each(title, spec, peers=False):
             _line("visible after, s", f"{told(one.last_s, '.1f')} ({one.outcome})", "")
             _line("page CPU, s", told(one.page_cpu_s, ".1f"), cpu)
-            _line("heap / renderer at most, MB", f"{told(one.heap_mb, '.0f')} / {told(one.renderer_mb, '.0f')}", memory)
+            _line("heap / renderer at most (before), MB", one.memory, memory)
             _line("kernel CPU, s", told(one.kernel_cpu_s, ".1f"), "")
             _line("kernel memory, MB", told(one.kernel_rss_mb, ".0f"), "")
             _line("longest task, ms", told(one.longest_ms, ".0f"), "50")
@@ -115,9 +115,9 @@ def _line(figure: str, measured: str, target: str) -> None:
 
 
 def _table(found: list[Figures], rows: list[tuple[str, Callable[[Figures], str], str]]) -> None:
-    print(f"  {'':45} | {'target':>8} | " + " | ".join(f"{one.way:>10}" for one in found))
+    print(f"  {'':45} | {'target':>8} | " + " | ".join(f"{one.way:>14}" for one in found))
     for figure, of, target in rows:
-        print(f"  {figure:45} | {target:>8} | " + " | ".join(f"{of(one):>10}" for one in found), flush=True)
+        print(f"  {figure:45} | {target:>8} | " + " | ".join(f"{of(one):>14}" for one in found), flush=True)
 
 
 def main() -> None:

@@ -58,7 +58,9 @@ class Figures:
     longest_ms: float = 0.0
     long_tasks: int = 0
     heap_mb: float | None = None
+    #: The browser's process of the page, at most; and before: an empty JupyterLab.
     renderer_mb: float | None = None
+    renderer_before_mb: float | None = None
     flushes: list[tuple[float, int]] = field(default_factory=list)
     #: (characters painted, main-thread CPU seconds so far).
     costs: list[tuple[int, float]] = field(default_factory=list)
@@ -72,6 +74,11 @@ class Figures:
     def saved_mb(self) -> float:
         """The notebook file's copies in it."""
         return sum(size for kind, size in self.wire.items() if "saved form" in kind) / 1e6
+
+    @property
+    def memory(self) -> str:
+        """Megabytes: the scripts' heap at the end / the renderer at most (before)."""
+        return f"{told(self.heap_mb, '.0f')} / {told(self.renderer_mb, '.0f')} ({told(self.renderer_before_mb, '.0f')})"
 
     @property
     def flush_ms(self) -> float | None:
@@ -160,6 +167,7 @@ def _measure(tab: Tab, wire: Wire, way: str, spec: Spec, told: Path) -> Figures:
     # Behind the marks of a list, a table or a fence, which nobody sees as text.
     words = max(re.findall(r"[a-z]{4,}", answer(spec.size, spec.shape)[40:300]), key=len)
     wire.clear()
+    found.renderer_before_mb = _renderer_bytes() / 1e6
     kernel0 = sum(kernel.cpu_times()[:2])
     tab.page.evaluate(f"() => window.__beside.watch(2, {json.dumps(words)}, {json.dumps(END)})")
     tab.run(2)

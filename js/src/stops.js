@@ -3,6 +3,7 @@
  * are stops for the Tab key.
  */
 
+import { skippedWith } from "./skipping.js";
 import { Timers } from "./timers.js";
 
 const WIDE = "pre, .nbstream-table, .nbstream-display";
@@ -29,7 +30,7 @@ export function keepStops(root, signal) {
 
 /** @param {HTMLElement} root */
 function look(root) {
-  const shown = [...root.querySelectorAll(WIDE)].filter(isLaidOut);
+  const shown = [...root.querySelectorAll(WIDE)].filter((el) => !skippedWith(el)); // to measure what is skipped would lay it out
   // First all is measured, then changed: each change would lay the page out anew.
   const wide = shown.map((el) => el.scrollWidth > el.clientWidth + 1);
   for (const [i, el] of shown.entries()) {
@@ -37,9 +38,4 @@ function look(root) {
     if (wide[i]) el.setAttribute("tabindex", "0");
     else el.removeAttribute("tabindex");
   }
-}
-
-/** Not in a group that is skipped: to measure there would lay it out. Browsers that cannot tell skip nothing. @param {Element} el */
-function isLaidOut(el) {
-  return typeof el.checkVisibility !== "function" || el.checkVisibility({ contentVisibilityAuto: true });
 }

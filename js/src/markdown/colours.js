@@ -1,4 +1,9 @@
-/** Code gets its colours once, when its fence has closed and the page is idle; while it streams it is plain. */
+/**
+ * Code gets its colours once, when its fence has closed, it is in sight and the page is idle; while it streams it is
+ * plain. (Of a long answer most code is never looked at: each word of it would be an element.)
+ */
+
+import { skippedWith, unskipped } from "../skipping.js";
 
 /** @typedef {{text: string, classes: string}} Span */
 /** @typedef {{load: (name: "highlight") => Promise<any>}} Parts */
@@ -51,6 +56,8 @@ export class Colours {
     const text = texts.join("");
     if (text.length === 0 || text.length > MOST_UNITS) return;
     await idle();
+    const skipped = codes.map(skippedWith);
+    if (skipped[0] && skipped.every(Boolean)) await unskipped(skipped[0]);
     // Without the part, or when it fails, code is plain.
     const part = await this.#parts.load("highlight").catch(() => null);
     /** @type {Span[] | null} */
