@@ -39,6 +39,7 @@ export class Body {
     this.#shared = shared;
     this.paper = new Paper(el);
     this.text = new Source((start, end, reading) => this.#read(start, end, reading));
+    this.paper.passes = () => shared.windowing?.passing ?? false;
     this.#markdown = new Markdown(this.paper, shared.parts);
     shared.windowing?.add(this);
   }

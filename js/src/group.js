@@ -26,9 +26,14 @@ export class Group {
   /** Measured when it was left out, in px. */
   height = 0;
 
-  /** @param {number} from code points of the body before it */
-  constructor(from) {
+  /**
+   * @param {number} from code points of the body before it
+   * @param {boolean} [out] from its beginning
+   */
+  constructor(from, out = false) {
     this.from = from;
+    this.out = out;
+    this.el.classList.toggle("nbstream-out", out);
   }
 
   get full() {
@@ -47,6 +52,7 @@ export class Group {
     this.points += length;
     this.all.push(piece);
     if (piece.el) this.el.append(piece.el);
+    else piece.source = "";
   }
 
   /**

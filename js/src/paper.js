@@ -56,6 +56,8 @@ export class Paper {
   /** Code points of all pieces. */
   points = 0;
   #pxAPoint = PX_A_POINT;
+  /** Whether nobody will see what comes now. */
+  passes = () => false;
 
   /** @param {HTMLElement} el */
   constructor(el) {
@@ -70,23 +72,40 @@ export class Paper {
     else delete this.tail.dataset.missing;
   }
 
-  /** @param {Piece} piece */
+  /** Whether pieces need not be made. */
+  get passing() {
+    return this.passes();
+  }
+
+  /** @param {Piece} piece without an element it is left out from its beginning */
   append(piece) {
-    let section = this.sections.at(-1);
-    let group = section?.groups.at(-1);
-    if (!section || !group || group.full || group.out) {
-      if (!section || section.groups.length >= FAN || section.folded) {
-        section = new Section();
-        this.sections.push(section);
-        this.tail.before(section.el);
-      }
-      group = new Group(this.points);
-      section.groups.push(group);
-      section.el.append(group.el);
-    }
+    const out = !piece.el;
+    let group = this.last;
+    if (!group || group.full || group.out !== out || this.sections.at(-1)?.folded) group = this.#begin(out);
     group.append(piece);
-    this.points = group.from + group.points;
-    if (group.full) group.settle(this.estimate(group));
+    const grown = group.from + group.points - this.points;
+    this.points += grown;
+    if (out) group.stand(group.height + grown * this.#pxAPoint);
+    else if (group.full) group.settle(this.estimate(group));
+  }
+
+  /**
+   * Another group, behind the last.
+   * @param {boolean} out
+   */
+  #begin(out) {
+    const before = this.last;
+    if (before && !before.out && !before.full) before.settle(this.estimate(before));
+    let section = this.sections.at(-1);
+    if (!section || section.groups.length >= FAN || section.folded) {
+      section = new Section();
+      this.sections.push(section);
+      this.tail.before(section.el);
+    }
+    const group = new Group(this.points, out);
+    section.groups.push(group);
+    section.el.append(group.el);
+    return group;
   }
 
   /** @returns {IterableIterator<Group>} */

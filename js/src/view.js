@@ -216,6 +216,7 @@ export class View {
     // First the states: they name all agents, in their order.
     if (this.#last) this.viewport.setStates(this.#last.state, this.#last.agents);
     for (const piece of pieces) this.viewport.write(piece);
+    this.viewport.waiting = this.#queue.units;
     const drained = this.#queue.empty;
     let offset = this.#paintedOffset;
     let written = 0;

@@ -143,6 +143,12 @@ export class Viewport {
     for (const pane of this.#panes) pane.scroll.follow(following);
   }
 
+  /** UTF-16 units that wait behind what was written. @param {number} units */
+  set waiting(units) {
+    // Of several agents it is not known whose they are.
+    for (const { windowing } of this.#panes) windowing.waiting = this.#panes.length === 1 ? units : 0;
+  }
+
   /**
    * @param {boolean} settled all that is recorded has been written: the last line of who is at rest is whole
    * @param {() => void} [around] what else changes with it

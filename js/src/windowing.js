@@ -23,6 +23,8 @@ const MOST_PX = 16_000_000;
 const SCALE_STEP = 0.01;
 /** Removing takes time too: 2 MB at once would be a long task. */
 const MOST_OUT_PIECES = 1_536;
+/** Text that so much more waits behind (UTF-16 units) has left the box before anybody could see it: it is not made at all. */
+const PASSING_UNITS = 32_768;
 /** What stays while nobody can see the box. */
 const MOST_UNSEEN_POINTS = 2_000_000;
 /** After text that was cut could not be read. */
@@ -45,6 +47,8 @@ export class Windowing {
   #scale = 1;
   /** @type {(() => void)[]} */
   #later = [];
+  /** UTF-16 units that wait to be painted behind those that are written next. */
+  waiting = 0;
   /** Called when the message has become too long for the page. */
   onWindowed = () => {};
 
@@ -75,6 +79,11 @@ export class Windowing {
   /** Whether only a part of the message is on the page. */
   get windowed() {
     return this.#windowed;
+  }
+
+  /** Whether what comes next can be left out from its beginning. */
+  get passing() {
+    return this.#windowed && this.waiting >= PASSING_UNITS && !this.#filling.frozen;
   }
 
   /** Code points of the message. */

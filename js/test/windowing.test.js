@@ -99,3 +99,42 @@ test("without a kernel nothing more is left out and nothing is asked", async () 
   assert.equal(asked, 0);
   owner.abort();
 });
+
+test("text that is passed by at full speed is not made, and is the same when somebody comes there", async () => {
+  const parts = Array.from({ length: 3_000 }, (_, n) =>
+    [`Paragraph ${n} with [a link][l${n % 7}].`, `- item ${n}\n- more\n\n  of it`, `\`\`\`python\nvalue[${n}] = {1: 2}\n\`\`\``, `[l${n % 7}]: https://example.org/${n}`, `| a | b |\n|---|---|\n| ${n} | c |`][n % 5],
+  );
+  const whole = `${parts.join("\n\n")}\n\nThe end, [late][l3].\n`;
+  const { windowing, owner, box } = page();
+  const body = new Body(box.appendChild(window.document.createElement("div")), { windowing, reads: { text: async (_agent, _kind, from, to) => [...whole].slice(from, to).join("") } });
+  const write = (/** @type {number} */ from, /** @type {number} */ to, step = 700) => {
+    for (; from < to; from += step) {
+      body.write(whole.slice(from, Math.min(to, from + step)));
+      while (!body.paint());
+      windowing.update();
+    }
+  };
+  write(0, 10_050);
+  assert.ok(windowing.windowed);
+  windowing.waiting = 100_000;
+  write(10_050, whole.length - 1_500);
+  const passed = [...body.paper.groups()].filter(({ out }) => out);
+  windowing.waiting = 0;
+  write(whole.length - 1_500, whole.length);
+  body.end();
+  assert.ok(passed.length > 2 && passed.every(({ el, points }) => el.childElementCount === 0 && points > 0), `${passed.length} groups passed`);
+  assert.equal([...body.paper.groups()].reduce((sum, { points }) => sum + points, 0), body.paper.points);
+  assert.ok(passed.every(({ all }) => all.every(({ source, el }) => source === "" && el === null)), "nothing of it is kept");
+
+  for (const group of [...body.paper.groups()]) {
+    if (group.out) body.bringBack(group, await body.text.slice(group.from, group.from + group.points));
+  }
+  const fresh = new Body(window.document.createElement("div"));
+  fresh.write(whole);
+  fresh.end();
+  while (!fresh.paint());
+  const pieces = (/** @type {Body} */ { paper }) => [...paper.groups()].flatMap(({ el }) => [...el.children].map((piece) => piece.outerHTML));
+  assert.deepEqual(pieces(body), pieces(fresh));
+  assert.equal(body.paper.tail.innerHTML, fresh.paper.tail.innerHTML);
+  owner.abort();
+});

@@ -26,6 +26,7 @@ import { References } from "./references.js";
  * @typedef {object} Paper
  * @property {HTMLElement} tail takes the open end
  * @property {(piece: Piece) => void} append takes a piece that is finished
+ * @property {boolean} [passing] nobody will see the next piece: it is not made, and appended as one that is left out
  */
 
 /** A line this long counts before its end has come: a text without line ends must be cut too. */
@@ -181,7 +182,8 @@ export class Markdown {
     const recipe = alone ? ALONE : { ...this.#beginning, starts, plain, leaves: next.enters };
     /** @type {Piece} */
     const piece = { el: null, source, recipe };
-    const el = (piece.el = this.#make(piece));
+    if (!this.#paper.passing) piece.el = this.#make(piece);
+    else if (source.includes("]:")) this.#make(piece); // for what it may define
     for (const { look } of [...recipe.enters, ...recipe.leaves]) {
       if (!look) continue;
       const segments = this.#segments.get(look) ?? { loose: look.loose, pieces: [] };
@@ -189,7 +191,8 @@ export class Markdown {
       this.#segments.set(look, segments);
     }
     this.#paper.append(piece);
-    this.#colour(el);
+    if (piece.el) this.#colour(piece.el);
+    else this.#colours?.begin();
   }
 
   /** @param {HTMLElement} el */
