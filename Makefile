@@ -33,7 +33,7 @@ test: venv kernels examples browser nginx lint js
 	$(BIN)/pytest --numprocesses 2 --dist worksteal --nbval-lax --nbval-current-env tests notebooks
 
 soak: venv kernels browser nginx
-	NBSTREAM_SOAK=1 $(BIN)/pytest --numprocesses 2 -m soak --timeout=7200 tests
+	NBSTREAM_SOAK=1 $(BIN)/pytest --numprocesses 2 -m "soak or browser" --timeout=7200 tests
 
 bench: venv browser
 	@set -e; for script in bench/[!_]*.py; do echo "== $$script"; $(BIN)/python "$$script"; done

@@ -20,7 +20,13 @@ def pytest_configure(config):
     os.environ["NBSTREAM_HOME"] = tempfile.mkdtemp(prefix="nbstream-test-")
     os.environ["JUPYTER_RUNTIME_DIR"] = str(Path(os.environ["NBSTREAM_HOME"]) / "runtime")
     config.add_cleanup(_tidy)
-    config.stash[SEED] = int(os.environ.get("NBSTREAM_SEED") or random.randrange(2**32))
+    # In the environment for the workers of a parallel run: they must agree on which tests there are.
+    os.environ["NBSTREAM_SEED"] = os.environ.get("NBSTREAM_SEED") or str(random.randrange(2**32))
+    if os.environ.get("NBSTREAM_SOAK", "0") in {"", "0"}:
+        os.environ.pop("NBSTREAM_SOAK", None)
+    if config.getoption("--soak"):
+        os.environ["NBSTREAM_SOAK"] = "1"
+    config.stash[SEED] = int(os.environ["NBSTREAM_SEED"])
 
 
 def _tidy():
@@ -42,9 +48,9 @@ def pytest_collection_modifyitems(items):
 
 
 @pytest.fixture(scope="session")
-def soak(pytestconfig) -> bool:
+def soak() -> bool:
     """Whether to run the big numbers."""
-    return pytestconfig.getoption("--soak") or os.environ.get("NBSTREAM_SOAK", "0") not in {"", "0"}
+    return "NBSTREAM_SOAK" in os.environ
 
 
 @pytest.fixture

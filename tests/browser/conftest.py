@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import random
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from nbstream.demo import DemoServer
 
 _HERE = Path(__file__).parent
 _count = itertools.count(1)
+HOSTS = ("kernel", "relay")
 
 
 def pytest_collection_modifyitems(items):
@@ -57,10 +59,15 @@ def aside(lab):
 
 
 def pytest_generate_tests(metafunc):
-    """Run every test with both hosts of the recorder, unless it says by `host` that it is about one of them."""
+    """
+    Run a test with one host of the recorder, drawn by the seed, or with those that it names by `host`.
+
+    With both under `make soak`: a browser is slow, and what differs between hosts is tested without one.
+    """
     if "host" in metafunc.fixturenames:
-        only = metafunc.definition.get_closest_marker("host")
-        metafunc.parametrize("host", only.args if only else ("kernel", "relay"))
+        only, seed = metafunc.definition.get_closest_marker("host"), os.environ["NBSTREAM_SEED"]
+        drawn = random.Random(f"{seed} {metafunc.definition.nodeid}").choice(HOSTS)
+        metafunc.parametrize("host", only.args if only else HOSTS if "NBSTREAM_SOAK" in os.environ else (drawn,))
 
 
 @pytest.fixture
