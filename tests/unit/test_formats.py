@@ -16,7 +16,7 @@ from nbstream.sources.formats.plain import Custom, PlainText
 from nbstream.sources.formats.registry import Auto
 from nbstream.sources.http.call import Call, with_offset
 from nbstream.sources.http.sse import sse
-from nbstream.sources.models import chat
+from nbstream.sources.models.chat import chat
 from nbstream.sources.redaction import HIDDEN, Redactor, holds_key, safe_url
 
 
@@ -368,7 +368,7 @@ def test_where_a_model_lives(model, base_url, url, name, key_env):
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda: chat("x", "gpt-5"), "unknown model 'gpt-5': use demo:, openai:NAME, or"),
+        (lambda: chat("x", "gpt-5"), "unknown model 'gpt-5': use demo:, openai:NAME, anthropic:NAME, "),
         (lambda: chat("x", "openai:"), "unknown model"),
         (lambda: chat("x", base_url="http://h"), "name the model"),
         (lambda: chat("  "), "the prompt is empty"),

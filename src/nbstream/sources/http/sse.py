@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from contextlib import aclosing
 from functools import partial
@@ -100,7 +101,7 @@ class SSESource:
         from nbstream.sources.http.answer import answer
         from nbstream.wire.sse import SSEParser
 
-        call = self.call.ready()
+        call = await self._ready()
         reader = self._reader(cursor)
         if cursor is not None and (run := _run_of(reader)) is not None:
             call = run.joining(call)
@@ -144,20 +145,28 @@ class SSESource:
     async def cancel(self, cursor: Cursor | None) -> None:
         """End a run that goes on without listeners; where closing the connection ends the call, do nothing."""
         run = self._run or (_run_of(self._reader(cursor)) if cursor is not None else None)
-        cancelling = run.cancelling(self.call.ready()) if run is not None else None
+        if run is None:
+            return
+        call = await self._ready()
+        cancelling = run.cancelling(call)
         if cancelling is not None:
             from nbstream.sources.http.answer import tell
 
             try:
                 await tell(cancelling)
             except SourceError as exc:
-                exc.args = (self.call.ready().redact(str(exc)),)
+                exc.args = (call.redact(str(exc)),)
                 raise
+
+    async def _ready(self) -> Call:
+        """Return the call with its key. A function of the user's may ask a key store, which takes its time."""
+        asks = self.call.key is not None and self.call.key.ask is not None
+        return await asyncio.to_thread(self.call.ready) if asks else self.call.ready()
 
     async def _asked(self, reader: FrameReader) -> Arrival | None:
         """Return the end if the run that *reader* read says itself that it has ended."""
         run = _run_of(reader)
-        asking = run.asking(self.call.ready()) if run is not None else None
+        asking = run.asking(await self._ready()) if run is not None else None
         listener = listening(reader)
         if asking is None or listener is None:
             return None
