@@ -156,7 +156,7 @@ def _of_url(packed: Mapping[str, Any]) -> SSESource:
 
 def _key(packed: Mapping[str, Any]) -> Key | None:
     """Return where the key goes: under a name of its own, or (from a function of the user's) without one."""
-    if packed.get("key_env") is None and not packed.get("key"):
+    if all(packed.get(name) is None for name in _KEY_NAMES):
         return None
     return Key(packed.get("key_env"), packed.get("key_header") or BEARER)
 
