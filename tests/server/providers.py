@@ -55,6 +55,9 @@ def _openai_responses():
     arguments = json.dumps(ARGUMENTS, ensure_ascii=False)
     usage = {"input_tokens": 11, "output_tokens": 7, "total_tokens": 18}
     response = {"id": "resp-1", "object": "response", "model": "m-1", "status": "in_progress", "output": []}
+    said = {"id": "msg-1", "type": "message", "content": [{"type": "output_text", "text": TEXT}]}
+    output = [said, {**item, "arguments": arguments}]
+    completed = {**response, "status": "completed", "output": output, "usage": usage}
     place = {"item_id": "msg-1", "output_index": 1, "content_index": 0}
     return sse(
         event("response.created", response=response),
@@ -70,7 +73,7 @@ def _openai_responses():
         event("response.function_call_arguments.delta", item_id="fc-1", output_index=2, delta=arguments[6:]),
         event("response.function_call_arguments.done", item_id="fc-1", output_index=2, arguments=arguments),
         event("response.output_item.done", output_index=2, item={**item, "arguments": arguments}),
-        event("response.completed", response={**response, "status": "completed", "usage": usage}),
+        event("response.completed", response=completed),
         named=True,
     )
 
