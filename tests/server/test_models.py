@@ -4,6 +4,7 @@ import json
 import threading
 
 import pytest
+from chain import until
 from providers import ARGUMENTS, CASES, TEXT, THOUGHT
 
 import nbstream
@@ -97,6 +98,16 @@ def test_a_function_gives_the_key(chain, case):
     assert b"from-a-function" not in chain.raw()
 
 
+def refusal_of(chain, source):
+    """Return what is said of a call that cannot be made: before there is a stream, or as its end."""
+    try:
+        stream = chain.begin(source, "")
+    except nbstream.SourceRefused as exc:  # the key travels with a call to a relay, so it is asked for here
+        return str(exc)
+    assert chain.rest(stream) == "failed"
+    return stream.error["message"]
+
+
 def test_a_function_that_gives_no_key(chain):
     """It raises, returns nothing, or something else: one line, nothing sent, and nothing of what it said."""
 
@@ -110,14 +121,7 @@ def test_a_function_that_gives_no_key(chain):
         (lambda: "two\nlines", "api_key= holds characters that no key has"),
     ):
         source = chat("hi", "m", base_url=chain.server.url, api_key=function)
-        try:
-            stream = chain.begin(source, "")
-        except nbstream.SourceRefused as exc:  # for a relay it is asked here
-            told = str(exc)
-            assert exc.__cause__ is None
-        else:
-            assert chain.rest(stream) == "failed"
-            told = stream.error["message"]
+        told = refusal_of(chain, source)
         assert said in told
         assert KEY not in told
     assert chain.requests == []
@@ -133,3 +137,39 @@ def test_a_key_from_a_function_is_not_guessed_elsewhere(chain):
 
     with pytest.raises(nbstream.SourceRefused, match="its key, which a function gave"):
         from_spec(stream.store.status(stream.id).open.source)
+
+
+def test_a_response_in_the_background_is_read_on(chain, monkeypatch):
+    """With `background=True` a cut response is read again behind the last event, with the key: one POST."""
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    case = CASES["openai responses"]
+    events = [
+        event.replace('"object": "response"', '"background": true, "object": "response"') for event in case.answer.body
+    ]
+    chain.server.script([Answer.sse(*events[:6], end="reset"), Answer.sse(*events[6:])])
+    stream = chain.begin(case.source(chain.server, background=True), TEXT)
+    assert chain.rest(stream) == "complete"
+    first, second = chain.requests
+    assert json.loads(first.body)["background"] is True
+    assert (second.method, second.target) == ("GET", "/v1/responses/resp-1?stream=true&starting_after=5")
+    assert [request.headers["authorization"] for request in (first, second)] == [f"Bearer {KEY}"] * 2
+
+
+def test_stop_cancels_a_response_in_the_background(chain, monkeypatch):
+    """It would go on, and cost: Stop tells OpenAI, with the key."""
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    case = CASES["openai responses"]
+    events = [
+        event.replace('"object": "response"', '"background": true, "object": "response"') for event in case.answer.body
+    ]
+    chain.server.script(
+        [Answer.sse(*events[:6], end="stall"), Answer(["{}"], headers={"Content-Type": "application/json"})]
+    )
+    stream = chain.begin(case.source(chain.server, background=True), TEXT)
+    until(lambda: stream.text, "the first text")
+    stream.stop()
+    assert chain.rest(stream) == "stopped"
+    until(lambda: len(chain.requests) == 2, "the cancel")
+    cancel = chain.requests[1]
+    assert (cancel.method, cancel.target) == ("POST", "/v1/responses/resp-1/cancel")
+    assert cancel.headers["authorization"] == f"Bearer {KEY}"

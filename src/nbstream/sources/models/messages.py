@@ -45,9 +45,12 @@ def messages_of(prompt: Prompt, system: str | None) -> list[Message]:
             raise ValueError("the prompt is empty")
         messages: list[Message] = [{"role": "user", "content": prompt}]
     else:
-        messages = list(prompt)
-        if not messages or not all("role" in one for one in messages):
+        given: list[Any] = list(prompt)
+        if not given or not all(isinstance(one, Mapping) and "role" in one for one in given):
             raise ValueError("messages must be a list of objects with role and content, and not empty")
+        for one in given:
+            pieces_of(one.get("content"))  # raises for what no API takes
+        messages = given
     return [{"role": "system", "content": system}, *messages] if system else messages
 
 
@@ -69,7 +72,8 @@ def pieces_of(content: Any) -> list[Mapping[str, Any]]:
     """Return content as typed pieces; raises `ValueError` for what is neither text nor such."""
     if content is None or isinstance(content, str):
         return [{"type": "text", "text": content}] if content else []
-    pieces = [{"type": "text", "text": one} if isinstance(one, str) else one for one in content]
+    listed = list(content) if isinstance(content, Sequence) else [content]
+    pieces = [{"type": "text", "text": one} if isinstance(one, str) else one for one in listed]
     if not all(isinstance(one, Mapping) for one in pieces):
         raise ValueError("messages: content must be text, or a list of objects")
     return pieces
