@@ -43,6 +43,7 @@ ROWS = {
     "relay": 9,
     "view": 9,
     "api": 10,
+    "catalog": 10,
     "overview": 10,
     "question": 11,
     "magics": 11,

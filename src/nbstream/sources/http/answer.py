@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from nbstream.sources.http.call import Call
 
-__all__ = ["answer", "parser_of", "tell"]
+__all__ = ["answer", "is_loopback", "parser_of", "tell", "tls"]
 
 #: What is read, by media type: server-sent events, and JSON by the line.
 PARSERS: Final[dict[str, type[SSEParser | LineParser]]] = {
@@ -73,7 +73,7 @@ async def answer(call: Call, *, event_id: str = "", offset: int | None = None) -
     if _context is None or url.startswith(DEMO):
         url = await asyncio.to_thread(_prepare, url)
     client = httpx.AsyncClient(
-        verify=_ssl_context(), timeout=TIMEOUTS, limits=LIMITS, trust_env=not _is_loopback(httpx.URL(url).host)
+        verify=tls(), timeout=TIMEOUTS, limits=LIMITS, trust_env=not is_loopback(httpx.URL(url).host)
     )
     with standing(safe_url(url), client.aclose):
         try:
@@ -97,8 +97,8 @@ async def tell(call: Call) -> dict[str, Any]:
     returns.
     """
     client = httpx.AsyncClient(
-        verify=await asyncio.to_thread(_ssl_context),
-        timeout=ANSWER_S, limits=LIMITS, trust_env=not _is_loopback(httpx.URL(call.url).host),
+        verify=await asyncio.to_thread(tls),
+        timeout=ANSWER_S, limits=LIMITS, trust_env=not is_loopback(httpx.URL(call.url).host),
     )  # fmt: skip
     with standing(safe_url(call.url), client.aclose):
         try:
@@ -239,7 +239,7 @@ def _text(exc: Exception) -> str:
 
 def _prepare(url: str) -> str:
     """Do in a thread what would hold up the loop: build the TLS context, start the demo server."""
-    _ssl_context()
+    tls()
     if not url.startswith(DEMO):
         return url
     from nbstream.demo import demo_url
@@ -247,7 +247,7 @@ def _prepare(url: str) -> str:
     return demo_url() + url.removeprefix(DEMO)
 
 
-def _ssl_context() -> ssl.SSLContext:
+def tls() -> ssl.SSLContext:
     """Return the one context of this process: building it takes 40-100 ms."""
     global _context  # noqa: PLW0603 - built once, on first use, by whichever thread comes first
     with _context_lock:
@@ -261,7 +261,8 @@ def _media_type(response: httpx.Response) -> str:
     return media_type.strip(" \t").lower()
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether *host* is this machine, by its name."""
     return host == "localhost" or host.startswith("127.") or host in {"::1", "[::1]"}
 
 

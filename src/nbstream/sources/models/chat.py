@@ -99,9 +99,8 @@ def _resolve(model: str, base_url: str | None) -> tuple[Provider, str]:
     if model in {DEMO, DEMO.rstrip(":")}:
         return PROVIDERS["demo"], "demo"
     if known is None or prefix == "demo" or not (name or known.nameless):
-        names = [f"{one}:" if known.nameless else f"{one}:NAME" for one, known in PROVIDERS.items()]
-        names += [f"{one}:NAME" for one in registered()]
-        raise ValueError(f"unknown model {model!r}: use {', '.join(names)}, or any name together with base_url=")
+        others = ", ".join([*(one for one in PROVIDERS if one not in ("demo", "openai")), *registered()])
+        raise ValueError(f"unknown model {model!r}: use demo:, openai:NAME (or {others}), or any name with base_url=")
     return known, name
 
 

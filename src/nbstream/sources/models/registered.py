@@ -28,7 +28,7 @@ def registered() -> dict[str, EntryPoint]:
     found: dict[str, EntryPoint] = {}
     for one in entry_points(group=GROUP):
         found.setdefault(one.name, one)
-    return found
+    return dict(sorted(found.items()))
 
 
 def package_of(entry: EntryPoint) -> str:
