@@ -238,3 +238,19 @@ def test_a_server_that_loads_its_model_is_waited_for(chain):
     assert stream.wait(15) == "complete", stream.error
     assert says(stream) == whole(sample)
     assert len(chain.requests) == 6
+
+
+def test_chat_completions_of_llamacpp_go_on_as_well(chain):
+    """Known by its `Server` header: with a conversation id the answer is told again, without a second call."""
+    sample = next(one for one in SAMPLES if one.file == "openai.chat.llamacpp.sse")
+    headers = {"Server": "llama.cpp", "Content-Type": "text/event-stream"}
+    frames = sample.before_the_end
+    for cut in range(2, len(frames)):
+        before = len(chain.requests)
+        chain.server.script([Answer(frames[:cut], headers=headers, end="cut"), Answer([sample.raw], headers=headers)])
+        url, named = chain.server.url + "/v1/chat/completions", {"X-Conversation-Id": f"c{cut}"}
+        stream = nbstream.start(nbstream.sse(url, method="POST", json={"q": cut}, headers=named))
+        assert stream.wait(15) == "complete", (cut, stream.error)
+        assert says(stream) == whole(sample), cut
+        asked = chain.requests[before + 1]
+        assert (asked.method, asked.path, asked.query["conv_id"]) == ("GET", "/v1/stream", f"c{cut}")
