@@ -227,7 +227,7 @@ def test_which_key_is_asked_for(monkeypatch):
         (lambda: chat("x", api_key="sk-secret"), TypeError, "it would stay in the notebook"),
         (lambda: chat("x", "openai:m", api_key=b"sk-secret"), TypeError, "a function that returns the key"),
         (lambda: chat("x", "openai:m", api="responses"), ValueError, "api='responses': use openai.chat, openai.resp"),
-        (lambda: chat("x", "nobody:m"), ValueError, "unknown model 'nobody:m': openai:NAME (or anthropic, gemini"),
+        (lambda: chat("x", "nobody:m"), ValueError, "unknown model 'nobody:m': use demo:, openai:NAME (or anth"),
         (lambda: chat("x", "anthropic:"), ValueError, "unknown model"),
         (lambda: chat("x", "demo:big"), ValueError, "unknown model"),
         (lambda: chat("x", "anthropic:", base_url="http://h"), ValueError, "name the model"),

@@ -110,18 +110,23 @@ def refused_by_status(
             error = None  # cut off, or not JSON at all: quoted as text below
     quota = error is not None and any(name in _QUOTA for name in error.names)
     said = error.message if error else plain_text(text)
+    # llama.cpp answers so from its first second on, until the model is in memory.
+    starting = status == 503 and said.lower().startswith("loading model")
     message = f"{what} answered {status} {reason}".rstrip()
     if said:
         message += f": {said}"
     if quota:
         message += "; the quota is used up"
+    elif starting:
+        message += "; it is asked again until the model is there"
     elif status in {401, 403} and not keyed:
         message += f"; {_NO_KEY}"
     elif status in _ADVICE:
         message += f"; {_ADVICE[status]}"
     return SourceRefused(
-        message, status=status, retryable=is_retryable(status) and not quota, retry_after_s=retry_after_s(headers, now)
-    )
+        message, status=status, retryable=is_retryable(status) and not quota,
+        retry_after_s=retry_after_s(headers, now), starting=starting,
+    )  # fmt: skip
 
 
 def retry_after_s(headers: Mapping[str, str], now: float) -> float | None:
