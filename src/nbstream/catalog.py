@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from nbstream import words
 from nbstream.options import options
 from nbstream.runtime import runtime
+from nbstream.sources.models.local import advice, missing
 from nbstream.sources.models.providers import PROVIDERS
 from nbstream.sources.models.registered import package_of, registered
 from nbstream.sources.redaction import safe_url
@@ -34,8 +35,7 @@ def lines() -> list[str]:
     found = runtime().submit(_ask_all(local)).result()
     out = []
     for name, one in PROVIDERS.items():
-        told = found[name] if name in found else _key_of(one) if one.keys else "embedded: no key, no network"
-        out.append(_line(f"{name}:", told))
+        out.append(_line(f"{name}:", found[name] if name in found else _told(one)))
     out += [_line(f"{name}:", f"from the package {package_of(one)}") for name, one in registered().items()]
     base_url = options().base_url
     asked = f", asked at {safe_url(base_url)}" if base_url else ""
@@ -51,6 +51,12 @@ def lines() -> list[str]:
 
 def _line(head: str, told: str) -> str:
     return words.plain(f"{head:12}{told}")
+
+
+def _told(provider: Provider) -> str:
+    if provider.models:
+        return ", ".join(f"{name} ({advice(name) if missing(name) else 'installed'})" for name in provider.models)
+    return _key_of(provider) if provider.keys else "embedded: no key, no network"
 
 
 def _key_of(provider: Provider) -> str:

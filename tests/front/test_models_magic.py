@@ -45,6 +45,7 @@ def test_models_lists_providers_and_keys(cells, monkeypatch):
     assert told["gemini:"] == "GOOGLE_API_KEY is set"
     assert told["groq:"] == "GROQ_API_KEY is set"
     assert told["ollama:"] == "http://box.example:1234 (on another machine: not asked)"
+    assert told["local:"].startswith("smollm2 (")
     assert told["default"].startswith("demo: ")
     assert "anthropic.messages" in told["formats"]
     assert KEY not in json.dumps(told)
@@ -168,7 +169,7 @@ def test_what_is_wrong_with_a_package_is_one_line(cells, package):
         ("nobody:x", "unknown model 'nobody:x': use demo:, openai:NAME"),
     ):
         assert said in cells.line(f"%%stream --model {model}\nhi")
-    assert "llamacpp, other, picky, tides, wrong), or" in cells.line("%%stream --model nobody:x\nhi")
+    assert "llamacpp, local, other, picky, tides, wrong), or" in cells.line("%%stream --model nobody:x\nhi")
 
 
 @pytest.mark.host("kernel")

@@ -30,6 +30,9 @@ TALK = [
     {"role": "assistant", "content": "At nine."},
     {"role": "user", "content": "And now?"},
 ]
+#: One of each provider.
+MODELS = [f"{name}:{(one.models or ('m',))[0]}" for name, one in PROVIDERS.items() if name != "demo"]
+
 BROKEN_CALL = {"id": "t", "function": {"name": "f", "arguments": "{"}}
 USED = [("t-1", "tide", {"port": "Kiel"}), ("t-2", "wind", {})]
 
@@ -248,7 +251,7 @@ def test_wrong_arguments_are_one_clear_line(make, error, said):
     assert "secret" not in str(caught.value)
 
 
-@pytest.mark.parametrize("model", [f"{name}:m" for name in PROVIDERS if name != "demo"])
+@pytest.mark.parametrize("model", MODELS)
 def test_the_log_describes_the_call(monkeypatch, model):
     """From its description any process with the key makes the same call, header for header; no key is in it."""
     source = chat("x", model, system="Be brief.")
@@ -262,7 +265,7 @@ def test_the_log_describes_the_call(monkeypatch, model):
     assert "canary" not in told
 
 
-@pytest.mark.parametrize("model", [f"{name}:m" for name in PROVIDERS if name != "demo"])
+@pytest.mark.parametrize("model", MODELS)
 def test_a_call_travels_with_its_key(monkeypatch, model):
     """Another process makes the same call with the key that came along, whatever its own environment says."""
     source = chat("x", model, api_key=lambda: "canary-0042")

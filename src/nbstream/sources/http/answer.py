@@ -21,7 +21,7 @@ import httpx
 
 from nbstream.errors import SourceLost, SourceMalformed, SourceRefused
 from nbstream.sources.closing import cancelled_once, to_the_end
-from nbstream.sources.http.call import DEMO, with_offset
+from nbstream.sources.http.call import DEMO, OWN, with_offset
 from nbstream.sources.http.connections import standing
 from nbstream.sources.http.library_logs import redacted
 from nbstream.sources.redaction import safe_url
@@ -70,7 +70,7 @@ async def answer(call: Call, *, event_id: str = "", offset: int | None = None) -
     closed before anything else happens, even if the task is cancelled twice.
     """
     url = call.url if offset is None else with_offset(call.url, offset)
-    if _context is None or url.startswith(DEMO):
+    if _context is None or url.startswith(OWN):
         url = await asyncio.to_thread(_prepare, url)
     client = httpx.AsyncClient(
         verify=tls(), timeout=TIMEOUTS, limits=LIMITS, trust_env=not is_loopback(httpx.URL(url).host)
@@ -238,13 +238,18 @@ def _text(exc: Exception) -> str:
 
 
 def _prepare(url: str) -> str:
-    """Do in a thread what would hold up the loop: build the TLS context, start the demo server."""
+    """Do in a thread what would hold up the loop: build the TLS context, start a server of ours."""
     tls()
-    if not url.startswith(DEMO):
-        return url
-    from nbstream.demo import demo_url
+    if url.startswith(DEMO):
+        from nbstream.demo import demo_url
 
-    return demo_url() + url.removeprefix(DEMO)
+        return demo_url() + url.removeprefix(DEMO)
+    if url.startswith(OWN):
+        from nbstream.sources.models.local import local_url
+
+        name, _, path = url.partition(":/")[2].partition("/")
+        return f"{local_url(name)}/{path}"
+    return url
 
 
 def tls() -> ssl.SSLContext:

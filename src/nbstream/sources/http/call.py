@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 
 #: The embedded demo model; its port is looked up when the call is made, and is no part of the question.
 DEMO = "demo:"
+#: A model of this machine, `local:/NAME/path`; its server is started when the call is made.
+LOCAL = "local:"
+#: Addresses that become one of 127.0.0.1 when the call is made.
+OWN = (DEMO, LOCAL)
 
 TITLE_CHARS = 80
 
@@ -43,7 +47,7 @@ class Call:
     """
     A request that can be sent any number of times.
 
-    `url` is http(s), or `demo:` plus a path of the embedded demo server. `key` says where its key comes from: that is
+    `url` is http(s), or one of `OWN`. `key` says where its key comes from: that is
     read when the call is made and never stored, unless `with_key` brought it: then this process's own variable counts
     for nothing. `question` is what makes two calls the same.
     """
@@ -221,7 +225,7 @@ def with_offset(url: str, offset: int) -> str:
 
 def check_url(url: str) -> None:
     """Raise `ValueError` for what is neither an http(s) address nor one of the demo server."""
-    if url.startswith(DEMO):
+    if url.startswith(OWN):
         return
     try:
         parts = urlsplit(url)

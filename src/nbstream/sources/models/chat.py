@@ -39,9 +39,10 @@ def chat(
     Args:
         prompt: The user's message, or the whole conversation as a list of messages with role and content, as OpenAI has
             them; they are put into the words of the API that is asked.
-        model: PROVIDER:NAME: `openai:` `anthropic:` `gemini:` `mistral:` `deepseek:` `openrouter:` `groq:` `ollama:`,
-            `llamacpp:` (whatever that server has loaded), `demo:` (embedded, no key, no network), or what an
-            installed package has registered. With *base_url* whatever that server calls it.
+        model: PROVIDER:NAME, with `openai:` `anthropic:` `gemini:` `mistral:` `deepseek:` `openrouter:` `groq:`,
+            `ollama:` and `llamacpp:` (a server of yours; the latter needs no name), `local:smollm2` (a small model on
+            this machine, two packages), `demo:` (embedded, no key, no network), or what an installed package has
+            registered. With *base_url* whatever that server calls it.
         base_url: Address of a server, e.g. `http://127.0.0.1:8080/v1`. It is asked as OpenAI's chat completions, or as
             *api* or a prefix `anthropic:`, `gemini:`, `ollama:` of *model* says.
         api: How to ask, if not as the provider is asked by default: `openai.chat`, `openai.responses`,
@@ -74,7 +75,8 @@ def chat(
     body = {key: value for key, value in body.items() if value is not None and key not in dropped}
     key_env = api_key_env or provider.key_env
     key = Key(key_env, APIS[spoken].key, api_key) if key_env or api_key else None
-    url = _joined(provider.address if base_url is None else base_url, path)
+    base = provider.address.replace("{model}", name) if base_url is None else base_url
+    url = _joined(base, path)
     return SSESource(Call.of("POST", url, json_body=body, headers={**fixed, **(headers or {})}, key=key), spoken)
 
 
@@ -98,7 +100,7 @@ def _resolve(model: str, base_url: str | None) -> tuple[Provider, str]:
         return provider, name
     if model in {DEMO, DEMO.rstrip(":")}:
         return PROVIDERS["demo"], "demo"
-    if known is None or prefix == "demo" or not (name or known.nameless):
+    if known is None or prefix == "demo" or not (name or known.nameless) or name not in (known.models or (name,)):
         others = ", ".join([*(one for one in PROVIDERS if one not in ("demo", "openai")), *registered()])
         raise ValueError(f"unknown model {model!r}: use demo:, openai:NAME (or {others}), or any name with base_url=")
     return known, name

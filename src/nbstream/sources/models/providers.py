@@ -6,10 +6,11 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from nbstream.sources.http.call import DEMO
+from nbstream.sources.http.call import DEMO, LOCAL
 from nbstream.sources.http.key import BEARER
 from nbstream.sources.models.anthropic import messages_api
 from nbstream.sources.models.gemini import generate_content
+from nbstream.sources.models.local import MODELS
 from nbstream.sources.models.messages import Message, Request
 from nbstream.sources.models.ollama import base_of, chat_api
 from nbstream.sources.models.openai import chat_completions, responses
@@ -36,7 +37,7 @@ APIS: dict[str, API] = {
 
 
 class Provider(NamedTuple):
-    """Where the models of one name live."""
+    """Where the models of one name live; `{model}` in the address stands for the model's name."""
 
     base: str
     api: str = CHAT
@@ -48,6 +49,8 @@ class Provider(NamedTuple):
     moves: bool = True
     #: One server, one model: it needs no name.
     nameless: bool = False
+    #: All its models, where those are known.
+    models: tuple[str, ...] = ()
     #: Fields of the body that it refuses.
     without: frozenset[str] = frozenset()
 
@@ -84,4 +87,5 @@ PROVIDERS: dict[str, Provider] = {
     "groq": Provider("https://api.groq.com/openai/v1", keys=("GROQ_API_KEY",), moves=False),
     "ollama": Provider("http://127.0.0.1:11434", "ollama.chat", base_env="OLLAMA_HOST"),
     "llamacpp": Provider("http://127.0.0.1:8080/v1", nameless=True),
+    "local": Provider(f"{LOCAL}/{{model}}/v1", moves=False, models=tuple(MODELS)),
 }  # fmt: skip
