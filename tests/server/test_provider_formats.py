@@ -196,6 +196,17 @@ def test_a_call_that_is_cut_before_its_first_word_is_not_begun_again(chain, form
     assert [request.method for request in chain.requests] == ["POST", "GET"]
 
 
+def test_an_error_that_is_no_event_is_a_lost_connection(chain):
+    """Gemini's proxy ends long streams with plain JSON in the middle of the events: the interaction goes on."""
+    sample = GOES_ON["gemini.interactions"]
+    junk = b'[{\n"error": {\n"code": 503,\n"message": "unavailable",\n"status": "UNAVAILABLE"\n}\n}\n]\n'
+    first = answer(sample, *sample.frames[:9], junk)
+    stream = start(chain, sample, first, otherwise=lambda ask: rest(sample, ask), **OPTIONS[sample.format])
+    assert stream.wait(15) == "complete", stream.error
+    assert says(stream) == whole(sample)
+    assert [request.method for request in chain.requests] == ["POST", "GET"]
+
+
 def test_a_background_response_that_failed_is_not_asked_again(chain):
     """It has failed for good: its words, failed, and no third call."""
     sample = GOES_ON["openai.responses"]
