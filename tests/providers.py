@@ -172,9 +172,9 @@ WITH_USAGE = {"model": "m", "stream": True, "stream_options": {"include_usage": 
 CHAT_LIMIT = {"max_tokens": 9}
 
 
-def _chat(model, url, key_env, body=WITH_USAGE):
+def _chat(model, url, key_env, body=WITH_USAGE, format="openai.chat"):
     key = (key_env, "authorization", "Bearer ") if key_env else None
-    return Case(model, f"{url}/chat/completions", key, body, _openai_chat(), CHAT, CHAT_LIMIT)
+    return Case(model, f"{url}/chat/completions", key, body, _openai_chat(), CHAT, CHAT_LIMIT, format)
 
 
 CASES = {
@@ -206,5 +206,5 @@ CASES = {
         "ollama:m", "http://127.0.0.1:11434/api/chat", None, {"model": "m", "stream": True}, _ollama(), CHAT,
         {"options": {"num_predict": 9}}, "ollama.chat",
     ),
-    "llamacpp": _chat("llamacpp:m", "http://127.0.0.1:8080/v1", None),
+    "llamacpp": _chat("llamacpp:m", "http://127.0.0.1:8080/v1", None, format="llama.cpp"),
 }  # fmt: skip

