@@ -92,6 +92,15 @@ def test_a_probe_is_short_and_asks_nobody_else(server, answer, said):
     server.wait_closed(2.0)
 
 
+@pytest.mark.host("kernel")
+def test_a_key_in_a_cell_is_refused(cells):
+    """`-p api_key=...` is one line that says where keys go, and does not repeat it."""
+    said = cells.line(f"%%stream --model openai:m -p api_key={KEY}\nhi")
+    assert "it would stay in the notebook" in said
+    assert KEY not in said
+    assert nbstream.streams() == []
+
+
 @pytest.fixture
 def package(tmp_path, monkeypatch):
     """Return what installs a package of the given name with entry points and one module."""
