@@ -132,6 +132,17 @@ def test_tools_that_the_provider_runs_have_their_results():
     assert says["raw"] == []
 
 
+def test_what_stands_behind_a_thought_is_set_apart():
+    """Anthropic's models think between two texts; text that a citation cuts in two runs on."""
+    kinds = [("text", "One"), ("text", " and a half."), ("thinking", "Hm."), ("text", "Two."), ("thinking", "So.")]
+    frames = [
+        {"type": "content_block_start", "index": index, "content_block": {"type": kind, kind: said}}
+        for index, (kind, said) in enumerate(kinds)
+    ]
+    says = hears("anthropic.messages", *frames)
+    assert (says["text"], says["reasoning"]) == ("One and a half.\n\nTwo.", "Hm.\n\nSo.")
+
+
 def test_a_tool_of_an_mcp_server_has_its_result():
     """OpenAI runs it: arguments as deltas, the result with the item."""
     item = {"type": "mcp_call", "id": "m1", "name": "roll", "arguments": ""}
