@@ -74,10 +74,10 @@ def llama(**how):
         ("ollama.chat", ollama("length"), End("length", "length")),
         ("ollama.chat", ollama("unload"), End("other", "unload")),
         ("ollama.chat", ollama(None), End("stop", None)),
-        ("llama.cpp", llama(stop_type="eos"), End("stop", "eos")),
-        ("llama.cpp", llama(stop_type="word"), End("stop", "word")),
-        ("llama.cpp", llama(stop_type="none"), End("other", "none")),
-        ("llama.cpp", llama(stopped_eos=False, stopped_limit=True), End("length", "limit")),
+        ("llamacpp", llama(stop_type="eos"), End("stop", "eos")),
+        ("llamacpp", llama(stop_type="word"), End("stop", "word")),
+        ("llamacpp", llama(stop_type="none"), End("other", "none")),
+        ("llamacpp", llama(stopped_eos=False, stopped_limit=True), End("length", "limit")),
     ],
 )
 def test_why_it_ended(format, frames, end):

@@ -109,7 +109,7 @@ def test_traits_are_told(sample):
 def behind(sample, cursor):
     """Return the frames of *sample* that its server sends to whoever asks for what is behind *cursor*."""
     frames = sample.frames
-    if sample.format == "llama.cpp":
+    if sample.format == "llamacpp":
         return frames  # all over again
     if sample.format == "openai.responses":
         numbers = [re.search(rb'"sequence_number":(\d+)', frame) for frame in frames]  # [DONE] has none
