@@ -1,4 +1,8 @@
-"""Running an iterator where it belongs, and closing it, as far as that can be done."""
+"""
+Running an iterator where it belongs, and closing it, as far as that can be done.
+
+What it yields is read at once, where it is made: SDKs go on changing what they have handed out.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +11,20 @@ import contextlib
 import inspect
 import socket
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from nbstream.errors import SourceError, SourceLost
 from nbstream.sources.closing import to_the_end
 from nbstream.sources.objects.handover import Handover
-from nbstream.sources.objects.items import error_of
+from nbstream.sources.objects.raised import error_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterable
+
+    from nbstream.sources.contract import Arrival
+
+    #: Makes of an item what it says.
+    Read: TypeAlias = Callable[[Any], Arrival]
 
 #: How long closing waits for an iterator that is busy elsewhere, before it is left to itself.
 PATIENCE_S = 0.05
@@ -23,26 +32,28 @@ PATIENCE_S = 0.05
 CLOSE_S = 5.0
 
 
-async def pump_here(iterable: Any) -> AsyncGenerator[list[Any], None]:
+async def pump_here(iterable: Any, read: Read) -> AsyncGenerator[list[Arrival], None]:
     """Iterate an async iterable on this loop."""
-    iterator = aiter(iterable)
+    opened = iterator = None
     try:
+        opened = await _opened_async(iterable)
+        iterator = aiter(opened)
         async for item in iterator:
-            yield [item]
+            yield [read(item)]
     except SourceError:
         raise
     except Exception as exc:
         raise error_of(exc) from exc
     finally:
-        await to_the_end(_close_async(iterator, iterable))
+        await to_the_end(_close_async(iterator, opened, iterable))
 
 
 async def pump_loop(
-    iterable: Any, loop: asyncio.AbstractEventLoop, left: Callable[[], None]
-) -> AsyncGenerator[list[Any], None]:
+    iterable: Any, read: Read, loop: asyncio.AbstractEventLoop, left: Callable[[], None]
+) -> AsyncGenerator[list[Arrival], None]:
     """Iterate an async iterable (or an awaitable of one) on *loop*; *left* is called if it could not be ended."""
     handover = Handover()
-    running = _run_async(iterable, loop, handover)
+    running = _run_async(iterable, read, loop, handover)
     try:
         future = asyncio.run_coroutine_threadsafe(running, loop)
     except RuntimeError as exc:
@@ -53,20 +64,22 @@ async def pump_loop(
             yield items
     finally:
         future.cancel()
-        await to_the_end(_leave(handover, iterable, left))
+        await to_the_end(_leave(handover, left))
     if handover.error is not None:
         raise error_of(handover.error)
 
 
-async def pump_thread(iterable: Iterable[Any], left: Callable[[], None]) -> AsyncGenerator[list[Any], None]:
+async def pump_thread(
+    iterable: Iterable[Any], read: Read, left: Callable[[], None]
+) -> AsyncGenerator[list[Arrival], None]:
     """Iterate a sync iterable in a thread of its own; *left* is called if it could not be ended."""
     handover = Handover()
-    threading.Thread(target=_run_sync, args=(iterable, handover), name="nbstream-iterator", daemon=True).start()
+    threading.Thread(target=_run_sync, args=(iterable, read, handover), name="nbstream-iterator", daemon=True).start()
     try:
         while items := await handover.take():
             yield items
     finally:
-        await to_the_end(_leave(handover, iterable, left))
+        await to_the_end(_leave(handover, left))
     if handover.error is not None:
         raise error_of(handover.error)
 
@@ -105,17 +118,20 @@ async def call_in_thread(function: Callable[[], Any]) -> Any:
     return result
 
 
-def _run_sync(iterable: Iterable[Any], handover: Handover) -> None:
+def _run_sync(iterable: Any, read: Read, handover: Handover) -> None:
     room = threading.Event()
     handover.on_room(room.set)
     error: BaseException | None = None
     iterator: Any = None
+    opened = handover.iterated = iterable
     try:
-        iterator = iter(iterable)
+        if not hasattr(iterable, "__iter__"):
+            opened = handover.iterated = iterable.__enter__()
+        iterator = iter(opened)
         for item in iterator:
             if handover.closed:
                 break
-            handover.put(item)
+            handover.put(read(item))
             while handover.full:
                 room.clear()
                 if handover.full:  # the taker may have made room just before
@@ -123,11 +139,11 @@ def _run_sync(iterable: Iterable[Any], handover: Handover) -> None:
     except BaseException as exc:  # noqa: BLE001 - told to the taker; there is nobody else to tell in this thread
         error = exc
     finally:
-        _close_sync(iterator, iterable)
+        _close_sync(iterator, opened, iterable)
         handover.end(error)
 
 
-async def _run_async(iterable: Any, loop: asyncio.AbstractEventLoop, handover: Handover) -> None:
+async def _run_async(iterable: Any, read: Read, loop: asyncio.AbstractEventLoop, handover: Handover) -> None:
     room = asyncio.Event()
 
     def wake() -> None:
@@ -136,13 +152,14 @@ async def _run_async(iterable: Any, loop: asyncio.AbstractEventLoop, handover: H
 
     handover.on_room(wake)
     error: BaseException | None = None
-    iterator: Any = None
+    opened = iterator = None
     try:
         if inspect.isawaitable(iterable):
             iterable = await iterable
-        iterator = aiter(iterable)
+        opened = handover.iterated = await _opened_async(iterable)
+        iterator = aiter(opened)
         async for item in iterator:
-            handover.put(item)
+            handover.put(read(item))
             while handover.full:
                 room.clear()
                 if handover.full:
@@ -153,37 +170,58 @@ async def _run_async(iterable: Any, loop: asyncio.AbstractEventLoop, handover: H
         error = exc
         raise  # a KeyboardInterrupt belongs to the loop it came from
     finally:
-        await to_the_end(_close_async(iterator, iterable))
+        await to_the_end(_close_async(iterator, opened, iterable))
         handover.end(error)
 
 
-async def _leave(handover: Handover, iterable: Any, left: Callable[[], None]) -> None:
+async def _opened_async(iterable: Any) -> Any:
+    """Return what is iterated: the `.stream()` helpers of SDKs return what has to be entered first."""
+    return iterable if hasattr(iterable, "__aiter__") else await iterable.__aenter__()
+
+
+async def _leave(handover: Handover, left: Callable[[], None]) -> None:
     """End a maker somewhere else: it looks at its next item; one that waits for a socket is woken by shutting that."""
     handover.close()
     if not await handover.ended(PATIENCE_S / 2):
-        _shut_socket(iterable)
+        _shut_socket(handover.iterated)
         if not await handover.ended(PATIENCE_S):
             left()
 
 
 def _close_sync(*things: Any) -> None:
     for thing in things:
-        close = getattr(thing, "close", None) or getattr(getattr(thing, "response", None), "close", None)
+        close = _closing(thing, ("close",))
         # What cannot be closed (a generator at work, an SDK whose connection is gone) is not ours to repair.
         with contextlib.suppress(Exception):
-            if callable(close) and not inspect.iscoroutinefunction(close):
+            if close is not None and not inspect.iscoroutinefunction(close):
                 close()
+            elif close is None and _is_only_entered(thing, "__iter__", "__exit__"):
+                thing.__exit__(None, None, None)
 
 
 async def _close_async(*things: Any) -> None:
     for thing in things:
-        response = getattr(thing, "response", None)
-        names = [(thing, "aclose"), (thing, "close"), (response, "aclose")]
-        close = next((found for owner, name in names if callable(found := getattr(owner, name, None))), None)
+        close = _closing(thing, ("aclose", "close"))
         with contextlib.suppress(Exception):  # see _close_sync
             result = close() if close is not None else None
+            if close is None and _is_only_entered(thing, "__aiter__", "__aexit__"):
+                result = thing.__aexit__(None, None, None)
             if inspect.isawaitable(result):
                 await asyncio.wait_for(result, CLOSE_S)
+
+
+def _closing(thing: Any, names: tuple[str, ...]) -> Callable[[], Any] | None:
+    """Return what closes *thing*, or the response that it reads."""
+    found = (getattr(owner, name, None) for owner in (thing, _response_of(thing)) for name in names)
+    return next((close for close in found if callable(close)), None)
+
+
+def _is_only_entered(thing: Any, iterates: str, leave: str) -> bool:
+    return hasattr(thing, leave) and not hasattr(thing, iterates)
+
+
+def _response_of(thing: Any) -> Any:
+    return getattr(thing, "response", None) or getattr(thing, "_response", None)
 
 
 def _shut_socket(thing: Any) -> None:
@@ -192,7 +230,7 @@ def _shut_socket(thing: Any) -> None:
 
     Closing would not wake it, and `SSLSocket.shutdown` would take the reader's TLS state away under it.
     """
-    extensions = getattr(getattr(thing, "response", None), "extensions", None)
+    extensions = getattr(_response_of(thing), "extensions", None)
     stream: Any = extensions.get("network_stream") if isinstance(extensions, dict) else None
     found = stream.get_extra_info("socket") if hasattr(stream, "get_extra_info") else None
     if isinstance(found, socket.socket):
