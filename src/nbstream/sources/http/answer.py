@@ -26,13 +26,23 @@ from nbstream.sources.http.connections import standing
 from nbstream.sources.http.library_logs import redacted
 from nbstream.sources.redaction import safe_url
 from nbstream.sources.refusal import plain_text, refused_by_status
+from nbstream.wire.ndjson import LineParser
+from nbstream.wire.sse import SSEParser
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
     from nbstream.sources.http.call import Call
 
-__all__ = ["answer", "tell"]
+__all__ = ["answer", "parser_of", "tell"]
+
+#: What is read, by media type: server-sent events, and JSON by the line.
+PARSERS: Final[dict[str, type[SSEParser | LineParser]]] = {
+    "text/event-stream": SSEParser, "application/x-ndjson": LineParser, "application/ndjson": LineParser,
+    "application/jsonl": LineParser, "application/x-jsonl": LineParser,
+}  # fmt: skip
+#: Events are asked for as a browser does; whoever has only lines may send them.
+ACCEPT: Final = "text/event-stream, application/x-ndjson;q=0.9"
 
 MAX_REDIRECTS: Final = 5
 #: How much of a refusal is read, and for how long: some servers never end it.
@@ -54,7 +64,7 @@ _context_lock = threading.Lock()
 @asynccontextmanager
 async def answer(call: Call, *, event_id: str = "", offset: int | None = None) -> AsyncIterator[httpx.Response]:
     """
-    Send *call* and enter with its answer, a 2xx of type text/event-stream; everything else raises `SourceError`.
+    Send *call* and enter with its answer, a 2xx of a type in `PARSERS`; everything else raises `SourceError`.
 
     *event_id* goes out as `Last-Event-ID`, as it came; *offset* as a query parameter. On leaving, the connection is
     closed before anything else happens, even if the task is cancelled twice.
@@ -72,6 +82,11 @@ async def answer(call: Call, *, event_id: str = "", offset: int | None = None) -
                 yield await cancelled_once(_open(client, call, url, event_id, resumed=resumed))
         finally:
             await to_the_end(client.aclose())
+
+
+def parser_of(response: httpx.Response, event_id: str) -> SSEParser | LineParser:
+    """Return what turns the bytes of an `answer` into events; *event_id* is that of the last one before them."""
+    return PARSERS[_media_type(response)](last_event_id=event_id)
 
 
 async def tell(call: Call) -> dict[str, Any]:
@@ -107,7 +122,7 @@ async def _open(client: httpx.AsyncClient, call: Call, url: str, event_id: str, 
     response = await _send(client, call, url, event_id)
     if response.status_code == 204:
         raise _no_content(call, resumed=resumed)
-    if not 200 <= response.status_code < 300 or not _is_event_stream(response):
+    if not 200 <= response.status_code < 300 or _media_type(response) not in PARSERS:
         raise await _refusal(call, response)
     return response
 
@@ -142,7 +157,7 @@ async def _send(client: httpx.AsyncClient, call: Call, url: str, event_id: str) 
 
 def _headers(theirs: dict[str, str], event_id: str) -> httpx.Headers:
     headers = httpx.Headers({
-        "Accept": "text/event-stream",
+        "Accept": ACCEPT,
         "Accept-Encoding": "identity",  # a compressor holds small events back
         "Cache-Control": "no-store",
     })  # fmt: skip
@@ -241,9 +256,9 @@ def _ssl_context() -> ssl.SSLContext:
         return _context
 
 
-def _is_event_stream(response: httpx.Response) -> bool:
+def _media_type(response: httpx.Response) -> str:
     media_type: str = response.headers.get("content-type", "").partition(";")[0]
-    return media_type.strip(" \t").lower() == "text/event-stream"
+    return media_type.strip(" \t").lower()
 
 
 def _is_loopback(host: str) -> bool:

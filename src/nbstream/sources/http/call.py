@@ -180,6 +180,11 @@ class Call:
         question = _question(content, headers)
         return cls(spec["method"], spec["url"], body, headers, spec.get("key_env"), question, is_json=bool(headers))
 
+    def beside(self, method: str, url: str) -> Call:
+        """Return a call to another address of the same server, without a body: to join a run, to end it."""
+        headers = tuple(pair for pair in self.headers if pair[0].lower() != "content-type")
+        return replace(self, method=method, url=url, body=None, headers=headers, is_json=False)
+
     def fingerprint(self, format: str) -> str:
         """Return what is equal exactly for the same question. Who asks (headers, user, password) is no part of it."""
         parts = urlsplit(self.url)

@@ -1,4 +1,4 @@
-"""Any SSE endpoint as a source: one call, read in one format, resumed by Last-Event-ID and offset."""
+"""Any endpoint that streams, as a source: one call, read in one format, resumed by Last-Event-ID and offset."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from nbstream.records import Cursor
     from nbstream.sources.contract import FrameReader, Pulse, Run
     from nbstream.sources.formats.plain import Read
+    from nbstream.wire.ndjson import LineParser
     from nbstream.wire.sse import SSEParser
 
 
@@ -36,7 +37,7 @@ def sse(
     read: Read | None = None,
 ) -> SSESource:
     """
-    Stream from any endpoint that sends server-sent events.
+    Stream from any endpoint that sends server-sent events, or JSON by the line.
 
     Args:
         url: http(s) address, or `demo:` plus a path of the embedded demo server.
@@ -45,8 +46,9 @@ def sse(
         json: Body, sent as JSON.
         content: Body, sent as it is. Not together with *json*.
         headers: Sent to this origin only; never stored, never shown.
-        format: `openai.chat`, `nbstream` (delta/done), `agent_output`, `agui`, `vercel.ui`, `langgraph`, `text`, or
-            `auto`: what the first frame says.
+        format: `openai.chat`, `openai.responses`, `anthropic.messages`, `gemini.generate`, `gemini.interactions`,
+            `ollama.chat`, `llama.cpp`, `nbstream` (delta/done), `agent_output`, `agui`, `vercel.ui`, `langgraph`,
+            `text`, or `auto`: what the first frame says.
         read: For any other format: gets each event (`event`, `data`, `id`) and returns the text in it, a `Part`, an
             `Arrival`, or None for nothing. `[DONE]`, or None for an event named `done` or `end`, ends the message.
     """
@@ -57,7 +59,7 @@ def sse(
 
 
 class SSESource:
-    """A call that answers with server-sent events. Made by `sse()` and `chat()`; may be connected again and again."""
+    """A call that answers with a stream of events. Made by `sse()` and `chat()`; may be connected again and again."""
 
     note: str | None = None
 
@@ -97,8 +99,7 @@ class SSESource:
 
     async def connect(self, cursor: Cursor | None, pulse: Pulse) -> AsyncGenerator[Arrival, None]:
         """Make the call and yield what arrives; see `Source.connect`."""
-        from nbstream.sources.http.answer import answer
-        from nbstream.wire.sse import SSEParser
+        from nbstream.sources.http.answer import answer, parser_of
 
         call = self.call.ready()
         reader = self._reader(cursor)
@@ -113,9 +114,9 @@ class SSESource:
                 aclosing(cast("AsyncGenerator[bytes, None]", response.aiter_bytes())) as chunks,
             ):
                 if (listener := listening(reader)) is not None:
-                    listener.met(response.headers)
+                    listener.met(call, response.headers)
                 yield Arrival()
-                parser = SSEParser(last_event_id=event_id)
+                parser = parser_of(response, event_id)
                 # The first event of a connection stays alone: the recorder looks at it to recognise a start-over.
                 alone = 1
                 async for chunk in chunks:
@@ -190,7 +191,7 @@ def _read(reader: FrameReader, events: Iterator[ServerSentEvent]) -> tuple[list[
     return read, None
 
 
-def _events(parser: SSEParser, chunk: bytes, pulse: Pulse) -> Iterator[ServerSentEvent]:
+def _events(parser: SSEParser | LineParser, chunk: bytes, pulse: Pulse) -> Iterator[ServerSentEvent]:
     """Yield the events that *chunk* completes, but for pings, and note the signs of life in it."""
     from nbstream.wire.sse import EventTooLarge
 
