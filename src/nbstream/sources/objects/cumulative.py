@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from os.path import commonprefix
 from typing import TYPE_CHECKING
 
 from nbstream.records import TEXT_KINDS
@@ -33,6 +32,12 @@ class Cumulative:
         name = part.agent, part.kind
         before, whole = self._said.get(name, ""), part.text
         self._said[name] = whole
-        same = len(before) if whole.startswith(before) else len(commonprefix([before, whole]))
+        same = len(before) if whole.startswith(before) else _alike(before, whole)
         back = [taken_back(part.agent, same, part.kind)] if same < len(before) else []
         return [*back, part._replace(text=whole[same:])] if same < len(whole) else back
+
+
+def _alike(one: str, other: str) -> int:
+    """Return how many characters both begin with."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((at for at, (left, right) in pairs if left != right), min(len(one), len(other)))

@@ -1,5 +1,5 @@
 """
-Which format an item of an iterator is of, told by its shape, and what of it is the frame that the format's reader reads.
+Which format an item of an iterator is of, told by its shape, and what of it is the frame for the format's reader.
 
 Never by class: importing an SDK to compare would be slow, and its next version has others.
 """
@@ -63,12 +63,7 @@ def see(item: Any) -> Seen | None:
         return Seen(GEMINI, plain(item))
     if has("done") and (has("message") or has("response")):
         return Seen(OLLAMA, plain(item))
-    if isinstance(item, dict):
-        return _of_bedrock(item)
-    # Mistral's events: a chunk, wrapped.
-    if getattr(get("data"), "choices", None) is not None:
-        return Seen(CHAT, _chunk(plain(item.data)))
-    return None
+    return _of_bedrock(item) if isinstance(item, dict) else _of_mistral(get("data"))
 
 
 def plain(value: Any) -> Any:
@@ -106,6 +101,11 @@ def _typed(kind: str, item: Any, get: Callable[[str], Any]) -> Seen | None:
     name, of, field = _DERIVED[kind]
     text = get(field) if of else None
     return Seen(name, part=Part(of, text) if isinstance(text, str) and text else None)
+
+
+def _of_mistral(data: Any) -> Seen | None:
+    """Return the chunk that an event of Mistral's wraps."""
+    return Seen(CHAT, _chunk(plain(data))) if getattr(data, "choices", None) is not None else None
 
 
 def _of_bedrock(item: dict[Any, Any]) -> Seen | None:

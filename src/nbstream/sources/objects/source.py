@@ -81,14 +81,22 @@ def _streams(obj: Any) -> bool:
     return any(hasattr(obj, name) for name in (*_ASYNC, *_SYNC))
 
 
+def _is_async(obj: Any) -> bool:
+    if not any(hasattr(obj, name) for name in _SYNC):
+        return any(hasattr(obj, name) for name in _ASYNC)
+    # LiteLLM's wrapper is both, and would wait for its server on the loop if what it wraps is not async.
+    inner, call = getattr(obj, "completion_stream", None), getattr(obj, "make_call", None)
+    return (
+        hasattr(inner, "__aiter__") or inspect.iscoroutinefunction(call) if inner or call else hasattr(obj, "__aiter__")
+    )
+
+
 class ObjectSource:
     """An iterator that is here already, or a factory that makes one. Made by `from_object`."""
 
     replayable = False
 
-    def __init__(
-        self, obj: Any, *, factory: Callable[..., Any] | None = None, cumulative: bool = False
-    ) -> None:
+    def __init__(self, obj: Any, *, factory: Callable[..., Any] | None = None, cumulative: bool = False) -> None:
         self._obj, self._factory, self._cumulative = obj, factory, cumulative
         self._connected = False
         self._error: SourceError | None = None
@@ -99,7 +107,7 @@ class ObjectSource:
         self._digest = None if factory is None else digest_of(factory)
         self._loop: asyncio.AbstractEventLoop | None = None
         self.note: str | None = None
-        if _is_async(obj):
+        if inspect.isawaitable(obj) or _is_async(obj):
             try:
                 self._loop = asyncio.get_running_loop()
             except RuntimeError:
@@ -172,13 +180,14 @@ class ObjectSource:
         async with aclosing(await self._pump(obj, read)) as batches:
             async for batch in batches:
                 pulse.last_byte = time.monotonic()
-                if self._takes_cursor:
-                    for at, arrival in enumerate(batch):
-                        items += 1
-                        chars += sum(len(part.text) for part in arrival.parts if part.kind in TEXT_KINDS)
-                        batch[at] = arrival._replace(cursor={"items": items, "chars": chars})
-                for arrival in joined(batch):
-                    yield arrival
+                if not self._takes_cursor:
+                    for arrival in joined(batch):
+                        yield arrival
+                    continue
+                for arrival in batch:
+                    items += 1
+                    chars += sum(len(part.text) for part in arrival.parts if part.kind in TEXT_KINDS)
+                    yield arrival._replace(cursor={"items": items, "chars": chars})
         yield reader.eof()
 
     async def _make(self, cursor: Cursor | None) -> Any:
@@ -210,9 +219,9 @@ class ObjectSource:
             raise error_of(exc) from exc
         if isinstance(obj, dict) and hasattr(obj.get("stream"), "__iter__"):
             obj = obj["stream"]
-        if any(hasattr(obj, name) for name in _ASYNC):
+        if _is_async(obj):
             return pump_here(obj, read)
-        if any(hasattr(obj, name) for name in _SYNC) and not isinstance(obj, (str, bytes, dict)):
+        if _streams(obj) and not isinstance(obj, (str, bytes, dict)):
             return pump_thread(obj, read, self._left)
         raise SourceRefused(f"the factory returned {type(obj).__name__}: return an iterator or an async iterator")
 
