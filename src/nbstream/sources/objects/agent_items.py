@@ -9,17 +9,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from nbstream.errors import SourceLost
+from nbstream.records import Part
 from nbstream.sources.contract import Arrival, End
 from nbstream.sources.formats.agui import AGUI
 from nbstream.sources.formats.langgraph_parts import LangGraphParts
 from nbstream.sources.objects.agents_sdk import EVENTS, AgentsSDK
+from nbstream.sources.objects.langchain import MESSAGES, Endings, RunEvents
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 #: LangGraph's stream modes.
 _MODES = frozenset({"messages", "updates", "values", "custom", "debug", "tasks", "checkpoints"})
-_MESSAGES = frozenset({"ai", "AIMessageChunk", "tool", "human", "system"})
 
 
 class AgentItems:
@@ -29,6 +30,7 @@ class AgentItems:
         self._graph = LangGraphParts()
         self._agui = AGUI()
         self._sdk = AgentsSDK()
+        self._endings, self._events = Endings(), RunEvents()
         #: An AG-UI run has begun, and its own end.
         self._running = False
         self._end: Arrival | None = None
@@ -42,8 +44,8 @@ class AgentItems:
         kind = getattr(item, "type", None)
         if kind in EVENTS:
             return self._sdk.event(item)
-        if kind in _MESSAGES and hasattr(item, "content"):
-            return self._graph.event("messages", (), (_message(item), {}))
+        if kind in MESSAGES and hasattr(item, "content"):
+            return self._mode("messages", (), (item, {}))
         name = getattr(kind, "value", kind)
         if isinstance(name, str) and name.isupper() and hasattr(item, "model_dump"):
             return self._event(item.model_dump(mode="json", by_alias=True, exclude_none=True))
@@ -55,7 +57,8 @@ class AgentItems:
             return self._end
         if self._running:
             raise SourceLost("the iterator ended without RUN_FINISHED: the run was probably cut")
-        return Arrival(end=End("pause", "interrupt")) if self._graph.paused else None
+        end = self._endings.eof()
+        return Arrival(end=End("pause", "interrupt")) if self._graph.paused else end
 
     def _event(self, frame: Mapping[str, Any]) -> Arrival:
         arrival = self._agui.frame(frame)
@@ -73,7 +76,7 @@ class AgentItems:
         first, second = item
         if isinstance(first, str) and first in _MODES:
             return self._mode(first, (), second)
-        if getattr(first, "type", None) in _MESSAGES and isinstance(second, dict):
+        if getattr(first, "type", None) in MESSAGES and isinstance(second, dict):
             return self._mode("messages", (), item)
         if isinstance(first, tuple) and isinstance(second, (tuple, dict)):  # one mode, and subgraphs
             return self._mode("messages" if isinstance(second, tuple) else "updates", first, second)
@@ -87,16 +90,18 @@ class AgentItems:
             return self._mode(kind, item["ns"], item["data"])
         event = item.get("event")
         if isinstance(event, str) and event.startswith("on_") and "data" in item:
-            # LangChain's own events: of a graph they hold every message twice, so only what models stream counts.
-            if event != "on_chat_model_stream":
-                return Arrival()
-            return self._mode("messages", (), (item["data"]["chunk"], item.get("metadata") or {}))
+            said = self._events.choose(item)
+            if said is None or isinstance(said, str):
+                return Arrival((Part("text", said),) if said else ())
+            return self._mode("messages", (), (said, item.get("metadata") or {}), run=item.get("run_id"))
         mode = _mode_of(item)
         return None if mode is None else self._mode(mode, (), item)
 
-    def _mode(self, mode: str, namespace: Sequence[str], data: Any) -> Arrival:
+    def _mode(self, mode: str, namespace: Sequence[str], data: Any, *, run: Any = None) -> Arrival:
         if mode == "messages":
-            data = _message(data[0]), data[1]
+            message, about = _message(data[0]), data[1]
+            self._endings.note(message, about or {}, run)
+            data = message, about
         elif mode == "updates":
             data = {
                 node: _interrupts(update) if node == "__interrupt__" else _state(update)

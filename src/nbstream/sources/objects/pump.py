@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
-import socket
 import threading
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -17,6 +16,7 @@ from nbstream.errors import SourceError, SourceLost
 from nbstream.sources.closing import to_the_end
 from nbstream.sources.objects.handover import Handover
 from nbstream.sources.objects.raised import error_of
+from nbstream.sources.objects.sockets import shut_under, shut_what_it_reads
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterable
@@ -64,7 +64,7 @@ async def pump_loop(
             yield items
     finally:
         future.cancel()
-        await to_the_end(_leave(handover, left))
+        await to_the_end(_leave(handover, lambda: shut_under(handover.iterated), left))
     if handover.error is not None:
         raise error_of(handover.error)
 
@@ -74,12 +74,14 @@ async def pump_thread(
 ) -> AsyncGenerator[list[Arrival], None]:
     """Iterate a sync iterable in a thread of its own; *left* is called if it could not be ended."""
     handover = Handover()
-    threading.Thread(target=_run_sync, args=(iterable, read, handover), name="nbstream-iterator", daemon=True).start()
+    args = iterable, read, handover
+    thread = threading.Thread(target=_run_sync, args=args, name="nbstream-iterator", daemon=True)
+    thread.start()
     try:
         while items := await handover.take():
             yield items
     finally:
-        await to_the_end(_leave(handover, left))
+        await to_the_end(_leave(handover, lambda: shut_what_it_reads(thread), left))
     if handover.error is not None:
         raise error_of(handover.error)
 
@@ -123,10 +125,9 @@ def _run_sync(iterable: Any, read: Read, handover: Handover) -> None:
     handover.on_room(room.set)
     error: BaseException | None = None
     iterator: Any = None
-    opened = handover.iterated = iterable
+    opened = iterable
     try:
-        if not hasattr(iterable, "__iter__"):
-            opened = handover.iterated = iterable.__enter__()
+        opened = iterable if hasattr(iterable, "__iter__") else iterable.__enter__()
         iterator = iter(opened)
         for item in iterator:
             if handover.closed:
@@ -179,11 +180,11 @@ async def _opened_async(iterable: Any) -> Any:
     return iterable if hasattr(iterable, "__aiter__") else await iterable.__aenter__()
 
 
-async def _leave(handover: Handover, left: Callable[[], None]) -> None:
-    """End a maker somewhere else: it looks at its next item; one that waits for a socket is woken by shutting that."""
+async def _leave(handover: Handover, wake: Callable[[], None], left: Callable[[], None]) -> None:
+    """End a maker somewhere else: it looks at its next item; one that waits for its server has to be woken."""
     handover.close()
     if not await handover.ended(PATIENCE_S / 2):
-        _shut_socket(handover.iterated)
+        wake()
         if not await handover.ended(PATIENCE_S):
             left()
 
@@ -212,27 +213,9 @@ async def _close_async(*things: Any) -> None:
 
 def _closing(thing: Any, names: tuple[str, ...]) -> Callable[[], Any] | None:
     """Return what closes *thing*, or the response that it reads."""
-    found = (getattr(owner, name, None) for owner in (thing, _response_of(thing)) for name in names)
+    found = (getattr(owner, name, None) for owner in (thing, getattr(thing, "response", None)) for name in names)
     return next((close for close in found if callable(close)), None)
 
 
 def _is_only_entered(thing: Any, iterates: str, leave: str) -> bool:
     return hasattr(thing, leave) and not hasattr(thing, iterates)
-
-
-def _response_of(thing: Any) -> Any:
-    return getattr(thing, "response", None) or getattr(thing, "_response", None)
-
-
-def _shut_socket(thing: Any) -> None:
-    """
-    Shut the socket under an SDK stream, where it can be reached; the read that waits for it then ends.
-
-    Closing would not wake it, and `SSLSocket.shutdown` would take the reader's TLS state away under it.
-    """
-    extensions = getattr(_response_of(thing), "extensions", None)
-    stream: Any = extensions.get("network_stream") if isinstance(extensions, dict) else None
-    found = stream.get_extra_info("socket") if hasattr(stream, "get_extra_info") else None
-    if isinstance(found, socket.socket):
-        with contextlib.suppress(OSError):  # already closed
-            socket.socket.shutdown(found, socket.SHUT_RDWR)
