@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from nbstream.sources.objects.shapes import Seen
 
+_BARE = (str, Part, bytes, bytearray, memoryview)
 _NATIVE = frozenset({"delta", "agent_output", "done"})
 QUOTE_CHARS = 80
 
@@ -41,19 +42,16 @@ class ItemReader:
     def read(self, item: Any) -> Arrival:
         """Return what *item* says."""
         arrival = self._read(item)
-        if arrival.parts and arrival.parts[0].kind == "raw":
-            self._unknown = self._unknown or type(item).__name__
-        else:
-            self._understood = self._understood or item != ""
+        if not self._understood:
+            if arrival.parts and arrival.parts[0].kind == "raw":
+                self._unknown = self._unknown or type(item).__name__
+            else:
+                self._understood = item != ""
         return arrival
 
     def _read(self, item: Any) -> Arrival:
-        if isinstance(item, str):
-            return Arrival((Part("text", item),) if item else ())
-        if isinstance(item, Part):
-            return Arrival((item,))
-        if isinstance(item, (bytes, bytearray, memoryview)):
-            raise SourceMalformed(f"the iterator yields {type(item).__name__}: decode to str before showing")
+        if isinstance(item, _BARE):
+            return _bare(item)
         try:
             seen = see(item)
             if seen is not None:
@@ -101,3 +99,11 @@ class ItemReader:
             self._end = arrival
             return Arrival()
         return arrival._replace(cursor=None)  # an iterator cannot be asked for what comes behind it
+
+
+def _bare(item: str | Part | bytes | bytearray | memoryview) -> Arrival:
+    if isinstance(item, str):
+        return Arrival((Part("text", item),) if item else ())
+    if isinstance(item, Part):
+        return Arrival((item,))
+    raise SourceMalformed(f"the iterator yields {type(item).__name__}: decode to str before showing")

@@ -38,6 +38,7 @@ _DERIVED = {
     "citation": (ANTHROPIC, "", ""), "signature": (ANTHROPIC, "", ""), "input_json": (ANTHROPIC, "", ""),
 }  # fmt: skip
 
+_SNAPSHOT = {"snapshot"}
 _PLAIN = frozenset({str, int, float, bool, type(None)})
 
 
@@ -52,10 +53,10 @@ class Seen(NamedTuple):
 
 def see(item: Any) -> Seen | None:
     """Return what *item* is; None for what no provider's SDK yields."""
-    has, get = _looks(item)
-    choices = get("choices")
+    choices = item.get("choices") if isinstance(item, dict) else getattr(item, "choices", None)
     if choices is not None:
         return Seen(CHAT, _chunk(plain(item)))
+    has, get = _looks(item)
     kind = get("type")
     if type(kind) is str:
         return _typed(kind, item, get)
@@ -70,13 +71,13 @@ def plain(value: Any) -> Any:
     """Return *value* as dicts and lists, named as on the wire, however its SDK models it; what is None is left out."""
     if type(value) in _PLAIN:
         return value
+    if hasattr(value, "model_dump"):
+        # `snapshot`: the whole text so far, in every event of a helper. SDKs do not validate, and pydantic would warn.
+        return value.model_dump(mode="json", by_alias=True, exclude_none=True, exclude=_SNAPSHOT, warnings=False)
     if isinstance(value, dict):
         return {name: plain(one) for name, one in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain(one) for one in value]
-    if hasattr(value, "model_dump"):
-        # `snapshot`: the whole text so far, in every event of a helper. SDKs do not validate, and pydantic would warn.
-        return value.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"snapshot"}, warnings=False)
     if isinstance(value, enum.Enum):
         return value.value
     fields = vars(value) if hasattr(value, "__dict__") else {name: getattr(value, name) for name in _slots(value)}
@@ -120,10 +121,11 @@ def _of_bedrock(item: dict[Any, Any]) -> Seen | None:
 
 def _chunk(frame: dict[str, Any]) -> dict[str, Any]:
     """Return a chunk of a chat; those of plain completions (llama.cpp, OpenAI's old API) have their text elsewhere."""
-    choices = frame["choices"]
-    if not any(isinstance(one, dict) and "text" in one and "delta" not in one for one in choices):
-        return frame
-    return {**frame, "choices": [{**one, "delta": {"content": one.get("text")}} for one in choices]}
+    for choice in frame["choices"]:
+        if "text" in choice and "delta" not in choice:
+            texts = [{**one, "delta": {"content": one.get("text")}} for one in frame["choices"]]
+            return {**frame, "choices": texts}
+    return frame
 
 
 def _slots(value: Any) -> list[str]:

@@ -181,7 +181,7 @@ class ObjectSource:
             async for batch in batches:
                 pulse.last_byte = time.monotonic()
                 if not self._takes_cursor:
-                    for arrival in joined(batch):
+                    for arrival in joined(batch) if len(batch) > 1 else batch:
                         yield arrival
                     continue
                 for arrival in batch:
