@@ -12,7 +12,7 @@ import inspect
 import threading
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from nbstream.errors import SourceError, SourceLost
+from nbstream.errors import SourceLost
 from nbstream.sources.closing import to_the_end
 from nbstream.sources.objects.handover import Handover
 from nbstream.sources.objects.raised import error_of
@@ -32,20 +32,23 @@ PATIENCE_S = 0.05
 CLOSE_S = 5.0
 
 
-async def pump_here(iterable: Any, read: Read) -> AsyncGenerator[list[Arrival], None]:
-    """Iterate an async iterable on this loop."""
-    opened = iterator = None
+async def pump_here(iterable: Any, read: Read, left: Callable[[], None]) -> AsyncGenerator[list[Arrival], None]:
+    """
+    Iterate an async iterable on this loop; *left* is called if it could not be ended.
+
+    In a task of its own: what comes without a wait comes as one, and a flood is not paid for item by item.
+    """
+    handover = Handover()
+    task = asyncio.ensure_future(_run_async(iterable, read, asyncio.get_running_loop(), handover))
     try:
-        opened = await _opened_async(iterable)
-        iterator = aiter(opened)
-        async for item in iterator:
-            yield [read(item)]
-    except SourceError:
-        raise
-    except Exception as exc:
-        raise error_of(exc) from exc
+        while items := await handover.take():
+            yield items
     finally:
-        await to_the_end(_close_async(iterator, opened, iterable))
+        handover.close()
+        task.cancel()
+        await to_the_end(_over(task, iterable, handover, left))
+    if handover.error is not None:
+        raise error_of(handover.error)
 
 
 async def pump_loop(
@@ -124,11 +127,12 @@ def _run_sync(iterable: Any, read: Read, handover: Handover) -> None:
     room = threading.Event()
     handover.on_room(room.set)
     error: BaseException | None = None
-    iterator: Any = None
-    opened = iterable
+    entered = iterator = None
     try:
-        opened = iterable if hasattr(iterable, "__iter__") else iterable.__enter__()
-        iterator = iter(opened)
+        if not hasattr(iterable, "__iter__"):
+            # The `.stream()` helpers of SDKs return what has to be entered first.
+            entered, iterable = iterable, iterable.__enter__()
+        iterator = iter(iterable)
         for item in iterator:
             if handover.closed:
                 break
@@ -140,7 +144,10 @@ def _run_sync(iterable: Any, read: Read, handover: Handover) -> None:
     except BaseException as exc:  # noqa: BLE001 - told to the taker; there is nobody else to tell in this thread
         error = exc
     finally:
-        _close_sync(iterator, opened, iterable)
+        _close_sync(iterator, iterable)
+        if entered is not None:
+            with contextlib.suppress(Exception):
+                entered.__exit__(None, None, None)
         handover.end(error)
 
 
@@ -152,14 +159,19 @@ async def _run_async(iterable: Any, read: Read, loop: asyncio.AbstractEventLoop,
             loop.call_soon_threadsafe(room.set)
 
     handover.on_room(wake)
+    handover.begun = True
     error: BaseException | None = None
-    opened = iterator = None
+    entered = iterator = None
     try:
         if inspect.isawaitable(iterable):
             iterable = await iterable
-        opened = handover.iterated = await _opened_async(iterable)
-        iterator = aiter(opened)
+        if not hasattr(iterable, "__aiter__"):
+            entered, iterable = iterable, await iterable.__aenter__()
+        handover.iterated = iterable
+        iterator = aiter(iterable)
         async for item in iterator:
+            if handover.closed:
+                break
             handover.put(read(item))
             while handover.full:
                 room.clear()
@@ -171,13 +183,18 @@ async def _run_async(iterable: Any, read: Read, loop: asyncio.AbstractEventLoop,
         error = exc
         raise  # a KeyboardInterrupt belongs to the loop it came from
     finally:
-        await to_the_end(_close_async(iterator, opened, iterable))
+        await to_the_end(_close_async(iterator, iterable, entered=entered))
         handover.end(error)
 
 
-async def _opened_async(iterable: Any) -> Any:
-    """Return what is iterated: the `.stream()` helpers of SDKs return what has to be entered first."""
-    return iterable if hasattr(iterable, "__aiter__") else await iterable.__aenter__()
+async def _over(task: asyncio.Task[None], iterable: Any, handover: Handover, left: Callable[[], None]) -> None:
+    await asyncio.wait({task}, timeout=2 * CLOSE_S)
+    if not handover.begun:
+        await _close_async(iterable)  # cancelled before its first step
+    if not task.done():
+        left()
+    elif not task.cancelled():
+        task.exception()  # told by the handover; an interrupt has reached the loop already
 
 
 async def _leave(handover: Handover, wake: Callable[[], None], left: Callable[[], None]) -> None:
@@ -196,17 +213,15 @@ def _close_sync(*things: Any) -> None:
         with contextlib.suppress(Exception):
             if close is not None and not inspect.iscoroutinefunction(close):
                 close()
-            elif close is None and _is_only_entered(thing, "__iter__", "__exit__"):
-                thing.__exit__(None, None, None)
 
 
-async def _close_async(*things: Any) -> None:
-    for thing in things:
-        close = _closing(thing, ("aclose", "close"))
+async def _close_async(*things: Any, entered: Any = None) -> None:
+    closings = [_closing(thing, ("aclose", "close")) for thing in things]
+    if entered is not None:
+        closings.append(lambda: entered.__aexit__(None, None, None))
+    for close in closings:
         with contextlib.suppress(Exception):  # see _close_sync
             result = close() if close is not None else None
-            if close is None and _is_only_entered(thing, "__aiter__", "__aexit__"):
-                result = thing.__aexit__(None, None, None)
             if inspect.isawaitable(result):
                 await asyncio.wait_for(result, CLOSE_S)
 
@@ -215,7 +230,3 @@ def _closing(thing: Any, names: tuple[str, ...]) -> Callable[[], Any] | None:
     """Return what closes *thing*, or the response that it reads."""
     found = (getattr(owner, name, None) for owner in (thing, getattr(thing, "response", None)) for name in names)
     return next((close for close in found if callable(close)), None)
-
-
-def _is_only_entered(thing: Any, iterates: str, leave: str) -> bool:
-    return hasattr(thing, leave) and not hasattr(thing, iterates)

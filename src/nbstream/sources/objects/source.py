@@ -220,7 +220,7 @@ class ObjectSource:
         if isinstance(obj, dict) and hasattr(obj.get("stream"), "__iter__"):
             obj = obj["stream"]
         if _is_async(obj):
-            return pump_here(obj, read)
+            return pump_here(obj, read, self._left)
         if _streams(obj) and not isinstance(obj, (str, bytes, dict)):
             return pump_thread(obj, read, self._left)
         raise SourceRefused(f"the factory returned {type(obj).__name__}: return an iterator or an async iterator")
