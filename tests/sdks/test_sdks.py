@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import pytest
-import wire
+import sdk_wire as wire
 
 import nbstream
 from nbstream.errors import StreamError

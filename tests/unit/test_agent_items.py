@@ -89,6 +89,85 @@ def test_a_model_alone_has_one_voice():
     assert parts(arrivals) == [Part("text", "Hel"), Part("text", "lo")]
 
 
+def told(**about):
+    """Return the metadata of a piece of an OpenAI model's message."""
+    return {"model_provider": "openai", **about}
+
+
+LAST = chunk("", chunk_position="last", response_metadata={})
+
+
+@pytest.mark.parametrize(
+    ("reason", "finish"),
+    [("stop", "stop"), ("tool_calls", "tool_calls"), ("length", "length"), ("odd", "other"), ("end_turn", "stop")],
+)
+def test_why_a_message_of_a_model_ended(reason, finish):
+    """Where the integration writes down why, it is the stream's finish; under whichever name, and with a new id."""
+    for name in ("finish_reason", "stop_reason", "done_reason", "status"):
+        pieces = [chunk("Hel", "resp_1", response_metadata=told()), chunk("lo", "run-2", response_metadata=told())]
+        end = chunk("", "run-2", response_metadata=told(**{name: reason}))
+        counted = chunk("", "run-2", response_metadata=told(), usage_metadata={"output_tokens": 2})
+        assert hears(*pieces, end, counted, LAST)[-1].end == End(finish, reason)
+
+
+def test_a_message_that_was_cut_under_langchain():
+    """LangChain passes a cut stream on as a whole one: an integration that always says how it ends did not."""
+    piece = chunk("Hel", response_metadata=told())
+    for items in ([piece], [piece, LAST], [(piece, about("writer"))], [(chunk("a"), {"ls_provider": "ollama"})]):
+        with pytest.raises(SourceLost, match="without a finish_reason"):
+            hears(*items)
+    assert hears(chunk("Hel", response_metadata={"model_provider": "somebody"}), LAST)[-1].end == End()
+
+
+def test_each_node_s_message_needs_its_end():
+    """Two nodes at once: the end of one is not that of the other."""
+
+    def says(node, **more):
+        return chunk("x", node, response_metadata=told(**more)), about(node)
+
+    whole_one = [says("one"), says("two"), says("one", finish_reason="stop")]
+    with pytest.raises(SourceLost):
+        hears(*whole_one)
+    assert hears(*whole_one, says("two", finish_reason="stop"))[-1].end == End("stop", "stop")
+
+
+def event(kind, run="r1", parents=(), **data):
+    """Return an event of `astream_events`."""
+    return {"event": kind, "run_id": run, "parent_ids": list(parents), "name": "x", "metadata": {}, "data": data}
+
+
+def test_the_events_of_a_run():
+    """Each text once: of models that stream as they do, of others as a whole, of chains without a model theirs."""
+    streams = [
+        event("on_chain_start", "r0", input="q"),
+        event("on_chat_model_stream", "r1", ["r0"], chunk=chunk("Hel")),
+        event("on_chain_stream", "r0", chunk=chunk("Hel")),
+        event("on_chat_model_stream", "r1", ["r0"], chunk=chunk("lo")),
+        event("on_parser_stream", "r2", ["r0"], chunk="lo"),
+        event("on_chain_stream", "r0", chunk="lo"),
+        event("on_chat_model_end", "r1", ["r0"], output=whole("Hello")),
+        event("on_chain_end", "r0", output=whole("Hello")),
+    ]
+    assert said(hears(*streams)) == {("assistant", "text"): "Hello"}
+    silent = [event("on_chat_model_start"), event("on_chat_model_end", output=whole("Hello"))]
+    assert list(said(hears(*silent)).values()) == ["Hello"]
+    chain = [event("on_chain_stream", "r2", ["r0"], chunk="Hel"), event("on_chain_stream", "r0", chunk="Hel"),
+             event("on_chain_stream", "r0", chunk="lo"), event("on_chain_end", "r0", output="Hello")]  # fmt: skip
+    assert said(hears(*chain)) == {("assistant", "text"): "Hello"}
+    completed = [event("on_llm_stream", chunk=Thing(text="Hel")), event("on_llm_stream", chunk="lo")]
+    assert said(hears(*completed)) == {("assistant", "text"): "Hello"}
+
+
+def test_what_a_tool_answered_among_the_events_of_a_run():
+    """It belongs to the call of the model that asked."""
+    asks = chunk("", tool_call_chunks=[{"index": 0, "id": "c1", "name": "weather", "args": "{}"}])
+    answer = Message(type="tool", content="windig", tool_call_id="c1", id="t1")
+    arrivals = hears(event("on_chat_model_stream", chunk=asks), event("on_tool_end", "r2", output=answer))
+    assert [part.fields for part in parts(arrivals) if part.kind == "tool_result"] == [
+        {"id": "c1", "content": "windig"}
+    ]
+
+
 class Kind(str, enum.Enum):
     RUN_STARTED = "RUN_STARTED"
     TEXT = "TEXT_MESSAGE_CHUNK"

@@ -31,6 +31,17 @@ class Message:
         return Answer.sse(*self.pieces[:upto], **options)
 
     @property
+    def end_frames(self):
+        """Return how many of the last frames are the end."""
+        return self.ends - ("[DONE]" in self.pieces[-1])
+
+    @property
+    def frames(self):
+        """The pieces as decoded JSON, without `[DONE]`: what SDKs make objects of."""
+        bodies = [piece if self.lines else piece.partition("data: ")[2] for piece in self.pieces]
+        return [json.loads(body) for body in bodies if body.strip() != "[DONE]"]
+
+    @property
     def whole(self):
         """What `told` gives when all of it came."""
         return {
@@ -219,4 +230,28 @@ def ollama_chat():
     return Message(
         lines, 1, "tool_calls", tools=[("weather", {"city": "Zürich"})],
         usage={"input": 7, "output": 9, "total": 16}, model="m-1", lines=True,
+    )  # fmt: skip
+
+
+def bedrock_converse():
+    """Return the events of ConverseStream, one a line: on the wire they are no JSON, and boto3 makes dicts of them."""
+    blocks = [
+        ({}, [{"reasoningContent": {"text": piece}} for piece in THOUGHT]),
+        ({}, [{"text": piece} for piece in TEXT]),
+        (
+            {"toolUse": {"toolUseId": "tooluse_1", "name": "weather"}},
+            [{"toolUse": {"input": one}} for one in ARGUMENTS],
+        ),
+    ]
+    frames = [{"messageStart": {"role": "assistant"}}]
+    for index, (start, deltas) in enumerate(blocks):
+        if start:
+            frames.append({"contentBlockStart": {"start": start, "contentBlockIndex": index}})
+        frames += [{"contentBlockDelta": {"delta": delta, "contentBlockIndex": index}} for delta in deltas]
+        frames.append({"contentBlockStop": {"contentBlockIndex": index}})
+    usage = {"inputTokens": 7, "outputTokens": 9, "totalTokens": 16}
+    frames += [{"messageStop": {"stopReason": "tool_use"}}, {"metadata": {"usage": usage, "metrics": {"latencyMs": 5}}}]
+    return Message(
+        [json.dumps(frame) for frame in frames], 2, "tool_calls", tools=[("weather", {"city": "Zürich"})],
+        usage={"input": 7, "output": 9, "total": 16}, lines=True,
     )  # fmt: skip
