@@ -604,29 +604,37 @@ def test_whatever_reads_the_socket_is_woken(make):
     there.close()
 
 
-def test_an_async_iterator_that_is_cancelled_before_it_begins_is_closed():
-    """Stopped between the call and its first step: the connection under it is closed all the same."""
-    closed = []
+def test_an_async_iterator_that_is_stopped_before_it_begins_is_closed():
+    """Its own loop was busy all the time: once it is free, the connection under the stream is closed all the same."""
+    busy, closed, given = threading.Event(), threading.Event(), {}
 
     class Stream:
         def __aiter__(self):
             raise AssertionError
 
         async def close(self):
-            closed.append(True)
+            closed.set()
 
-    async def stops_itself():
-        arrivals = from_object(Stream()).connect(None, Pulse(0))
-        await anext(arrivals)
-        asyncio.current_task().cancel()
-        await anext(arrivals)
+    async def give():
+        given["source"] = from_object(Stream())
 
     async def main():
+        arrivals = given["source"].connect(None, Pulse(0))
+        await anext(arrivals)
+        waiting = asyncio.ensure_future(anext(arrivals))
+        await asyncio.sleep(0.01)
+        waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
-            await asyncio.ensure_future(stops_itself())
+            await waiting
+        assert given["source"].note == LEFT_RUNNING
+        assert not closed.is_set()
 
-    asyncio.run(main())
-    assert closed == [True]
+    with running_loop() as loop:
+        asyncio.run_coroutine_threadsafe(give(), loop).result(5)
+        loop.call_soon_threadsafe(busy.wait, 10)
+        asyncio.run(main())
+        busy.set()
+        assert closed.wait(5)
 
 
 def test_a_factory_that_is_given_up_closes_what_it_made():

@@ -46,7 +46,7 @@ async def pump_here(iterable: Any, read: Read, left: Callable[[], None]) -> Asyn
     finally:
         handover.close()
         task.cancel()
-        await to_the_end(_over(task, iterable, handover, left))
+        await to_the_end(_over(task, left))
     if handover.error is not None:
         raise error_of(handover.error)
 
@@ -159,7 +159,6 @@ async def _run_async(iterable: Any, read: Read, loop: asyncio.AbstractEventLoop,
             loop.call_soon_threadsafe(room.set)
 
     handover.on_room(wake)
-    handover.begun = True
     error: BaseException | None = None
     entered = iterator = None
     try:
@@ -187,10 +186,8 @@ async def _run_async(iterable: Any, read: Read, loop: asyncio.AbstractEventLoop,
         handover.end(error)
 
 
-async def _over(task: asyncio.Task[None], iterable: Any, handover: Handover, left: Callable[[], None]) -> None:
+async def _over(task: asyncio.Task[None], left: Callable[[], None]) -> None:
     await asyncio.wait({task}, timeout=2 * CLOSE_S)
-    if not handover.begun:
-        await _close_async(iterable)  # cancelled before its first step
     if not task.done():
         left()
     elif not task.cancelled():
