@@ -389,7 +389,7 @@ def test_where_a_model_lives(model, base_url, url, name, key_env):
         (lambda: chat("x", "m", base_url="/v1/"), "address: '/v1/'"),
         (lambda: chat("x", "m", base_url="http://[::1/v1"), "address: 'http://[::1/v1'"),
         (lambda: chat("x", "m", base_url=""), "address: ''"),
-        (lambda: sse("http://h", format="xml"), "unknown format 'xml': use openai.chat, nbstream"),
+        (lambda: sse("http://h", format="xml"), "unknown format 'xml': use openai.chat, "),
         (lambda: sse("http://h", json={}, content="x"), "json= or content="),
         (lambda: sse("http://h", json=float("nan")), "not JSON"),
         (lambda: sse("http://h", headers={"X-Key": "secret\n"}), "header 'X-Key' holds characters"),

@@ -23,7 +23,6 @@ from nbstream.sources.formats.frames import frame_of, malformed
 from nbstream.sources.formats.openai_chat import OpenAIChat
 from nbstream.sources.formats.speech import text_of
 from nbstream.sources.formats.usage import used
-from nbstream.sources.refusal import read_error, refused_by_frame
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -108,17 +107,15 @@ class LlamaCpp:
         if not data.startswith("{"):
             return self._chat.read(event)
         frame = frame_of(data)
-        if "choices" in frame or not {"content", "stop"} <= frame.keys():
-            return self._chat.read(event)
         try:
-            return self.frame(frame)
+            if "choices" in frame:
+                return self._chat.frame(frame)
+            return self.frame(frame) if "content" in frame else self._chat.read(event)
         except (AttributeError, TypeError, LookupError) as exc:
             raise malformed(data) from exc
 
     def frame(self, frame: Frame) -> Arrival:
         """Return what a decoded frame of `/completion` says; `TypeError` or `LookupError` for what is not one."""
-        if (error := read_error(frame)) is not None:
-            raise refused_by_frame(error)
         index = frame.get("index") or 0
         agent = f"{ASSISTANT}-{index + 1}" if index else ASSISTANT
         text = text_of(frame["content"])

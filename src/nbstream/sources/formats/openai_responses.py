@@ -106,7 +106,7 @@ class OpenAIResponses:
             return None  # some servers add it: it is no end mark here
         frame = frame_of(data)
         try:
-            if self._stored.known is not None and self._is_known(frame):
+            if self._stored.known is not None and frame.get("type") != "error" and self._is_known(frame):
                 return None
             arrival = self.frame(frame)
             number = frame.get("sequence_number")

@@ -43,11 +43,10 @@ LANGGRAPH_MODES = frozenset({
 })  # fmt: skip
 
 #: Frames that have no type are known by fields that stand in all of them.
-FIELDS = {
-    "gemini.generate": {"candidates"},
-    "ollama.chat": {"model", "done"},
-    "llama.cpp": {"content", "stop"},
-}
+FIELDS = (
+    ("gemini.generate", {"candidates"}), ("gemini.generate", {"promptFeedback"}),
+    ("gemini.generate", {"usageMetadata"}), ("ollama.chat", {"model", "done"}), ("llama.cpp", {"content", "stop"}),
+)  # fmt: skip
 
 READERS: dict[str, Callable[[Cursor | None], FrameReader]] = {
     "openai.chat": OpenAIChat,
@@ -173,7 +172,7 @@ def _format_of_frame(frame: Mapping[str, Any]) -> str | None:
         return "gemini.interactions"
     if "choices" in frame or "error" in frame or frame.get("object") == "error":
         return "openai.chat"
-    return next((name for name, fields in FIELDS.items() if fields <= frame.keys()), None)
+    return next((name for name, fields in FIELDS if fields <= frame.keys()), None)
 
 
 READERS["auto"] = Auto

@@ -41,8 +41,6 @@ PARSERS: Final[dict[str, type[SSEParser | LineParser]]] = {
     "text/event-stream": SSEParser, "application/x-ndjson": LineParser, "application/ndjson": LineParser,
     "application/jsonl": LineParser, "application/x-jsonl": LineParser,
 }  # fmt: skip
-#: Events are asked for as a browser does; whoever has only lines may send them.
-ACCEPT: Final = "text/event-stream, application/x-ndjson;q=0.9"
 
 MAX_REDIRECTS: Final = 5
 #: How much of a refusal is read, and for how long: some servers never end it.
@@ -157,7 +155,7 @@ async def _send(client: httpx.AsyncClient, call: Call, url: str, event_id: str) 
 
 def _headers(theirs: dict[str, str], event_id: str) -> httpx.Headers:
     headers = httpx.Headers({
-        "Accept": ACCEPT,
+        "Accept": "text/event-stream",
         "Accept-Encoding": "identity",  # a compressor holds small events back
         "Cache-Control": "no-store",
     })  # fmt: skip
