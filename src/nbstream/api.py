@@ -46,8 +46,8 @@ def show(
     raises.
 
     Args:
-        source: What `nbstream.chat`, `nbstream.sse` return, any iterator or async iterator of text or of OpenAI chunks,
-            or a factory: a function that makes one. With one parameter it can be resumed: it gets the cursor
+        source: What `nbstream.chat`, `nbstream.sse` return, any iterator or async iterator of text or of what SDKs and
+            agents yield, or a factory: a function that makes one. With one parameter it can be resumed: it gets the cursor
             `{"items": 26, "chars": 172}`, what has already come (None at first), and goes on behind that:
             `def f(cursor): for i in range((cursor or {}).get("items", 0), 60): yield ...`
         key: Your own name for the stream, unique in the notebook; else the cell's id and the count of streams in it.
@@ -60,7 +60,7 @@ def show(
         idle_s: Seconds without new output until it is stalled (default 60).
         linger_s: Seconds the call goes on while no page shows it (default 600); 0 ends it with the last page. What came
             is kept, and Resume goes on behind it.
-        cumulative: Every item of the iterator repeats the whole text so far (Gradio, pydantic-ai's `stream_text()`):
+        cumulative: Every item of the iterator repeats the whole text so far (Gradio's jobs do):
             only what is new of it is shown, and what it says otherwise is taken back.
     """
     place = here()
