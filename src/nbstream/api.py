@@ -47,8 +47,8 @@ def show(
 
     Args:
         source: What `nbstream.chat`, `nbstream.sse` return, any iterator or async iterator of text or of what SDKs and
-            agents yield, or a factory: a function that makes one. With one parameter it can be resumed: it gets the cursor
-            `{"items": 26, "chars": 172}`, what has already come (None at first), and goes on behind that:
+            agents yield, or a factory: a function that makes one. With one parameter it can be resumed: it gets the
+            cursor `{"items": 26, "chars": 172}`, what has already come (None at first), and goes on behind that:
             `def f(cursor): for i in range((cursor or {}).get("items", 0), 60): yield ...`
         key: Your own name for the stream, unique in the notebook; else the cell's id and the count of streams in it.
         fresh: Ask anew, whatever is saved.

@@ -6,6 +6,7 @@ import json
 import threading
 from types import SimpleNamespace as Thing
 
+import pydantic
 import pytest
 import sdk_doubles
 import sdk_wire as wire
@@ -194,6 +195,67 @@ def test_other_chunks():
     assert text_of(hears(Slotted("Hel"), Slotted("lo"), Slotted(None, "stop"))) == "Hello"
     two = [{"choices": [{"index": at, "delta": {"content": "x"}, "finish_reason": "stop"}]} for at in (0, 1)]
     assert [part.agent for arrival in hears(*two) for part in arrival.parts] == ["assistant", "assistant-2"]
+
+
+class Told(pydantic.BaseModel):
+    """A model of pydantic's that keeps what it does not know, as OpenAI's do."""
+
+    model_config = pydantic.ConfigDict(extra="allow")
+
+
+class Delta(Told):
+    content: str | None = None
+    role: str | None = None
+    tool_calls: list | None = None
+
+
+class Choice(Told):
+    delta: Delta
+    index: int = 0
+    finish_reason: str | None = None
+
+
+class Chunk(Told):
+    choices: list[Choice]
+    id: str = "c1"
+    model: str = "m-1"
+    usage: dict | None = None
+
+
+CALL = {"index": 0, "id": "call_1", "function": {"name": "f", "arguments": "{}"}}
+COUNTS = {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"delta": {"role": "assistant"}},
+        {"delta": {"content": ""}},
+        {"delta": {"content": None}},
+        {"delta": {"reasoning_content": "hm"}},
+        {"delta": {"refusal": "No."}},
+        {"delta": {"tool_calls": [CALL]}},
+        {"choice": {"finish_reason": "length"}},
+        {"choice": {"index": 1}},
+        {"chunk": {"usage": COUNTS}},
+        {"chunk": {"model": "m-2"}},
+        {"chunk": {"id": "c2"}},
+        {"chunk": {"x_groq": {"usage": COUNTS}}},
+        {"chunk": {"choices": []}},
+    ],
+)
+def test_the_short_way_says_what_the_long_one_does(more):
+    """Whatever else a chunk between two texts says is read: as an object it says what it says as a dict."""
+    first = {"choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}}], "id": "c1", "model": "m-1"}
+    choice = {"index": 0, "delta": {"content": "b", **more.get("delta", {})}, **more.get("choice", {})}
+    odd = {"choices": [choice], "id": "c1", "model": "m-1", **more.get("chunk", {})}
+    text = {**first, "choices": [{"index": 0, "delta": {"content": "a"}}]}
+    end = {**first, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}], "id": odd["id"]}
+    dicts = [first, text, text, odd, text, text, end]
+    assert hears(*(Chunk(**one) for one in dicts)) == hears(*dicts)
+    with pytest.raises(SourceRefused, match="gone"):
+        hears(*(Chunk(**one) for one in (first, text, {**text, "error": {"message": "gone"}})))
 
 
 def test_a_refusal_comes_out():

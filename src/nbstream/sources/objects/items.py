@@ -9,8 +9,9 @@ from nbstream.records import Part
 from nbstream.sources.contract import Arrival, End
 from nbstream.sources.formats.native import Native
 from nbstream.sources.objects.agent_items import AgentItems
+from nbstream.sources.objects.chunks import text_alone
 from nbstream.sources.objects.messages import Messages
-from nbstream.sources.objects.shapes import plain, see
+from nbstream.sources.objects.shapes import CHAT, plain, see
 from nbstream.sources.refusal import read_error, refused_by_frame
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ class ItemReader:
         self._messages: dict[str, Messages] = {}
         self._native = Native()
         self._agents = AgentItems()
+        #: The last chunk of a chat that was read in full.
+        self._chunk: Any = None
         self._end: Arrival | None = None
         self._unknown: str | None = None
         self._understood = False
@@ -52,9 +55,12 @@ class ItemReader:
     def _read(self, item: Any) -> Arrival:
         if isinstance(item, _BARE):
             return _bare(item)
+        if self._chunk is not None and (text := text_alone(item, self._chunk)) is not None:
+            return Arrival((Part("text", text),))
         try:
             seen = see(item)
             if seen is not None:
+                self._chunk = item if seen.format == CHAT else None
                 return self._frame(seen)
             said = self._agents.read(item)
             return self._other(item) if said is None else said
