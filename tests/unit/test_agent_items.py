@@ -276,10 +276,79 @@ def test_a_model_that_fails_is_no_success():
         hears(speaker("one"), failed)
 
 
+# pydantic-ai
+
+
+def starts(index, kind, **fields):
+    """Return the event that a part begins."""
+    return Thing(event_kind="part_start", index=index, part=Thing(part_kind=kind, **fields))
+
+
+def grows(index, kind, **fields):
+    """Return the event that a part goes on."""
+    return Thing(event_kind="part_delta", index=index, delta=Thing(part_delta_kind=kind, **fields))
+
+
+def ends(index, **fields):
+    """Return the event that a part has ended."""
+    return Thing(event_kind="part_end", index=index, part=Thing(**fields))
+
+
+def asks(*events, args):
+    """Return the events of a call to a tool, and of its result."""
+    return [
+        starts(1, "tool-call", tool_call_id="c1", tool_name="weather", args=None), *events, ends(1, args=args),
+        Thing(event_kind="function_tool_call", part=Thing(part_kind="tool-call", tool_call_id="c1", args=args)),
+        Thing(event_kind="function_tool_result",
+              part=Thing(part_kind="tool-return", tool_call_id="c1", content="windig")),
+    ]  # fmt: skip
+
+
+USED = Thing(input_tokens=3, output_tokens=2, cache_read_tokens=1)
+RESULT = Thing(output="Windig.", response=Thing(model_name="m-1"), usage=USED)
+
+
+@pytest.mark.parametrize(
+    "calls",
+    [
+        asks(*(grows(1, "tool_call", args_delta=one) for one in ('{"city": ', '"Z"}')), args='{"city": "Z"}'),
+        asks(args={"city": "Z"}),
+        asks(grows(1, "tool_call", args_delta={"city": "Z"}), args={"city": "Z"}),
+    ],
+    ids=["pieces", "at once", "dicts"],
+)  # fmt: skip
+def test_a_run_of_pydantic_ai(calls):
+    """Parts of two answers with a tool between them, and the result, which holds the text again."""
+    events = [
+        starts(0, "thinking", content="h"), grows(0, "thinking", content_delta="m"),
+        grows(0, "thinking", content_delta=None), ends(0, content="hm"), *calls,
+        starts(0, "text", content="Win"), Thing(event_kind="final_result", tool_name=None),
+        grows(0, "text", content_delta="dig."), ends(0, content="Windig."),
+        Thing(event_kind="agent_run_result", result=RESULT),
+    ]  # fmt: skip
+    arrivals = hears(*events)
+    assert said(arrivals) == {("assistant", "reasoning"): "hm", ("assistant", "text"): "Windig."}
+    told = [part.fields for part in parts(arrivals) if part.kind == "tool_call"]
+    assert "".join(call["args_delta"] for call in told) == '{"city": "Z"}'
+    assert (told[0]["id"], told[0]["name"], told[-1]["final"]) == ("c1", "weather", True)
+    assert [part.fields for part in parts(arrivals) if part.kind == "tool_result"] == [
+        {"id": "c1", "content": "windig"}
+    ]
+    assert arrivals[-2].usage == {"input": 3, "output": 2, "cached": 1}
+    assert arrivals[-2].model == "m-1"
+    assert [part for part in parts(arrivals) if part.kind == "raw"] == []
+
+
+def test_an_older_result_of_pydantic_ai():
+    """Its usage was a method."""
+    event = Thing(event_kind="agent_run_result", result=Thing(usage=lambda: USED))
+    assert hears(starts(0, "text", content="a"), event)[1].usage == {"input": 3, "output": 2, "cached": 1}
+
+
 @pytest.mark.parametrize(
     "item",
     [((), "messages", 5), ("messages", chunk("a")), Thing(type="raw_response_event"),
-     {"type": "TEXT_MESSAGE_CONTENT"}],
+     {"type": "TEXT_MESSAGE_CONTENT"}, Thing(event_kind="part_start"), grows(7, "tool_call", args_delta="x")],
 )  # fmt: skip
 def test_what_has_the_shape_but_not_the_content_is_malformed(item):
     """It is an error that quotes the item, not a crash."""

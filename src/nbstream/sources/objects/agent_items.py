@@ -1,5 +1,5 @@
 """
-What agent frameworks yield in Python: LangGraph and LangChain, AG-UI events, the OpenAI Agents SDK (`agents_sdk.py`).
+What agent frameworks yield in Python: LangGraph, LangChain, AG-UI events, pydantic-ai, the OpenAI Agents SDK.
 
 Recognised by shape, never by class: importing a framework to compare would be slow, and its next version has others.
 """
@@ -15,6 +15,7 @@ from nbstream.sources.formats.agui import AGUI
 from nbstream.sources.formats.langgraph_parts import LangGraphParts
 from nbstream.sources.objects.agents_sdk import EVENTS, AgentsSDK
 from nbstream.sources.objects.langchain import MESSAGES, Endings, RunEvents
+from nbstream.sources.objects.pydantic_ai import PydanticAI
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,6 +31,7 @@ class AgentItems:
         self._graph = LangGraphParts()
         self._agui = AGUI()
         self._sdk = AgentsSDK()
+        self._pydantic = PydanticAI()
         self._endings, self._events = Endings(), RunEvents()
         #: An AG-UI run has begun, and its own end.
         self._running = False
@@ -41,15 +43,9 @@ class AgentItems:
             return self._tuple(item)
         if isinstance(item, dict):
             return self._dict(item)
-        kind = getattr(item, "type", None)
-        if kind in EVENTS:
-            return self._sdk.event(item)
-        if kind in MESSAGES and hasattr(item, "content"):
-            return self._mode("messages", (), (item, {}))
-        name = getattr(kind, "value", kind)
-        if isinstance(name, str) and name.isupper() and hasattr(item, "model_dump"):
-            return self._event(item.model_dump(mode="json", by_alias=True, exclude_none=True))
-        return None
+        if isinstance(getattr(item, "event_kind", None), str):
+            return self._pydantic.event(item)
+        return self._typed(item)
 
     def eof(self) -> Arrival | None:
         """Return the end if a framework has one of its own; raises `SourceLost` for a run that has not ended."""
@@ -59,6 +55,17 @@ class AgentItems:
             raise SourceLost("the iterator ended without RUN_FINISHED: the run was probably cut")
         end = self._endings.eof()
         return Arrival(end=End("pause", "interrupt")) if self._graph.paused else end
+
+    def _typed(self, item: Any) -> Arrival | None:
+        kind = getattr(item, "type", None)
+        if kind in EVENTS:
+            return self._sdk.event(item)
+        if kind in MESSAGES and hasattr(item, "content"):
+            return self._mode("messages", (), (item, {}))
+        name = getattr(kind, "value", kind)
+        if isinstance(name, str) and name.isupper() and hasattr(item, "model_dump"):
+            return self._event(item.model_dump(mode="json", by_alias=True, exclude_none=True))
+        return None
 
     def _event(self, frame: Mapping[str, Any]) -> Arrival:
         arrival = self._agui.frame(frame)

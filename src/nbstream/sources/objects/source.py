@@ -58,10 +58,10 @@ def from_object(obj: Streamable, *, cumulative: bool = False) -> ObjectSource:
 
     Items are str, `Part`, native frames as dicts, what the SDKs of OpenAI, Anthropic, Google, Mistral, Ollama, Bedrock
     and those like them yield (objects or dicts), or what agents yield: LangGraph (`graph.astream(...,
-    stream_mode=["messages", "updates"], subgraphs=True)`), LangChain's messages and events, AG-UI events, the OpenAI
-    Agents SDK (`result.stream_events()`). Others are recorded by their type's name. The iterator's end is the end mark,
-    except behind items whose format has one of its own (a finish_reason, message_stop, RUN_FINISHED): without it the
-    stream was cut.
+    stream_mode=["messages", "updates"], subgraphs=True)`), LangChain's messages and events, AG-UI events,
+    pydantic-ai's, the OpenAI Agents SDK (`result.stream_events()`). Others are recorded by their type's name. The
+    iterator's end is the end mark, except behind items whose format has one of its own (a finish_reason, message_stop,
+    RUN_FINISHED): without it the stream was cut.
 
     *cumulative*: every item repeats the whole text so far; only what is new of it is text, and what it says otherwise
     is taken back.
