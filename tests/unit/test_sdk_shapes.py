@@ -1,6 +1,7 @@
 """What SDKs yield, told by its shape: exactly what the wire says, once, and nothing cut is complete."""
 
 import asyncio
+import collections
 import itertools
 import json
 import threading
@@ -332,12 +333,14 @@ def test_a_circle_is_no_crash():
 
 def test_unknown_items_are_counted_and_not_fatal():
     """Among known ones: by their type, as they come."""
-    items = [Thing(type="weird"), {"type": "unheard.of"}, {"a": 1}, 5, None, "text", Model({"type": "other"})]
+    items = [Thing(type="weird"), {"type": "unheard.of"}, {"a": 1}, 5, None, "text", Model({"type": "other"}),
+             Thing(type=[]), {"type": {}, "ns": ()}, (1, 2, 3), ([], [], [])]  # fmt: skip
     arrivals = hears(*items)
-    assert raw_of(arrivals) == ["SimpleNamespace", "unheard.of", "dict", "int", "NoneType", "Model"]
+    known = ["SimpleNamespace", "unheard.of", "dict", "int", "NoneType", "Model"]
+    assert raw_of(arrivals) == [*known, "SimpleNamespace", "dict", "tuple", "tuple"]
     stream = recorded(iter(items))
     assert (stream.state, stream.text) == ("complete", "text")
-    assert stream.facts().unknown == dict.fromkeys(raw_of(arrivals), 1)
+    assert stream.facts().unknown == collections.Counter(raw_of(arrivals))
 
 
 # Iterators that repeat the whole text

@@ -58,12 +58,15 @@ class AgentItems:
 
     def _typed(self, item: Any) -> Arrival | None:
         kind = getattr(item, "type", None)
+        if not isinstance(kind, str):
+            kind = getattr(kind, "value", None)  # an enumeration's
+        if not isinstance(kind, str):
+            return None
         if kind in EVENTS:
             return self._sdk.event(item)
         if kind in MESSAGES and hasattr(item, "content"):
             return self._mode("messages", (), (item, {}))
-        name = getattr(kind, "value", kind)
-        if isinstance(name, str) and name.isupper() and hasattr(item, "model_dump"):
+        if kind.isupper() and hasattr(item, "model_dump"):
             return self._event(item.model_dump(mode="json", by_alias=True, exclude_none=True))
         return None
 
@@ -76,14 +79,14 @@ class AgentItems:
         return arrival._replace(end=None)
 
     def _tuple(self, item: tuple[Any, ...]) -> Arrival | None:
-        if len(item) == 3 and isinstance(item[0], (tuple, list)) and item[1] in _MODES:
+        if len(item) == 3 and isinstance(item[0], (tuple, list)) and _is_mode(item[1]):
             return self._mode(item[1], item[0], item[2])
         if len(item) != 2:
             return None
         first, second = item
-        if isinstance(first, str) and first in _MODES:
+        if _is_mode(first):
             return self._mode(first, (), second)
-        if getattr(first, "type", None) in MESSAGES and isinstance(second, dict):
+        if str(getattr(first, "type", None)) in MESSAGES and isinstance(second, dict):
             return self._mode("messages", (), item)
         if isinstance(first, tuple) and isinstance(second, (tuple, dict)):  # one mode, and subgraphs
             return self._mode("messages" if isinstance(second, tuple) else "updates", first, second)
@@ -93,7 +96,7 @@ class AgentItems:
         kind = item.get("type")
         if isinstance(kind, str) and kind.isupper():
             return self._event(item)
-        if kind in _MODES and "ns" in item and "data" in item:
+        if _is_mode(kind) and "ns" in item and "data" in item:
             return self._mode(kind, item["ns"], item["data"])
         event = item.get("event")
         if isinstance(event, str) and event.startswith("on_") and "data" in item:
@@ -117,6 +120,10 @@ class AgentItems:
         elif mode == "values":
             data = {**_state(data), "__interrupt__": _interrupts(data.get("__interrupt__") or ())}
         return self._graph.event(mode, namespace, data)
+
+
+def _is_mode(name: Any) -> bool:
+    return isinstance(name, str) and name in _MODES
 
 
 def _mode_of(item: dict[Any, Any]) -> str | None:

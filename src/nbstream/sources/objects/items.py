@@ -90,7 +90,7 @@ class ItemReader:
         return messages.read(seen.frame)
 
     def _other(self, item: Any) -> Arrival:
-        if isinstance(item, dict) and item.get("type") in _NATIVE:
+        if isinstance(item, dict) and isinstance(item.get("type"), str) and item["type"] in _NATIVE:
             return self._of_ours(item)
         if isinstance(item, dict) or getattr(item, "type", None) == "error":
             error = read_error(plain(item))
