@@ -245,10 +245,12 @@ def test_a_server_that_loads_its_model_is_waited_for(chain):
         until(lambda: lines.append(stream.status()["line"]) or "Loading model" in lines[-1], "the line says so")
         return answer(sample, sample.raw)
 
-    stream = start(chain, sample, *[loading] * 5, otherwise=told)
+    # The waits for the model are not counted as tries: behind them a lost call has all of its own.
+    broken = Answer(status=502, headers={"Retry-After": "0.1"}, framing="length")
+    stream = start(chain, sample, *[loading] * 5, broken, broken, loading, otherwise=told)
     assert stream.wait(15) == "complete", stream.error
     assert says(stream) == whole(sample)
-    assert len(chain.requests) == 6
+    assert len(chain.requests) == 9
 
 
 def test_chat_completions_of_llamacpp_go_on_as_well(chain):
