@@ -36,6 +36,7 @@ def show(
     first_s: float | None = None,
     idle_s: float | None = None,
     linger_s: float | None = None,
+    cumulative: bool = False,
 ) -> Stream:
     """
     Stream *source* into this cell and return at once; recording and display go on while the kernel is free.
@@ -45,9 +46,9 @@ def show(
     raises.
 
     Args:
-        source: What `nbstream.chat`, `nbstream.sse` return, any iterator or async iterator of text or of OpenAI chunks,
-            or a factory: a function that makes one. With one parameter it can be resumed: it gets the cursor
-            `{"items": 26, "chars": 172}`, what has already come (None at first), and goes on behind that:
+        source: What `nbstream.chat`, `nbstream.sse` return, any iterator or async iterator of text or of what SDKs and
+            agents yield, or a factory: a function that makes one. With one parameter it can be resumed: it gets the
+            cursor `{"items": 26, "chars": 172}`, what has already come (None at first), and goes on behind that:
             `def f(cursor): for i in range((cursor or {}).get("items", 0), 60): yield ...`
         key: Your own name for the stream, unique in the notebook; else the cell's id and the count of streams in it.
         fresh: Ask anew, whatever is saved.
@@ -59,12 +60,14 @@ def show(
         idle_s: Seconds without new output until it is stalled (default 60).
         linger_s: Seconds the call goes on while no page shows it (default 600); 0 ends it with the last page. What came
             is kept, and Resume goes on behind it.
+        cumulative: Every item of the iterator repeats the whole text so far (Gradio's jobs do):
+            only what is new of it is shown, and what it says otherwise is taken back.
     """
     place = here()
     keep = options().rerun == "saved"
     ask = Ask(None, fresh=fresh, replay=replay, offers=place.front is Front.PAGE, keep_complete=keep)
     at = _host(place, save=save, host=host, limits=_limits(first_s, idle_s, linger_s))
-    stream = _launch(source, key, ask, at, place)
+    stream = _launch(source, key, ask, at, place, cumulative=cumulative)
     stream.hold("process")
     return _display(stream, place)
 
@@ -79,6 +82,7 @@ def start(
     first_s: float | None = None,
     idle_s: float | None = None,
     linger_s: float | None = None,
+    cumulative: bool = False,
 ) -> Stream:
     """
     Record *source* without showing it; the arguments are those of `show`.
@@ -89,7 +93,7 @@ def start(
     ask = Ask(None, fresh=fresh, keep_complete=options().rerun == "saved")
     place = here()
     at = _host(place, save=save, host=host, limits=_limits(first_s, idle_s, linger_s))
-    stream = _launch(source, key, ask, at, place)
+    stream = _launch(source, key, ask, at, place, cumulative=cumulative)
     stream.hold("process")
     return stream
 
@@ -159,10 +163,10 @@ def _display(stream: Stream, place: Place, *, raises: bool = True) -> Stream:
     return show_stream(stream, place, raises=raises)
 
 
-def _launch(source: Any, key: str | None, ask: Ask, host: Host, place: Place) -> Stream:
+def _launch(source: Any, key: str | None, ask: Ask, host: Host, place: Place, *, cumulative: bool) -> Stream:
     from nbstream.sources import as_source
 
-    given = as_source(source)
+    given = as_source(source, cumulative=cumulative)
     ask = replace(ask, fingerprint=given.fingerprint)
     return host.launch(given, place.key(given.fingerprint, key, again=ask.replay), ask)
 
