@@ -24,6 +24,7 @@ HELP = """\
 %stream list                     every saved stream
 %stream show ID                  show a saved stream, or watch a live one; no call
 %stream resume [ID [AGENT]]      go on behind its last record (the last stream of this notebook without ID)
+%stream continue [ID]            let a new generation go on behind the text of one that was cut and cannot be resumed
 %stream stop [ID [AGENT]|all]    stop it: the call is closed and never resumes by itself
 %stream regenerate [ID [AGENT]]  ask the same question anew; the old answer is kept
                                  with AGENT: only that agent of a team, the others are left as they are
@@ -102,9 +103,9 @@ class StreamMagics(Magics):
             return
         verb, *rest = line.split() or ["help"]
         verbs: dict[str, Callable[[list[str]], None]] = {
-            "list": self._list, "show": self._show, "resume": self._resume, "stop": self._stop,
-            "regenerate": self._regenerate, "replay": self._replay, "clean": self._clean, "status": self._status,
-            "doctor": self._doctor, "help": self._help,
+            "list": self._list, "show": self._show, "resume": self._resume, "continue": self._continue,
+            "stop": self._stop, "regenerate": self._regenerate, "replay": self._replay, "clean": self._clean,
+            "status": self._status, "doctor": self._doctor, "help": self._help,
         }  # fmt: skip
         if verb not in verbs:
             raise UsageError(unknown_verb(verb, [*verbs]))
@@ -164,6 +165,11 @@ class StreamMagics(Magics):
         from nbstream import api
 
         self._display(api.resume(*self._one_of(rest, "resume")))
+
+    def _continue(self, rest: list[str]) -> None:
+        from nbstream import api
+
+        self._display(api.continue_(self._one(rest, "continue")))
 
     def _regenerate(self, rest: list[str]) -> None:
         from nbstream import api

@@ -30,6 +30,14 @@ def text(ask: Mapping[str, Any], name: str) -> str | None:
     return value
 
 
+def flag(ask: Mapping[str, Any], name: str) -> bool:
+    """Return a field that is true or false, False if it is left out."""
+    value = ask.get(name)
+    if value is not None and not isinstance(value, bool):
+        raise TypeError(f"{name}: expected true or false, found {type(value).__name__}")
+    return bool(value)
+
+
 def seconds(name: str, value: Any) -> float:
     """Return one of the limits of a call."""
     if name not in ("first_s", "idle_s", "linger_s"):

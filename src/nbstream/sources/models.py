@@ -15,7 +15,7 @@ Prompt: TypeAlias = "str | Sequence[Mapping[str, Any]]"
 KNOWN = "demo:, openai:NAME, or any name together with base_url="
 
 #: Arguments of `nbstream.show`: as parameters of a model they would be sent, and do nothing.
-_OF_THE_STREAM = frozenset({"host", "first_s", "idle_s", "linger_s", "key", "fresh", "replay", "save"})
+_OF_THE_STREAM = frozenset({"host", "auto_continue", "first_s", "idle_s", "linger_s", "key", "fresh", "replay", "save"})
 
 _PATH = "/chat/completions"
 _OPENAI_URL = "https://api.openai.com/v1"

@@ -109,6 +109,10 @@ class Call:
         """Return the call with a key that came with it from another process; empty: that one had none."""
         return replace(self, _key=key, _brought=True)
 
+    def saying(self, body: Any) -> Call:
+        """Return the call with another JSON body; who asks, and whom, stays."""
+        return replace(self, body=_json(body).encode(), question=_json(body, canonical=True))
+
     @property
     def secrets(self) -> list[str]:
         """Every value of this call that must not come out anywhere."""
