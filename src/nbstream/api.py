@@ -66,10 +66,10 @@ def show(
     place = here()
     keep = options().rerun == "saved"
     ask = Ask(None, fresh=fresh, replay=replay, offers=place.front is Front.PAGE, keep_complete=keep)
-    at = _host(place, save=save, host=host, limits=_limits(first_s, idle_s, linger_s, auto_continue=auto_continue))
+    at = host_at(place, save=save, host=host, limits=limits_of(first_s, idle_s, linger_s, auto_continue=auto_continue))
     stream = _launch(source, key, ask, at, place)
     stream.hold("process")
-    return _display(stream, place)
+    return displayed(stream, place)
 
 
 def start(
@@ -92,7 +92,7 @@ def start(
     """
     ask = Ask(None, fresh=fresh, keep_complete=options().rerun == "saved")
     place = here()
-    at = _host(place, save=save, host=host, limits=_limits(first_s, idle_s, linger_s, auto_continue=auto_continue))
+    at = host_at(place, save=save, host=host, limits=limits_of(first_s, idle_s, linger_s, auto_continue=auto_continue))
     stream = _launch(source, key, ask, at, place)
     stream.hold("process")
     return stream
@@ -138,12 +138,12 @@ def display_stream(stream: Stream, *, saved: bool = False) -> Stream:
 
     *saved*: the user asked for what is saved, however it ended: no end raises.
     """
-    return _display(stream, here(), raises=not saved)
+    return displayed(stream, here(), raises=not saved)
 
 
 def streams() -> list[Stream]:
     """Return every saved stream, newest first."""
-    host = _host(here())
+    host = host_at(here())
     return [Stream(host, host.store.log(status.stream), from_store=True) for status in host.store.list()]
 
 
@@ -162,12 +162,13 @@ def find(stream: str) -> Stream:
 
 def last_here() -> Stream | None:
     """Return the newest stream of this notebook (of this process where there is none)."""
-    host = _host(here())
+    host = host_at(here())
     found = host.store.list(key=lambda key: json.loads(key)[0] == host.scope)
     return Stream(host, host.store.log(found[0].stream), from_store=True) if found else None
 
 
-def _display(stream: Stream, place: Place, *, raises: bool = True) -> Stream:
+def displayed(stream: Stream, place: Place, *, raises: bool = True) -> Stream:
+    """Show *stream* at *place*; see `show_stream`."""
     from nbstream.view.show import show_stream
 
     stream.shown_in = place.run
@@ -182,13 +183,14 @@ def _launch(source: Any, key: str | None, ask: Ask, host: Host, place: Place) ->
     return host.launch(given, place.key(given.fingerprint, key, again=ask.replay), ask)
 
 
-def _limits(
+def limits_of(
     first_s: float | None = None,
     idle_s: float | None = None,
     linger_s: float | None = None,
     *,
     auto_continue: bool | None = None,
 ) -> Limits:
+    """Return the limits of a stream: what is given, else the options."""
     given = options()
     return Limits(
         first_s=given.first_s if first_s is None else first_s,
@@ -198,8 +200,9 @@ def _limits(
     )
 
 
-def _host(place: Place, *, save: bool = True, host: str | None = None, limits: Limits | None = None) -> Host:
-    choice, limits = host or options().host, limits or _limits()
+def host_at(place: Place, *, save: bool = True, host: str | None = None, limits: Limits | None = None) -> Host:
+    """Return the host of the streams of *place*."""
+    choice, limits = host or options().host, limits or limits_of()
     if choice not in HOSTS:
         msg = f"host={choice!r}: use {', '.join(HOSTS)}"
         raise ValueError(msg)
@@ -221,7 +224,7 @@ def _host(place: Place, *, save: bool = True, host: str | None = None, limits: L
 
 
 def _find(stream: str) -> Stream:
-    host = _host(here())
+    host = host_at(here())
     store = host.store
     exact = store.find(here().key(None, stream))
     if exact is None:

@@ -15,7 +15,7 @@ from collections import OrderedDict
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakKeyDictionary
 
 from nbstream.errors import Fenced, LogDamaged, SourceRefused, StoreFull, StreamError, StreamGone
@@ -27,7 +27,7 @@ from nbstream.state import State
 from nbstream.stream import Stream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from nbstream.log.contract import Status, Store
     from nbstream.recording import Recording
@@ -101,8 +101,12 @@ class Host:
         """How recorders elsewhere are reached, by the runtime at work."""
         return self._reach()
 
-    def launch(self, source: Source, key: str, ask: Ask) -> Stream:
-        """Do what running the cell under *key* means: start, attach, resume, or show what is saved."""
+    def launch(self, source: Source, key: str, ask: Ask, turn: Mapping[str, Any] | None = None) -> Stream:
+        """
+        Do what running the cell under *key* means: start, attach, resume, or show what is saved.
+
+        *turn*: which turn of a conversation it is, see `Open.turn`.
+        """
         store = self.store
         _sweep_daily(store)
         others = frozenset(_seen) - {key}
@@ -121,7 +125,7 @@ class Host:
                 return self._resume(source, found.stream, key, unasked=self._auto_continue)
             if named is not None and act is Act.REPLACE:
                 self._stop_and_wait(named)
-            stream = self._begin(source, Birth(key, replaces=named))
+            stream = self._begin(source, Birth(key, replaces=named, turn=turn))
             if stream is not None:
                 return stream
         raise _contested(key)
@@ -185,7 +189,8 @@ class Host:
             _, act = self._look(named, Ask(source.fingerprint, fresh=True))
             if named is not None and act is Act.REPLACE:
                 self._stop_and_wait(named)
-            new = self._begin(source, Birth(key, "regenerate", parent=stream.id, replaces=named, agent=agent))
+            birth = Birth(key, "regenerate", parent=stream.id, replaces=named, agent=agent, turn=old.open.turn)
+            new = self._begin(source, birth)
             if new is not None:
                 return new
         raise _contested(key)

@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from nbstream.lease import Lease
 from nbstream.log.bell import News
@@ -25,7 +25,7 @@ from nbstream.state import State
 
 if TYPE_CHECKING:
     from asyncio import Semaphore
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from nbstream.log.contract import Lock, Log, Status, Store
     from nbstream.records import Intent
@@ -62,6 +62,8 @@ class Birth:
     stream: str | None = None
     #: Of a team that is regenerated, the one agent that is asked anew: what the others said is taken from the parent.
     agent: str | None = None
+    #: Which turn of a conversation it is; see `Open.turn`.
+    turn: Mapping[str, Any] | None = None
 
 
 class Recording(Protocol):
@@ -111,7 +113,7 @@ class Here:
     def begin(self, source: Source, birth: Birth) -> str | None:
         """See `Recording.begin`."""
         first = self._open(birth.stream or new_id(), birth.key, birth.intent, source, birth.parent)
-        who = None
+        first, who = replace(first, turn=birth.turn), None
         if birth.agent is not None:
             first, who = replace(first, agent=birth.agent), Plan(frozenset({birth.agent}), frozenset())
             check(self._store, first)
@@ -154,6 +156,7 @@ class Here:
                 lock.release()
                 return False
             again = self._open(stream, key, "continue" if anew else "resume", source, None)
+            again = replace(again, turn=status.open.turn)
             if who is not None:  # made again from the log, a team may know less of its agents than the log does
                 again = replace(again, source=status.open.source, fingerprint=status.open.fingerprint)
             log.append(progress.tail + 1, again)

@@ -44,6 +44,7 @@ ROWS = {
     "view": 9,
     "api": 10,
     "overview": 10,
+    "conversation": 11,
     "question": 11,
     "magics": 11,
     "cli": 11,

@@ -31,7 +31,7 @@ class InRelay:
         started, answer = self._ask(
             lambda client: client.start({
                 **self._common, "key": birth.key, "parent": birth.parent,
-                "replaces": birth.replaces, "id": stream, "agent": birth.agent,
+                "replaces": birth.replaces, "id": stream, "agent": birth.agent, "turn": birth.turn,
             })
         )  # fmt: skip
         return answer["id"] if started else None

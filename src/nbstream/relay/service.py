@@ -13,7 +13,7 @@ from nbstream.host import Host
 from nbstream.recorder.progress import Progress
 from nbstream.recording import Birth, Here, Limits, ended
 from nbstream.relay.again import source_again
-from nbstream.relay.asking import flag, key_of, seconds, text
+from nbstream.relay.asking import flag, key_of, seconds, text, turn_of
 from nbstream.relay.holders import LONGEST_S, Holders
 from nbstream.rerun import Ask
 from nbstream.runtime import runtime
@@ -80,7 +80,7 @@ class Service:
             parent = text(ask, "parent")
             birth = Birth(
                 key, "regenerate" if parent else "new", parent=parent, replaces=text(ask, "replaces"),
-                stream=text(ask, "id"), agent=text(ask, "agent"),
+                stream=text(ask, "id"), agent=text(ask, "agent"), turn=turn_of(ask),
             )  # fmt: skip
             if birth.stream is not None and self.store.find(key) == birth.stream:
                 return True, self._answer(birth.stream, ask)  # asked again: the first answer was lost
@@ -89,7 +89,7 @@ class Service:
             return started is not None, self._answer(stream, ask)
         before = self.store.find(key)
         host = Host(self.store, scope, lambda _: self._with_room(here), remembers=False)
-        found = host.launch(source, key, Ask(source.fingerprint, fresh=bool(ask.get("fresh")))).id
+        found = host.launch(source, key, Ask(source.fingerprint, fresh=bool(ask.get("fresh"))), turn_of(ask)).id
         return found != before, self._answer(found, ask)
 
     def resume(self, stream: str, ask: Mapping[str, Any], *, anew: bool = False) -> dict[str, Any]:
