@@ -72,7 +72,6 @@ class Conversation:
         self.name = name or here().name(_KIND)
         self._model, self._system, self._params = model, system, params
         self._cut = _checked(cut)
-        self._asked = 0
 
     def __repr__(self) -> str:
         count = len(self.turns)
@@ -111,9 +110,10 @@ class Conversation:
         place = here()
         limits = limits_of(first_s, idle_s, linger_s, auto_continue=auto_continue)
         at = host_at(place, host=host, limits=limits)
-        if key is None and place.cell is None:  # then the n-th question of this program stands for its cell
-            key, self._asked = f"{_KIND}:{self.name}/{self._asked}", self._asked + 1
-        full = place.key(None, key)
+        if type(prompt) is not str or not prompt.strip():
+            raise ValueError("the prompt is empty: ask(...) takes the text of one question")
+        # Without a cell the n-th question of this program in this conversation stands for it.
+        full = place.key(f"{_KIND} {self.name}", key, again=replay)
         turns = _Turns(at, self.name)
         before = turns.before(full)
         messages = [*self._said(at, turns.behind(before), self._cut if cut is None else _checked(cut))]
@@ -169,7 +169,7 @@ class Conversation:
 def conversations() -> dict[str, int]:
     """Return the names of this notebook's conversations, the newest first, and how many turns each has."""
     host = host_at(here())
-    names = dict.fromkeys(one.open.turn["conversation"] for one in _in_scope(host) if one.open.turn)
+    names = dict.fromkeys(str(one.open.turn.get("conversation")) for one in _in_scope(host) if one.open.turn)
     return {name: len((turns := _Turns(host, name)).behind(turns.last)) for name in names}
 
 

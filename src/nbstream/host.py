@@ -161,7 +161,7 @@ class Host:
         if found.live:
             return stream
         if found.state is State.COMPLETE:
-            raise StreamError(f"stream {stream.id} is complete: there is nothing to continue; Regenerate asks anew")
+            return self.open(stream.id, from_store=True)
         if stream.resumable:
             raise StreamError(
                 f"stream {stream.id} can go on as the same message: resume it, no new generation is needed"

@@ -261,8 +261,9 @@ class Stream:
         It costs a call and may say something else than the first one would have: the place is a seam (`seams`, and a
         line in the text). The text stays as it is but for its last word, which may be half of one and is taken back.
         The model gets the text as the beginning of its answer where it takes that, else in a further turn of the user;
-        what it repeats is left out. Attaches when somebody already does. Raises `SourceRefused` where that cannot be
-        done (inside a tool call or reasoning, say), `StreamError` where it need not: complete, or `resume` does.
+        what it repeats is left out. Attaches when somebody already does; one that is complete is given as it is saved.
+        Raises `SourceRefused` where it cannot be done (inside a tool call or reasoning, say), `StreamError` where
+        `resume` does it.
         """
         return self._host.continue_(self)
 

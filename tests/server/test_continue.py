@@ -1,6 +1,7 @@
 """A message that was cut is continued: over real sockets, recorded in the kernel and in a relay."""
 
 import json
+import threading
 
 import pytest
 from chain import chunk, sse_data
@@ -138,6 +139,21 @@ def test_cut_again_is_continued_again(chain):
     assert asked(chain)[2][1] == {"role": "assistant", "content": f"{STAYS}crates of"}
 
 
+def test_pressed_twice_at_once_is_one_call(chain):
+    """Whoever comes second attaches, from another page or process too."""
+    chain.server.script([cut(SAID), says(REST)])
+    stream = nbstream.start(source(chain))
+    stream.wait(10)
+    presses = [threading.Thread(target=lambda: nbstream.continue_(stream.id)) for _ in range(4)]
+    for press in presses:
+        press.start()
+    for press in presses:
+        press.join()
+    assert stream.wait(10) == "complete"
+    assert stream.text == STAYS + REST
+    assert len(chain.requests) == 2
+
+
 @pytest.mark.parametrize("auto", [True, False])
 def test_only_auto_continue_does_not_ask(chain, auto):
     """With `auto_continue` the stream is live all the time and `wait` sees no end before the last; else it asks."""
@@ -217,12 +233,12 @@ def test_reasoning_before_the_text_is_no_hindrance(chain):
 
 
 def test_what_need_not_be_continued_says_so(chain):
-    """Complete, or resumable: one line each, and no call."""
+    """Complete: as it is saved. Resumable: one line. No call."""
     chain.server.script([says("All.")])
     stream = nbstream.start(source(chain))
     stream.wait(10)
-    with pytest.raises(StreamError, match="complete: there is nothing to continue"):
-        stream.continue_()
+    assert stream.continue_().text == "All."
+    assert len(chain.requests) == 1
     frame = b'id: 1\ndata: {"type": "delta", "text": "one two "}\n\n'
     chain.server.script([Answer.sse(frame), Answer([b"no"], 404, framing="length")])
     stream = nbstream.start(nbstream.sse(f"{chain.server.url}/s", format="nbstream"))

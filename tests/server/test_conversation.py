@@ -139,6 +139,19 @@ def test_two_conversations_and_other_streams_do_not_mix(talk, chain):
     ]  # fmt: skip
 
 
+def test_without_cells_every_question_is_a_turn(talk, chain):
+    """In a script or a terminal: the next question is the next turn, also of another object of that name."""
+    settled(talk.ask("a"))
+    settled(talk.ask("b"))
+    again = nbstream.Conversation("pear-1", base_url=f"{chain.server.url}/v1", name=talk.name)
+    settled(again.ask("c"))
+    assert talk.heard()[-1] == [user("a"), model("re: a"), user("b"), model("re: b"), user("c")]
+    with pytest.raises(ValueError, match="the prompt is empty"):
+        talk.ask(" ")
+    with pytest.raises(ValueError, match="the text of one question"):
+        talk.ask(["a"])
+
+
 def test_two_who_ask_at_once(talk):
     """Both stand behind the same turn, neither is lost; the conversation goes on behind the newer one."""
     settled(talk.ask("a", key="a"))
