@@ -26,6 +26,7 @@ from nbstream.errors import StreamError, StreamGone
 from nbstream.options import options
 from nbstream.place import Front, here
 from nbstream.rerun import Ask
+from nbstream.sources.redaction import holds_key, secrets_of_body
 from nbstream.state import State
 from nbstream.stream import Stream
 from nbstream.view.terminal import strip
@@ -105,7 +106,7 @@ class Conversation:
         what it does for `nbstream.show`, whose other arguments these are. Raises `StreamError` where the turn before
         cannot be sent.
         """
-        from nbstream.sources.models import chat
+        from nbstream import chat
 
         place = here()
         limits = limits_of(first_s, idle_s, linger_s, auto_continue=auto_continue)
@@ -122,7 +123,7 @@ class Conversation:
             given["base_url"] = options().base_url
         source = chat([*messages, {"role": "user", "content": prompt}], **{**given, **self._params})
         turn = {"conversation": self.name, "before": before}
-        if "content" in source.spec:  # else it holds a key, which no log keeps
+        if not holds_key(prompt) and not secrets_of_body(prompt):  # which no log keeps
             turn["prompt"] = prompt
         asks = Ask(
             source.fingerprint, fresh=fresh, replay=replay, offers=place.front is Front.PAGE,

@@ -159,6 +159,7 @@ BEGUN = {"role": "assistant", "content": "It is"}
         ("anthropic.messages", "https://api.anthropic.com/v1/messages", "claude-opus-4-5"),
         ("openai.chat", "https://openrouter.ai/api/v1/chat/completions", "anthropic/claude-sonnet-4.5"),
         ("ollama.chat", "http://127.0.0.1:11434/api/chat", "qwen3"),
+        ("llama.cpp", "http://127.0.0.1:8080/v1/chat/completions", "default"),
     ],
 )
 def test_who_takes_a_prefill_is_given_one(format, url, model):
@@ -206,6 +207,10 @@ def test_other_formats_keep_their_conversation_elsewhere():
     assert body["input"] == [USER, BEGUN, TURN]
     contents = [{"role": "user", "parts": [{"text": "Why?"}]}]
     ((body, _),) = asked("gemini.generate", contents=contents)
+    gemini = Call.of(
+        "POST", "https://g.example/v1beta/models/gemini-3:stream?alt=sse", json_body={"contents": contents}
+    )
+    assert model_of(gemini) == "gemini-3"
     assert body["contents"][1:] == [
         {"role": "model", "parts": [{"text": "It is"}]}, {"role": "user", "parts": [{"text": GO_ON}]},
     ]  # fmt: skip

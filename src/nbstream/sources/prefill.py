@@ -29,7 +29,7 @@ GO_ON = (
 #: Where the formats keep the conversation, and the role of the model in it.
 CONVERSATIONS = {
     "openai.chat": ("messages", "assistant"), "anthropic.messages": ("messages", "assistant"),
-    "ollama.chat": ("messages", "assistant"), "llamacpp": ("messages", "assistant"),
+    "ollama.chat": ("messages", "assistant"), "llama.cpp": ("messages", "assistant"),
     "openai.responses": ("input", "assistant"), "gemini.generate": ("contents", "model"),
 }  # fmt: skip
 
@@ -52,7 +52,7 @@ PREFILLS = (
     Prefill("openai.chat", r"^api\.deepseek\.com/beta/", message={"prefix": True}),
     Prefill("openai.chat", r"^openrouter\.ai$", rf"^(mistralai|deepseek|meta-llama|qwen)/|^anthropic/{_CLAUDE}"),
     Prefill("ollama.chat"),
-    Prefill("llamacpp"),
+    Prefill("llama.cpp"),
 )
 
 
@@ -64,9 +64,13 @@ class Way(NamedTuple):
 
 
 def model_of(call: Call) -> str:
-    """Return the model that *call* names, or the host it asks."""
+    """Return the model that *call* names in its body or (Gemini) its address; else the host it asks."""
+    parts = urlsplit(call.url)
     named = (_body(call) or {}).get("model")
-    return named if isinstance(named, str) and named else urlsplit(call.url).hostname or call.url
+    if isinstance(named, str) and named:
+        return named
+    found = re.search(r"/models/([^/:]+)", parts.path)
+    return found[1] if found else parts.hostname or parts.scheme
 
 
 def ways(call: Call, format: str, said: str) -> Iterator[Way]:
