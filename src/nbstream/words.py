@@ -187,13 +187,18 @@ def _figures(facts: Facts) -> list[str]:
         out.append(f"{facts.took_s:,.1f} s")
     if facts.unknown and not facts.state.live and facts.state is not State.FAILED:
         out.append(_unknown(facts))
-    if facts.resumed and not facts.state.live:
-        out.append(f"resumed {_times(facts.resumed)}")
-    if facts.continued and not facts.state.live:
-        out.append(f"continued {_times(facts.continued)} by a new generation")
+    out += _gone_on(facts)
     if facts.in_memory:
         out.append("kept in memory only")
     return out
+
+
+def _gone_on(facts: Facts) -> list[str]:
+    """Say how often a message at rest went on: the same one, and by a new generation."""
+    if facts.state.live:
+        return []
+    resumed = [f"resumed {_times(facts.resumed)}"] if facts.resumed else []
+    return [*resumed, f"continued {_times(facts.continued)} by a new generation"] if facts.continued else resumed
 
 
 def _times(count: int) -> str:
