@@ -53,3 +53,26 @@ def test_killed_then_continued_unasked(kernels, store, demo):
     assert (page.stream, page.text) == (stream, question.text)
     opens = [record.intent for record in records_of(store.log(stream)) if isinstance(record, Open)]
     assert opens == ["new", "continue"]
+
+
+def test_killed_again_while_it_is_continued(kernels, store, demo):
+    """SIGKILL in the middle of the new generation: what it said is kept, and continued in the same way."""
+    question = chat(demo, tokens=500, speed=200, fault="noresume")
+    stream = killed(kernels, question)
+    for _ in range(2):
+        kernel = kernels.start().load()
+        page = kernel.execute(question.cell, question.id).page
+        page.wait_state("interrupted")
+        have = len(page.text)
+        page.press("continue")
+        page.wait_text(have + 100)
+        kernel.kill()
+        assert question.text.startswith(said(store, stream).joined("text"))
+        assert said(store, stream).joined("text").startswith(page.text)
+    page = kernels.start().load().execute(question.cell, question.id).page
+    page.wait_state("interrupted")
+    page.press("continue")
+    page.wait_state("complete")
+    assert (page.text, page.contradictions) == (question.text, [])
+    assert said(store, stream).joined("text") == question.text
+    assert question.asked() == [None] * 4

@@ -1,6 +1,7 @@
 """A message that was cut is continued: over real sockets, recorded in the kernel and in a relay."""
 
 import json
+import random
 import threading
 
 import pytest
@@ -11,8 +12,10 @@ from nbstream.demo import DemoServer
 from nbstream.demo.model import DemoModel
 from nbstream.errors import SourceRefused, StreamError
 from nbstream.log.readback import parts_of, records_of
+from nbstream.options import options
 from nbstream.records import Open
 from nbstream.sources.prefill import GO_ON
+from nbstream.sources.seam import word_boundary
 from nbstream.testing import Answer
 from nbstream.view.saved_form import saved_form
 
@@ -230,6 +233,59 @@ def test_reasoning_before_the_text_is_no_hindrance(chain):
     assert (stream.text, stream.reasoning) == (STAYS + REST, "so it must go on")
     kinds = [part.kind for part in parts_of(stream.log)]
     assert kinds == ["reasoning", "text", "truncate", "seam", "reasoning", "text"]
+
+
+#: What tears: half words, an accent of its own, Chinese, Korean, joined emoji, a block of code.
+TEARS = "A cafe\u0301 at the quay: 我们写诗 흐른다 🚢 👩🏽\u200d🚀, naïve.\n\n```\nx = 1\n```\n- one two\n"
+
+
+def test_every_place_of_a_cut(chain, seed):
+    """Cut anywhere, in any pieces: the old text stays to its last whole word, and the whole is that of one call."""
+    rng = random.Random(seed)
+
+    def pieces(text):
+        while text:
+            size = rng.randrange(1, 6)
+            yield text[:size]
+            text = text[size:]
+
+    def rest(request):
+        begun = json.loads(request.body)["messages"][1]["content"]
+        assert TEARS.startswith(begun)
+        assert begun == begun.rstrip()
+        return says(*pieces(TEARS[len(begun) :]))
+
+    # A relay is another process; what it does here is the same.
+    for at in range(3, len(TEARS), 1 if options().host == "kernel" else 9):
+        chain.server.script([cut(*pieces(TEARS[:at])), rest])
+        stream = nbstream.start(source(chain), fresh=True)
+        stream.wait(10)
+        assert stream.text == TEARS[:at]
+        assert stream.continue_().wait(10) == "complete"
+        assert stream.text == TEARS, at
+        length = 0
+        for part in parts_of(stream.log):
+            if part.kind == "truncate":
+                length = part.fields["length"]
+                assert TEARS[:length] == TEARS[:at][: word_boundary(TEARS[:at])]
+            elif part.kind == "text":
+                assert part.off == length
+                length += len(part.text)
+        assert [part.kind for part in stream.seams] == ["seam"]
+
+
+def test_a_continuation_can_be_stopped(chain):
+    """Stop closes the call of the new generation at once; what came of it stays, behind the seam."""
+    chain.server.script([cut(SAID), Answer.sse(sse_data(chunk("crates of ")), sse_data(chunk("pe")), end="stall")])
+    stream = nbstream.start(source(chain))
+    stream.wait(10)
+    again = stream.continue_()
+    while not again.text.endswith("pe"):
+        again.log.wait(again.offset, 1)
+    again.stop()
+    assert again.wait(10) == "stopped"
+    chain.server.wait_closed(2)
+    assert again.text == f"{STAYS}crates of pe"
 
 
 def test_what_need_not_be_continued_says_so(chain):
