@@ -15,7 +15,9 @@ from nbstream.sources.models.providers import APIS, PROVIDERS, Provider
 from nbstream.sources.models.registered import made_by, registered
 
 #: Arguments of `nbstream.show`: as parameters of a model they would be sent, and do nothing.
-_OF_THE_STREAM = frozenset({"host", "first_s", "idle_s", "linger_s", "key", "fresh", "replay", "save"})
+_OF_THE_STREAM = frozenset(
+    {"host", "auto_continue", "cumulative", "first_s", "idle_s", "linger_s", "key", "fresh", "replay", "save"}
+)
 
 #: A server that only its address names.
 _ANY = Provider("")
