@@ -6,7 +6,7 @@ Recognised by shape, never by class: importing a framework to compare would be s
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from nbstream.errors import SourceLost
 from nbstream.records import Part
@@ -122,7 +122,7 @@ class AgentItems:
         return self._graph.event(mode, namespace, data)
 
 
-def _is_mode(name: Any) -> bool:
+def _is_mode(name: Any) -> TypeGuard[str]:
     return isinstance(name, str) and name in _MODES
 
 
