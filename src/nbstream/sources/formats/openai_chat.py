@@ -2,8 +2,8 @@
 The stream of OpenAI's chat completions, as OpenAI and many servers like it send it.
 
 Seen in the wild and therefore read: `content: null`, `choices: []` (Azure's verdict on the prompt), usage behind the
-finish or under `x_groq`, reasoning under several names at once, content as a list, a missing `[DONE]`, and an error
-object followed by `[DONE]`.
+finish or under `x_groq`, reasoning under several names at once, content as a list, a missing `[DONE]`, an error object
+followed by `[DONE]`, and the older completions, whose choices have a `text` and no `delta`.
 """
 
 from __future__ import annotations
@@ -41,9 +41,10 @@ class OpenAIChat:
     """
     Reads chat-completion chunks.
 
-    The end mark is `[DONE]`. A clean end of the connection counts too, but only behind a finish_reason: some servers
-    leave `[DONE]` out. There is a cursor only where chunks carry an event id *and* `"offset"`, the code points of the
-    whole text before the chunk, as the demo model's do: an id alone promises nothing here.
+    The end mark is `[DONE]`. A clean end of the connection counts too, but only behind the finish_reason of every
+    choice that has said something: some servers leave `[DONE]` out. There is a cursor only where chunks carry an event
+    id *and* `"offset"`, the code points of the whole text before the chunk, as the demo model's do: an id alone
+    promises nothing here.
     """
 
     traits = Traits(
@@ -57,6 +58,8 @@ class OpenAIChat:
         self._place = Place(cursor)
         self._model: str | None = None
         self._finish: str | None = None
+        #: Choices that have said something and have not ended.
+        self._open: set[int] = set()
         #: Has a chunk come at all?
         self.begun = False
 
@@ -114,26 +117,33 @@ class OpenAIChat:
         return Arrival(parts, usage=_usage(usage) if usage else None, model=model)
 
     def eof(self) -> Arrival | None:
-        """Return the end if a finish_reason came."""
-        return self._end() if self._finish is not None else None
+        """Return the end if a finish_reason came, and no choice was cut off."""
+        return self._end() if self._finish is not None and not self._open else None
 
     def _choice(self, choice: Mapping[str, Any]) -> tuple[Part, ...]:
-        finish = choice.get("finish_reason")
+        finish, index = choice.get("finish_reason"), choice.get("index") or 0
         if finish:
+            self._open.discard(index)
             if finish in _FAILURES:
                 raise SourceRefused(f"the upstream gave up with finish_reason {finish!r}", retryable=True)
             # Only the first choice's reason is told; the others are voices beside it.
-            if self._finish is None or not choice.get("index"):
+            if self._finish is None or not index:
                 self._finish = str(finish)
         delta = choice.get("delta")
         if not delta:
-            return ()
-        index = choice.get("index")
+            text = choice.get("text")  # the older completions have it here
+            if not text:
+                return ()
+            delta = {"content": text}
         agent = f"{ASSISTANT}-{index + 1}" if index else ASSISTANT
         content = delta.get("content")
         if content and len(delta) == 1 and type(content) is str:
-            return (Part("text", content, agent),)
-        return tuple(_parts(delta, agent))
+            parts: tuple[Part, ...] = (Part("text", content, agent),)
+        else:
+            parts = tuple(_parts(delta, agent))
+        if parts and not finish:
+            self._open.add(index)
+        return parts
 
     def _end(self, event_id: str | None = None) -> Arrival:
         raw = self._finish
