@@ -87,6 +87,57 @@ def test_the_older_completions_are_read(format):
     assert hears(format, chunk(0, text="Hel"))["end"] is None
 
 
+def test_a_message_that_comes_at_once_is_text_and_one_beside_deltas_is_none():
+    """Servers that do not stream send it instead of deltas, others with every delta, all over again."""
+    assert hears("openai.chat", chunk(0, "stop", message={"content": "Hello"}))["text"] == "Hello"
+    both = [
+        chunk(0, delta={"content": one}, message={"content": so_far}) for one, so_far in (("He", "He"), ("y", "Hey"))
+    ]
+    assert hears("openai.chat", *both, chunk(0, "stop", message={"content": "Hey"}))["text"] == "Hey"
+    assert hears("openai.chat", *both, chunk(0, "stop", delta={}, message={"content": "Hey"}))["text"] == "Hey"
+
+
+def test_tool_calls_without_numbers_are_not_run_together():
+    """Two in one chunk are two; a single one goes on in the next chunk."""
+
+    def call(name, arguments):
+        return {"function": {"name": name, "arguments": arguments}}
+
+    says = hears("openai.chat", chunk(0, delta={"tool_calls": [call("f", '{"a":1}'), call("g", '{"b":2}')]}))
+    assert [(one["name"], one["arguments"]) for one in says["tool_calls"]] == [("f", '{"a":1}'), ("g", '{"b":2}')]
+    pieces = [chunk(0, delta={"tool_calls": [one]}) for one in (call("f", '{"a"'), {"function": {"arguments": ":1}"}})]
+    (whole,) = hears("openai.chat", *pieces)["tool_calls"]
+    assert (whole["name"], whole["arguments"]) == ("f", '{"a":1}')
+
+
+def test_the_first_words_of_a_step_stand_in_its_beginning():
+    """Gemini's thoughts and answers may begin where their step does: nothing of them is lost, and nothing twice."""
+    frames = [
+        {"event_type": "interaction.created", "interaction": {"id": "v1_a"}},
+        {
+            "event_type": "step.start", "index": 0,
+            "step": {"type": "thought", "signature": "", "summary": [{"type": "text", "text": "Low water"}]},
+        },
+        {
+            "event_type": "step.delta", "index": 0,
+            "delta": {"type": "thought_summary", "content": {"type": "text", "text": " at nine."}},
+        },
+        {
+            "event_type": "step.start", "index": 1,
+            "step": {"type": "model_output", "content": [{"type": "text", "text": "We "}, {"type": "image"}]},
+        },
+        {"event_type": "step.delta", "index": 1, "delta": {"type": "text", "text": "wait."}},
+        {"event_type": "step.stop", "index": 1},
+        *interaction("completed"),
+    ]  # fmt: skip
+    says = hears("gemini.interactions", *frames)
+    assert (says["reasoning"], says["text"], says["end"]) == (
+        "Low water at nine.",
+        "We wait.",
+        End("stop", "completed"),
+    )
+
+
 MESSAGE = {
     "type": "message", "id": "m1",
     "content": [{"type": "output_text", "text": "Hello"}, {"type": "refusal", "refusal": "No."}],

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 _FINISHES: dict[str, Finish] = {
     "completed": "stop", "requires_action": "tool_calls", "incomplete": "length", "budget_exceeded": "length",
 }  # fmt: skip
+#: Steps that begin with words: the field that has them, and our kind of it.
+_BEGUN = {"model_output": ("content", "text"), "thought": ("summary", "reasoning")}
 _FAILURES = frozenset({"failed", "cancelled"})
 _USED = {
     "input": "total_input_tokens", "answer": "total_output_tokens", "reasoning": "total_thought_tokens",
@@ -168,6 +170,11 @@ class GeminiInteractions:
             return self._calls_tool(index, step)
         if kind in {"text", "thought"} and "text" in step:
             return self._says(index, text_of(step["text"]), "text" if kind == "text" else "reasoning")
+        if kind in _BEGUN:
+            # The beginning of a step may have its first words in it; the deltas go on behind them.
+            field, said = _BEGUN[kind]
+            texts = (text_of(one["text"]) for one in step.get(field) or () if one.get("type") == "text")
+            return self._says(index, "".join(texts), said)
         # What a tool of the provider's does has its steps, and nothing to show.
         return ()
 

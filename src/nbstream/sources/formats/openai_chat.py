@@ -3,7 +3,7 @@ The stream of OpenAI's chat completions, as OpenAI and many servers like it send
 
 Seen in the wild and therefore read: `content: null`, `choices: []` (Azure's verdict on the prompt), usage behind the
 finish or under `x_groq`, reasoning under several names at once, content as a list, a missing `[DONE]`, an error object
-followed by `[DONE]`, and the older completions, whose choices have a `text` and no `delta`.
+followed by `[DONE]`, the older completions, whose choices have a `text` and no `delta`, and a whole `message` at once.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ class OpenAIChat:
         self._place = Place(cursor)
         self._model: str | None = None
         self._finish: str | None = None
-        #: Choices that have said something and have not ended.
-        self._open: set[int] = set()
+        #: Choices that have said something, and whether they have not ended.
+        self._open: dict[int, bool] = {}
         #: Has a chunk come at all?
         self.begun = False
 
@@ -118,12 +118,13 @@ class OpenAIChat:
 
     def eof(self) -> Arrival | None:
         """Return the end if a finish_reason came, and no choice was cut off."""
-        return self._end() if self._finish is not None and not self._open else None
+        return self._end() if self._finish is not None and not any(self._open.values()) else None
 
     def _choice(self, choice: Mapping[str, Any]) -> tuple[Part, ...]:
         finish, index = choice.get("finish_reason"), choice.get("index") or 0
         if finish:
-            self._open.discard(index)
+            if index in self._open:
+                self._open[index] = False
             if finish in _FAILURES:
                 raise SourceRefused(f"the upstream gave up with finish_reason {finish!r}", retryable=True)
             # Only the first choice's reason is told; the others are voices beside it.
@@ -131,19 +132,26 @@ class OpenAIChat:
                 self._finish = str(finish)
         delta = choice.get("delta")
         if not delta:
-            text = choice.get("text")  # the older completions have it here
-            if not text:
+            delta = self._whole(choice, index)
+            if not delta:
                 return ()
-            delta = {"content": text}
         agent = f"{ASSISTANT}-{index + 1}" if index else ASSISTANT
         content = delta.get("content")
         if content and len(delta) == 1 and type(content) is str:
             parts: tuple[Part, ...] = (Part("text", content, agent),)
         else:
             parts = tuple(_parts(delta, agent))
-        if parts and not finish:
-            self._open.add(index)
+        if parts:
+            self._open[index] = not finish
         return parts
+
+    def _whole(self, choice: Mapping[str, Any], index: int) -> Mapping[str, Any] | None:
+        """Return what a choice without a delta says: text of the older completions, or a message that came at once."""
+        if text := choice.get("text"):
+            return {"content": text}
+        # Beside deltas it repeats them.
+        message: Mapping[str, Any] | None = choice.get("message")
+        return message if "delta" not in choice and index not in self._open else None
 
     def _end(self, event_id: str | None = None) -> Arrival:
         raw = self._finish
@@ -166,10 +174,10 @@ def _parts(delta: Mapping[str, Any], agent: str) -> list[Part]:
         parts += _listed(content, agent)
     if refusal := delta.get("refusal"):
         parts.append(Part("refusal", _text(refusal), agent))
-    for call in delta.get("tool_calls") or ():
-        parts.append(_tool_call(call, call.get("function") or {}, agent))
+    for at, call in enumerate(delta.get("tool_calls") or ()):
+        parts.append(_tool_call(call, call.get("function") or {}, agent, at))
     if function := delta.get("function_call"):
-        parts.append(_tool_call({"index": 0}, function, agent))
+        parts.append(_tool_call({}, function, agent, 0))
     return parts
 
 
@@ -192,8 +200,11 @@ def _texts(pieces: Any, names: tuple[str, ...]) -> list[str]:
     return [text for piece in pieces for name in names if type(text := piece.get(name)) is str]
 
 
-def _tool_call(call: Mapping[str, Any], function: Mapping[str, Any], agent: str) -> Part:
-    fields: dict[str, Any] = {"index": call.get("index") or 0, "args_delta": _text(function.get("arguments") or "")}
+def _tool_call(call: Mapping[str, Any], function: Mapping[str, Any], agent: str, at: int) -> Part:
+    # Some servers do not number calls: several in one chunk are several all the same.
+    index = call.get("index")
+    index = at if index is None else index
+    fields: dict[str, Any] = {"index": index, "args_delta": _text(function.get("arguments") or "")}
     # Only the first piece of a call carries its id and name.
     if call.get("id"):
         fields["id"] = _text(call["id"])
