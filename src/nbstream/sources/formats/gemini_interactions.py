@@ -18,7 +18,7 @@ from nbstream.errors import SourceRefused
 from nbstream.records import ASSISTANT, Part
 from nbstream.sources.contract import Arrival, End, Traits
 from nbstream.sources.formats.frames import frame_of, malformed
-from nbstream.sources.formats.speech import Speech, text_of, tool_result
+from nbstream.sources.formats.speech import Speech, number_of, text_of, tool_result
 from nbstream.sources.formats.stored_run import StoredRun
 from nbstream.sources.formats.usage import used
 from nbstream.sources.refusal import ErrorObject, plain_text, read_error, refused_by_frame
@@ -74,12 +74,12 @@ class GeminiInteractions:
             "interaction.status_update": lambda frame: self._changes(text_of(frame["status"])),
             "interaction.completed": lambda frame: self._ends(frame["interaction"]),
             "interaction.complete": lambda frame: self._ends(frame["interaction"]),
-            "step.start": lambda frame: Arrival(self._begins_step(frame["index"], frame["step"])),
-            "content.start": lambda frame: Arrival(self._begins_step(frame["index"], frame["content"])),
-            "step.delta": lambda frame: Arrival(self._goes_on(frame["index"], frame["delta"])),
-            "content.delta": lambda frame: Arrival(self._goes_on(frame["index"], frame["delta"])),
-            "step.stop": lambda frame: Arrival(self._ends_step(frame["index"])),
-            "content.stop": lambda frame: Arrival(self._ends_step(frame["index"])),
+            "step.start": lambda frame: Arrival(self._begins_step(number_of(frame["index"]), frame["step"])),
+            "content.start": lambda frame: Arrival(self._begins_step(number_of(frame["index"]), frame["content"])),
+            "step.delta": lambda frame: Arrival(self._goes_on(number_of(frame["index"]), frame["delta"])),
+            "content.delta": lambda frame: Arrival(self._goes_on(number_of(frame["index"]), frame["delta"])),
+            "step.stop": lambda frame: Arrival(self._ends_step(number_of(frame["index"]))),
+            "content.stop": lambda frame: Arrival(self._ends_step(number_of(frame["index"]))),
         }
 
     @property

@@ -17,7 +17,7 @@ from nbstream.errors import SourceMalformed, SourceRefused
 from nbstream.records import ASSISTANT, Part
 from nbstream.sources.contract import Arrival, End, Traits
 from nbstream.sources.formats.frames import frame_of, malformed
-from nbstream.sources.formats.speech import Speech, text_of, tool_result
+from nbstream.sources.formats.speech import Speech, number_of, text_of, tool_result
 from nbstream.sources.formats.stored_run import StoredRun
 from nbstream.sources.formats.usage import RESPONSES, used, within
 from nbstream.sources.refusal import ErrorObject, plain_text, read_error, refused_by_frame
@@ -195,17 +195,17 @@ class OpenAIResponses:
     # -- text -------------------------------------------------------------------------------------------------------
 
     def _says(self, frame: Frame, kind: str, part: str, field: str) -> tuple[Part, ...]:
-        text, key = text_of(frame[field]), (kind, frame.get("output_index"), frame.get(part))
+        text, key = text_of(frame[field]), _key(kind, frame, part)
         if not text:
             return ()
         self._silent.discard(key)
         self._heard.add(key)
         # Parts of one message run on, summaries of reasoning are set apart, and so are messages.
-        number = f".{frame.get(part)}" if kind == "reasoning" else ""
-        return self._speech.says(text, message=f"{frame.get('output_index')}{number}", kind=kind)
+        number = f".{key[2]}" if kind == "reasoning" else ""
+        return self._speech.says(text, message=f"{key[1]}{number}", kind=kind)
 
     def _said(self, frame: Frame, kind: str, part: str, field: str) -> tuple[Part, ...]:
-        key = (kind, frame.get("output_index"), frame.get(part))
+        key = _key(kind, frame, part)
         if key not in self._silent and (key in self._heard or not self._anew):
             return ()
         return self._says(frame, kind, part, field)
@@ -236,13 +236,13 @@ class OpenAIResponses:
     def _begins_part(self, frame: Frame) -> tuple[Part, ...]:
         kind = _KINDS.get(text_of(frame["part"]["type"]), "reasoning")
         part = "summary_index" if "summary_index" in frame else "content_index"
-        self._silent.add((kind, frame.get("output_index"), frame.get(part)))
+        self._silent.add(_key(kind, frame, part))
         return ()
 
     # -- tools ------------------------------------------------------------------------------------------------------
 
     def _begins_item(self, frame: Frame) -> tuple[Part, ...]:
-        item, index = frame["item"], frame["output_index"]
+        item, index = frame["item"], number_of(frame["output_index"])
         field = _CALLS.get(item["type"])
         if field is None:
             return ()
@@ -254,7 +254,7 @@ class OpenAIResponses:
         return (Part("tool_call", fields=fields),)
 
     def _arguments(self, frame: Frame) -> tuple[Part, ...]:
-        self._silent.discard(("tool_call", frame["output_index"], None))
+        self._silent.discard(("tool_call", number_of(frame["output_index"]), None))
         delta = text_of(frame["delta"])
         return (Part("tool_call", fields={"index": frame["output_index"], "args_delta": delta}),) if delta else ()
 
@@ -265,7 +265,7 @@ class OpenAIResponses:
         return (Part("tool_call", fields={"index": frame["output_index"], "args_delta": whole, "final": True}),)
 
     def _ends_item(self, frame: Frame) -> tuple[Part, ...]:
-        item, index = frame["item"], frame.get("output_index")
+        item, index = frame["item"], number_of(frame["output_index"])
         field = _CALLS.get(item["type"])
         if field is None:
             return self._told_whole(item, index)
@@ -277,6 +277,12 @@ class OpenAIResponses:
             asked += self._asked({"output_index": index, field: item.get(field) or ""}, field)
         answer = item.get("output") or item.get("error")
         return (*asked, tool_result(ASSISTANT, _id(item), answer)) if answer else asked
+
+
+def _key(kind: str, frame: Frame, part: str) -> tuple[str, int | None, int | None]:
+    """Return what is said, as far as the frame numbers it; it stands in cursors."""
+    index, number = frame.get("output_index"), frame.get(part)
+    return kind, None if index is None else number_of(index), None if number is None else number_of(number)
 
 
 def _id(item: Frame) -> str:

@@ -186,3 +186,10 @@ def text_of(value: Any) -> str:
     if type(value) is not str:
         raise TypeError(f"expected text, found {type(value).__name__}")
     return value
+
+
+def number_of(value: Any) -> int:
+    """Return *value*, which the format says is a number of something; `TypeError` for anything else."""
+    if type(value) is not int:
+        raise TypeError(f"expected a number, found {type(value).__name__}")
+    return value
