@@ -15,7 +15,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from nbstream.errors import SourceRefused
-from nbstream.records import ASSISTANT, Part
+from nbstream.records import ASSISTANT, Part, whole_characters
 from nbstream.sources.contract import Arrival, End, Traits
 from nbstream.sources.formats.frames import frame_of, malformed
 from nbstream.sources.formats.speech import Speech, number_of, text_of, tool_result
@@ -130,7 +130,7 @@ class GeminiInteractions:
     def _place(self, frame: Frame) -> dict[str, Any] | None:
         """Return the cursor behind *frame*: an event without an id names no place, but the first names the run."""
         place = frame.get("event_id")
-        if isinstance(place, str) and place:
+        if isinstance(place, str) and place and whole_characters(place) is place:
             self._stored.place = place
         elif self._stored.place is not None or not str(frame.get("event_type")).startswith("interaction."):
             return None
