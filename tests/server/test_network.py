@@ -80,7 +80,7 @@ def test_a_post_without_a_cursor_is_sent_exactly_once(chain, cut):
     assert stream.text == "".join(message.pieces[:WHOLE])
     assert not stream.resumable
     assert stream.status()["actions"] == ["continue", "regenerate"]
-    assert "Regenerate" in stream.status()["line"]
+    assert "Continue lets a new generation go on" in stream.status()["line"]
     assert chain.rest(nbstream.resume(stream)) == "interrupted"  # asked all the same, it is shown as it is
     assert len(chain.requests) == 1
 
