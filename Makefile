@@ -3,6 +3,7 @@
 #   make demo    JupyterLab on the quickstart with the embedded demo model (ARGS=--check: headless, prints the answer)
 #   make test    everything: style, types, JavaScript, tests, notebooks
 #   make soak    the kill, fault and size tests at their full numbers
+#   make sdks    the SDKs of OpenAI, Anthropic, Google, Mistral, Ollama and LangChain against a server of ours
 #   make bench   the figures of the README
 #   make format  puts Python files into shape
 #   make clean   removes what these targets made
@@ -19,7 +20,7 @@ OTHER_KERNELS := .venv-ipykernel-7.3 .venv-ipykernel-6.31
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak bench format clean venv kernels examples browser nginx lint js
+.PHONY: help demo test soak sdks bench format clean venv kernels examples browser nginx lint js
 .DELETE_ON_ERROR:
 
 help:
@@ -35,6 +36,9 @@ test: venv kernels examples browser nginx lint js
 soak: venv kernels browser nginx
 	NBSTREAM_SOAK=1 $(BIN)/pytest --numprocesses 2 -m "soak or browser" --timeout=7200 tests
 
+sdks: .venv-sdks/sdks.stamp
+	.venv-sdks/bin/pytest --numprocesses 2 tests/sdks
+
 bench: venv browser
 	@set -e; for script in bench/[!_]*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
 
@@ -43,7 +47,7 @@ format: venv
 	$(BIN)/ruff format
 
 clean:
-	rm -rf .venv .venv-examples $(OTHER_KERNELS) js/node_modules build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-examples .venv-sdks $(OTHER_KERNELS) js/node_modules build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 # --- set-up -----------------------------------------------------------------------------------------------------------
 
@@ -77,6 +81,12 @@ endef
 .venv-examples/examples.stamp: pyproject.toml examples/constraints.txt
 	$(make_venv)
 	$(@D)/bin/python $(PIP_INSTALL) --constraint examples/constraints.txt --editable '.[examples]'
+	@touch $@
+
+# The SDKs in their newest versions, unpinned: what they yield today is the question.
+.venv-sdks/sdks.stamp: pyproject.toml
+	$(make_venv)
+	$(@D)/bin/python $(PIP_INSTALL) --upgrade --editable '.[test,test-sdks]'
 	@touch $@
 
 browser:

@@ -9,9 +9,11 @@ import pytest
 from nbstream.errors import SourceRefused
 from nbstream.records import Part
 from nbstream.sources.continuing import Continuing
+from nbstream.sources.formats.registry import READERS
 from nbstream.sources.http.call import Call
 from nbstream.sources.http.sse import SSESource
-from nbstream.sources.prefill import GO_ON, model_of, ways
+from nbstream.sources.models.providers import APIS
+from nbstream.sources.prefill import CONVERSATIONS, GO_ON, PREFILLS, model_of, ways
 from nbstream.sources.seam import Seam, word_boundary
 from nbstream.transcript import AgentText
 
@@ -145,6 +147,12 @@ def asked(format="openai.chat", url="http://127.0.0.1:1/v1/chat/completions", sa
     return [(json.loads(way.call.body), way.prefilled) for way in ways(call, format, said)]
 
 
+def test_whatever_chat_asks_can_be_continued():
+    """The formats are called as they are elsewhere, and none in which `chat` asks is left out."""
+    assert set(APIS) <= set(CONVERSATIONS) <= set(READERS)
+    assert {one.format for one in PREFILLS} <= set(CONVERSATIONS)
+
+
 USER = {"role": "user", "content": "Why?"}
 TURN = {"role": "user", "content": GO_ON}
 BEGUN = {"role": "assistant", "content": "It is"}
@@ -159,7 +167,7 @@ BEGUN = {"role": "assistant", "content": "It is"}
         ("anthropic.messages", "https://api.anthropic.com/v1/messages", "claude-opus-4-5"),
         ("openai.chat", "https://openrouter.ai/api/v1/chat/completions", "anthropic/claude-sonnet-4.5"),
         ("ollama.chat", "http://127.0.0.1:11434/api/chat", "qwen3"),
-        ("llama.cpp", "http://127.0.0.1:8080/v1/chat/completions", "default"),
+        ("llamacpp", "http://127.0.0.1:8080/v1/chat/completions", "default"),
     ],
 )
 def test_who_takes_a_prefill_is_given_one(format, url, model):
