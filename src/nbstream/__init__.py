@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from nbstream.overview import on_excess, usage
     from nbstream.sources.agent import Agent
     from nbstream.sources.http.sse import sse
-    from nbstream.sources.models import chat
+    from nbstream.sources.models.chat import chat
     from nbstream.sources.team import merge
     from nbstream.state import State
     from nbstream.stream import Stream
@@ -55,7 +55,7 @@ _HOMES = {
     **dict.fromkeys(_ERRORS, "nbstream.errors"),
     **dict.fromkeys(("on_excess", "usage"), "nbstream.overview"),
     "open_store": "nbstream.log.stores",
-    "chat": "nbstream.sources.models",
+    "chat": "nbstream.sources.models.chat",
     "sse": "nbstream.sources.http.sse",
     "Agent": "nbstream.sources.agent",
     "merge": "nbstream.sources.team",

@@ -28,6 +28,7 @@ HELP = """\
 %stream regenerate [ID [AGENT]]  ask the same question anew; the old answer is kept
                                  with AGENT: only that agent of a team, the others are left as they are
 %stream replay ID                show what is saved, without a call
+%stream models                   providers and whether their keys are set, this machine's servers, formats
 %stream clean [--older-than 30d] delete streams nobody has shown or written for so long
 %stream status [ID]              what kernel, relay and pages use, and the live streams; all about one stream
 %stream --url ADDRESS            stream what an address sends: %%stream without a prompt
@@ -42,8 +43,8 @@ class StreamMagics(Magics):
     last: Stream | None = None
 
     @magic_arguments("%stream")
-    @argument("--model", "-m", help="demo:, openai:NAME, or a bare name together with --base-url")
-    @argument("--base-url", help="address of an OpenAI-compatible server, e.g. http://127.0.0.1:8080/v1")
+    @argument("--model", "-m", help="PROVIDER:NAME (%%stream models lists them), or a bare name with --base-url")
+    @argument("--base-url", help="address of a server that speaks as OpenAI does, e.g. http://127.0.0.1:8080/v1")
     @argument("--system", "-s", help="system prompt")
     @argument("--key", "-k", help="your own name for this stream, unique in the notebook")
     @argument("--fresh", action="store_true", help="ask anew, whatever is saved")
@@ -104,7 +105,7 @@ class StreamMagics(Magics):
         verbs: dict[str, Callable[[list[str]], None]] = {
             "list": self._list, "show": self._show, "resume": self._resume, "stop": self._stop,
             "regenerate": self._regenerate, "replay": self._replay, "clean": self._clean, "status": self._status,
-            "doctor": self._doctor, "help": self._help,
+            "models": self._models, "doctor": self._doctor, "help": self._help,
         }  # fmt: skip
         if verb not in verbs:
             raise UsageError(unknown_verb(verb, [*verbs]))
@@ -220,6 +221,13 @@ class StreamMagics(Magics):
             print(overview.listed(stream))
         if not live:
             print("nothing is live; `%stream list` shows what is saved")
+
+    def _models(self, rest: list[str]) -> None:
+        from nbstream import catalog
+
+        _none(rest, "models")
+        for line in catalog.lines():
+            print(line)
 
     def _doctor(self, rest: list[str]) -> None:
         from nbstream.doctor import examine

@@ -12,7 +12,9 @@ from traitlets.config import SingletonConfigurable
 class NbStream(SingletonConfigurable):
     """Options of nbstream."""
 
-    model = Unicode("demo:", help="The model when %%stream names none: demo:, openai:NAME, ...").tag(config=True)
+    model = Unicode(
+        "demo:", help="The model when %%stream names none: PROVIDER:NAME; `%stream models` lists them."
+    ).tag(config=True)
     base_url = Unicode("", help="An OpenAI-compatible server's address; empty: the provider's own.").tag(config=True)
     system = Unicode("", help="System prompt when %%stream gives none.").tag(config=True)
     rerun = Enum(

@@ -40,7 +40,7 @@ def unknown_verb(verb: str, verbs: list[str]) -> str:
 def source_of(args: Any, cell: str, spelled: str) -> Any:
     """Return the source that a `%%stream` cell describes."""
     from nbstream.sources.http.sse import sse
-    from nbstream.sources.models import chat
+    from nbstream.sources.models.chat import chat
 
     params = dict(_param(text) for text in args.params)
     prompt = cell.strip("\n")

@@ -10,6 +10,8 @@ from nbstream import words
 from nbstream.errors import LogDamaged
 from nbstream.log.memory import MemoryStore
 from nbstream.log.readback import records_of
+from nbstream.prices import cost
+from nbstream.prices import prepare as prepare_prices
 from nbstream.recorder.plan import state_of
 from nbstream.recorder.progress import Progress
 from nbstream.recorder.together import in_words
@@ -62,6 +64,9 @@ class Standing:
         self._begun = False
         self._last_at = 0.0
         self._took_s: float | None = 0.0
+        #: Of that, until the first piece of each call.
+        self._waited_s = 0.0
+        self._waits = True
         self._reading = threading.Lock()
 
     def read_on(self) -> Progress:
@@ -125,6 +130,7 @@ class Standing:
         return self._runtime.recorder(self._log.stream) is None
 
     def _live(self, recorder: AtWork) -> words.Facts:
+        prepare_prices()
         live, now, runtime = recorder.live, time.monotonic(), self._runtime
         # What is heard of a recorder elsewhere is older than what it has stored.
         stored = self.read_on() if self._far else recorder
@@ -147,7 +153,9 @@ class Standing:
             state=status.state, chars=progress.chars, tail=status.tail,
             model=(close.model if close else None) or progress.model or self._asked,
             error=close.error if close else None, finish=close.finish if close else None,
-            took_s=self._took_s if close else None,
+            took_s=self._took_s if close else None, usage=close.usage if close else {},
+            came_s=self._took_s - self._waited_s if close and self._took_s is not None else None,
+            cost=_cost(status, close) if close else None,
             ended_at=close.at if close else None,
             elsewhere=status.live and not in_relay(status), outlives_kernel=in_relay(status),
             resumable=self.resumable, from_store=self._from_store,
@@ -161,6 +169,8 @@ class Standing:
         if not isinstance(record, Open):
             passed = record.at - self._last_at
             self._took_s = self._took_s + passed if passed >= 0 and self._took_s is not None else None
+            self._waited_s += passed if self._waits else 0.0
+        self._waits = isinstance(record, Open)
         self._last_at = record.at
 
     def _count_agents(self) -> str | None:
@@ -173,6 +183,11 @@ class Standing:
         if self._offered:
             return "left here from before; running the cell again asks anew"
         return self._runtime.note(self._log.stream)
+
+
+def _cost(status: Status, close: Close) -> float | None:
+    prepare_prices()
+    return cost(str(status.open.source.get("url", "")), close.model, close.usage)
 
 
 def _agent_live(agent: AgentAtWork, track: Track | None, now: float) -> words.Facts:

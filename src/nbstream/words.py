@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 _UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 #: A new kernel does not know the cell's magic yet.
 _FIRST = "(%load_ext nbstream first)"
+#: An answer that came within less has no speed worth telling.
+SPEED_S = 0.5
+#: The smallest price that is told.
+LEAST_USD = 0.0001
 #: Types of unknown pieces that the line names.
 UNKNOWN_NAMED = 3
 
@@ -48,7 +52,12 @@ class Facts:
     speed: float | None = None
     #: All its calls together; the time between them does not count.
     took_s: float | None = None
+    #: The part of it in which the answer came: without the wait for its first piece.
+    came_s: float | None = None
     ended_at: float | None = None
+    #: Tokens as the provider counted them, and about what they cost, in US dollars.
+    usage: Mapping[str, int] = field(default_factory=dict)
+    cost: float | None = None
     #: Somebody else's process records it.
     elsewhere: bool = False
     #: A relay records it, whatever becomes of the kernel.
@@ -177,6 +186,10 @@ def _figures(facts: Facts) -> list[str]:
         out.append(f"{facts.speed:,.0f} pieces/s")
     if not facts.state.live and facts.took_s is not None:
         out.append(f"{facts.took_s:,.1f} s")
+    if not facts.state.live and facts.usage:
+        out.append(_tokens(facts))
+    if not facts.state.live and facts.cost is not None:
+        out.append(_price(facts.cost))
     if facts.unknown and not facts.state.live and facts.state is not State.FAILED:
         out.append(_unknown(facts))
     if facts.resumed and not facts.state.live:
@@ -184,6 +197,24 @@ def _figures(facts: Facts) -> list[str]:
     if facts.in_memory:
         out.append("kept in memory only")
     return out
+
+
+def _tokens(facts: Facts) -> str:
+    read, written = facts.usage.get("input"), facts.usage.get("output")
+    counts = [f"{read:,} tokens in" if read is not None else "", f"{written:,} out" if written is not None else ""]
+    told = ", ".join(filter(None, counts)) or f"{facts.usage.get('total', 0):,} tokens"
+    # Of a message in several calls nobody says which of them the tokens are of; of a very short one it says nothing.
+    timed = written and facts.came_s is not None and facts.came_s >= SPEED_S and not facts.resumed
+    return f"{told} ({written / facts.came_s:,.0f}/s)" if timed and written and facts.came_s else told
+
+
+def _price(dollars: float) -> str:
+    # No dollar sign: a notebook takes two of them for a formula.
+    if dollars >= 1:
+        return f"about {dollars:,.2f} USD"
+    if 0 < dollars < LEAST_USD:
+        return f"less than {LEAST_USD:.4f} USD"
+    return f"about {dollars:.2g} USD" if dollars else "no charge"
 
 
 def _times(count: int) -> str:

@@ -166,6 +166,31 @@ def test_a_message_at_rest_has_a_short_line():
 
 
 @pytest.mark.parametrize(
+    ("usage", "more", "said"),
+    [
+        ({"input": 1200, "output": 345, "total": 1545}, {"came_s": 8.0}, "1,200 tokens in, 345 out (43/s)"),
+        ({"input": 12, "output": 345}, {"came_s": 8.0, "resumed": 1}, "12 tokens in, 345 out · resumed once"),
+        ({"input": 12, "output": 3}, {"came_s": 0.4}, "12 tokens in, 3 out"),
+        ({"input": 12}, {"came_s": 8.0}, "12 tokens in"),
+        ({"total": 99}, {"came_s": 8.0}, "99 tokens"),
+        ({"input": 12, "output": 3}, {"cost": 0.00225}, "12 tokens in, 3 out · about 0.0022 USD"),
+        ({"input": 12, "output": 3}, {"cost": 12.345}, "12 tokens in, 3 out · about 12.35 USD"),
+        ({"input": 12, "output": 3}, {"cost": 2e-5}, "12 tokens in, 3 out · less than 0.0001 USD"),
+        ({"input": 12, "output": 3}, {"cost": 0.0}, "12 tokens in, 3 out · no charge"),
+        ({}, {"came_s": 8.0}, "1,204 characters · 8.1 s"),
+    ],
+)
+def test_what_an_answer_used_is_said_at_its_end(usage, more, said):
+    """Tokens, their speed and price, which a growing message does not tell; no dollar sign, which is a formula's."""
+    done = replace(CUT, state=State.COMPLETE, chars=1204, took_s=8.14, usage=usage, **more)
+    assert line(done).endswith(said)
+    assert "$" not in line(done)
+    growing = line(replace(done, state=State.STREAMING))
+    assert "token" not in growing
+    assert "USD" not in growing
+
+
+@pytest.mark.parametrize(
     ("kind", "fields", "said"),
     [
         ("seam", {"why": "cut\x1b[1m\n"}, "continued here by a new generation: cut[1m"),

@@ -62,7 +62,7 @@ class Caller:
 
     async def run(self) -> End:
         """Call until the end mark; raises `Ended` without one."""
-        attempt, hole = 0, False
+        attempt, starts, hole = 0, 0, False
         while True:
             place = await self._intake.connect()
             # Where nothing has come but a place, that one counts: a run that has begun is not begun again.
@@ -80,12 +80,14 @@ class Caller:
                     continue
                 await self._writer.flush()
                 if self._track.parts > stored:
-                    attempt, hole = 0, False
+                    attempt, starts, hole = 0, 0, False
                 malformed = isinstance(exc, SourceMalformed) and not isinstance(exc, Hole)
                 if hole and malformed:
                     raise Ended(Event.REFUSED, exc) from exc  # still there when asked again
-                await self._wait_to_retry(exc, attempt, self.call.pulse)
-                attempt, hole = attempt + 1, hole or malformed
+                starting = isinstance(exc, SourceRefused) and exc.starting
+                await self._wait_to_retry(exc, starts if starting else attempt, self.call.pulse, starting=starting)
+                attempt, starts = attempt + (not starting), starts + starting
+                hole = hole or malformed
 
     def reconnect(self) -> None:
         """Drop a connection that is silent and call again behind the last record."""
@@ -99,14 +101,14 @@ class Caller:
         """Whether calling again would repeat neither text nor money."""
         return self._track.can_go_on(replayable=self._source.replayable)
 
-    async def _wait_to_retry(self, error: SourceError, attempt: int, pulse: Pulse) -> None:
+    async def _wait_to_retry(self, error: SourceError, attempt: int, pulse: Pulse, *, starting: bool) -> None:
         event = retry.verdict(error, shown=self._track.shown, resumable=self.can_reconnect)
         if event is not Event.LOST:
             raise Ended(event, error)
         asked = error.retry_after_s if isinstance(error, SourceRefused) else None
         if asked is None and pulse.retry_ms is not None:
             asked = pulse.retry_ms / 1000
-        wait = retry.wait_s(attempt, jitter=self._jitter(), server_s=asked)
+        wait = retry.wait_s(attempt, jitter=self._jitter(), server_s=asked, starting=starting)
         if wait is None:
             error.args = (retry.last_words(error, attempt, server_s=asked),)
             self._event(Event.LOST)

@@ -1,8 +1,9 @@
 """
 The stream of OpenAI's chat completions, as OpenAI and many servers like it send it.
 
-Seen in the wild and therefore read: `content: null`, `choices: []`, usage behind the finish, reasoning under several
-names at once, content as a list, a missing `[DONE]`, and an error object followed by `[DONE]`.
+Seen in the wild and therefore read: `content: null`, `choices: []` (Azure's verdict on the prompt), usage behind the
+finish or under `x_groq`, reasoning under several names at once, content as a list, a missing `[DONE]`, and an error
+object followed by `[DONE]`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from nbstream.errors import SourceRefused
 from nbstream.records import ASSISTANT, Part
 from nbstream.sources.contract import Arrival, End, Traits
 from nbstream.sources.formats.frames import Place, frame_of, malformed
-from nbstream.sources.refusal import read_error, refused_by_frame
+from nbstream.sources.formats.usage import CHAT, used, within
+from nbstream.sources.refusal import ErrorObject, plain_text, read_error, refused_by_frame
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -105,6 +107,10 @@ class OpenAIChat:
         else:
             self._model = model
         usage = frame.get("usage")
+        if (extra := frame.get("x_groq")) is not None:
+            if error := extra.get("error"):
+                raise refused_by_frame(ErrorObject(plain_text(str(error))))
+            usage = usage or extra.get("usage")
         return Arrival(parts, usage=_usage(usage) if usage else None, model=model)
 
     def eof(self) -> Arrival | None:
@@ -187,15 +193,9 @@ def _tool_call(call: Mapping[str, Any], function: Mapping[str, Any], agent: str)
 
 
 def _usage(usage: Mapping[str, Any]) -> dict[str, int]:
-    prompt, answer = usage.get("prompt_tokens_details") or {}, usage.get("completion_tokens_details") or {}
-    counts = {
-        "input": usage.get("prompt_tokens"),
-        "output": usage.get("completion_tokens"),
-        "reasoning": answer.get("reasoning_tokens"),
-        "cached": prompt.get("cached_tokens"),
-        "total": usage.get("total_tokens"),
-    }
-    return {name: count for name, count in counts.items() if type(count) is int}
+    # Where it is not in OpenAI's group, what came from the cache has a field of its own.
+    own = usage.get("prompt_cache_hit_tokens", usage.get("cached_tokens"))
+    return {**({"cached": own} if type(own) is int else {}), **used(within(usage), CHAT)}
 
 
 def _raw(name: Any) -> Arrival:

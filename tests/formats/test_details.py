@@ -1,0 +1,167 @@
+"""What single frames of the provider formats say: finishes, tools that the provider runs, odd but real frames."""
+
+import json
+
+import pytest
+from format_samples import heard, told
+
+from nbstream.errors import SourceRefused
+from nbstream.sources.contract import End
+from nbstream.sources.formats.registry import READERS
+from nbstream.wire.sse import SSEParser
+
+
+def hears(format, *frames):
+    """Return what *frames* of *format* say, the end behind a clean end of the connection included."""
+    reader, raw = READERS[format](None), [f"data: {json.dumps(frame)}\n\n".encode() for frame in frames]
+    arrivals = heard(reader, SSEParser(), *raw)
+    end = reader.eof() if not arrivals or arrivals[-1].end is None else None
+    return told([*arrivals, *([end] if end is not None else [])])
+
+
+def anthropic(reason):
+    """Return the end of a message."""
+    return {"type": "message_delta", "delta": {"stop_reason": reason}, "usage": {}}, {"type": "message_stop"}
+
+
+def gemini(reason, *parts):
+    """Return the last frame of an answer."""
+    return ({"candidates": [{"content": {"parts": list(parts)}, "finishReason": reason}]},)
+
+
+def incomplete(reason):
+    """Return the end of a response that is not all there."""
+    return ({"type": "response.incomplete", "response": {"incomplete_details": {"reason": reason}}},)
+
+
+def interaction(status):
+    """Return the end of an interaction."""
+    return ({"event_type": "interaction.completed", "interaction": {"id": "v1_a", "status": status}},)
+
+
+def ollama(reason):
+    """Return the last line of an answer."""
+    return ({"model": "m", "message": {"content": ""}, "done": True, "done_reason": reason},)
+
+
+def llama(**how):
+    """Return the last frame of an answer."""
+    return ({"content": "", "stop": True, **how},)
+
+
+@pytest.mark.parametrize(
+    ("format", "frames", "end"),
+    [
+        ("anthropic.messages", anthropic("end_turn"), End("stop", "end_turn")),
+        ("anthropic.messages", anthropic("stop_sequence"), End("stop", "stop_sequence")),
+        ("anthropic.messages", anthropic("max_tokens"), End("length", "max_tokens")),
+        ("anthropic.messages", anthropic("tool_use"), End("tool_calls", "tool_use")),
+        ("anthropic.messages", anthropic("pause_turn"), End("pause", "pause_turn")),
+        ("anthropic.messages", anthropic("refusal"), End("refusal", "refusal")),
+        ("anthropic.messages", anthropic("of_tomorrow"), End("other", "of_tomorrow")),
+        ("gemini.generate", gemini("STOP"), End("stop", "STOP")),
+        ("gemini.generate", gemini("MAX_TOKENS"), End("length", "MAX_TOKENS")),
+        ("gemini.generate", gemini("SAFETY"), End("content_filter", "SAFETY")),
+        ("gemini.generate", gemini("OF_TOMORROW"), End("other", "OF_TOMORROW")),
+        ("gemini.generate", gemini("STOP", {"functionCall": {"name": "a"}}), End("tool_calls", "STOP")),
+        ("openai.responses", incomplete("max_output_tokens"), End("length", "max_output_tokens")),
+        ("openai.responses", incomplete("content_filter"), End("content_filter", "content_filter")),
+        ("openai.responses", incomplete("of_tomorrow"), End("other", "of_tomorrow")),
+        ("gemini.interactions", interaction("completed"), End("stop", "completed")),
+        ("gemini.interactions", interaction("incomplete"), End("length", "incomplete")),
+        ("gemini.interactions", interaction("of_tomorrow"), End("other", "of_tomorrow")),
+        ("ollama.chat", ollama("stop"), End("stop", "stop")),
+        ("ollama.chat", ollama("length"), End("length", "length")),
+        ("ollama.chat", ollama("unload"), End("other", "unload")),
+        ("ollama.chat", ollama(None), End("stop", None)),
+        ("llama.cpp", llama(stop_type="eos"), End("stop", "eos")),
+        ("llama.cpp", llama(stop_type="word"), End("stop", "word")),
+        ("llama.cpp", llama(stop_type="none"), End("other", "none")),
+        ("llama.cpp", llama(stopped_eos=False, stopped_limit=True), End("length", "limit")),
+    ],
+)
+def test_why_it_ended(format, frames, end):
+    """The provider's word for the end is kept, and has a word of ours."""
+    assert hears(format, *frames)["end"] == end
+
+
+@pytest.mark.parametrize(
+    ("format", "frame", "said"),
+    [
+        ("gemini.generate", {"promptFeedback": {"blockReason": "SAFETY"}}, "blocked the prompt (SAFETY)"),
+        (
+            "gemini.generate",
+            {"candidates": [{"finishReason": "MALFORMED_FUNCTION_CALL", "finishMessage": "no such tool"}]},
+            "MALFORMED_FUNCTION_CALL': no such tool",
+        ),
+        ("openai.responses", {"type": "response.cancelled", "response": {"status": "cancelled"}}, "cancelled"),
+        (
+            "openai.responses",
+            {"type": "response.failed", "response": {"error": {"code": "rate_limit_exceeded", "message": "slow down"}}},
+            "slow down (rate_limit_exceeded)",
+        ),
+        ("openai.responses", {"type": "response.failed", "response": {"error": None}}, "the response failed"),
+        ("gemini.interactions", interaction("failed")[0], "status 'failed'"),
+        ("gemini.interactions", {"event_type": "interaction.status_update", "status": "cancelled"}, "'cancelled'"),
+        ("openai.chat", {"choices": [], "x_groq": {"id": "r", "error": "over capacity"}}, "over capacity"),
+        ("auto", {"promptFeedback": {"blockReason": "OTHER"}}, "blocked the prompt (OTHER)"),
+    ],
+)
+def test_what_is_no_answer_is_refused(format, frame, said):
+    """An answer that was blocked, failed or cancelled is never complete, and says why."""
+    with pytest.raises(SourceRefused) as caught:
+        hears(format, frame)
+    assert said in str(caught.value)
+
+
+def test_tools_that_the_provider_runs_have_their_results():
+    """Anthropic's server tools and MCP tools come with call and result; the answer behind them is set apart."""
+    block = [
+        {"type": "text", "text": "So:"},
+        {"type": "server_tool_use", "id": "s1", "name": "web_search", "input": {"q": "pears"}},
+        {"type": "web_search_tool_result", "tool_use_id": "s1", "content": [{"text": "ripe"}, {"text": "green"}]},
+        {"type": "text", "text": "Ripe."},
+    ]
+    frames = []
+    for index, content in enumerate(block):
+        frames.append({"type": "content_block_start", "index": index, "content_block": content})
+        frames.append({"type": "content_block_stop", "index": index})
+    says = hears("anthropic.messages", *frames, *anthropic("end_turn"))
+    assert says["text"] == "So:\n\nRipe."
+    assert says["tool_calls"] == [{"index": 0, "id": "s1", "name": "web_search", "arguments": '{"q": "pears"}'}]
+    assert says["raw"] == []
+
+
+def test_a_tool_of_an_mcp_server_has_its_result():
+    """OpenAI runs it: arguments as deltas, the result with the item."""
+    item = {"type": "mcp_call", "id": "m1", "name": "roll", "arguments": ""}
+    says = hears(
+        "openai.responses",
+        {"type": "response.output_item.added", "output_index": 0, "item": item},
+        {"type": "response.mcp_call_arguments.delta", "output_index": 0, "delta": "{}"},
+        {"type": "response.mcp_call_arguments.done", "output_index": 0, "arguments": "{}"},
+        {"type": "response.output_item.done", "output_index": 0, "item": {**item, "arguments": "{}", "output": "4"}},
+        {"type": "response.web_search_call.searching", "output_index": 1},
+        {"type": "response.completed", "response": {"status": "completed"}},
+    )
+    assert says["tool_calls"] == [{"index": 0, "id": "m1", "name": "roll", "arguments": "{}"}]
+    assert (says["raw"], says["end"]) == ([], End("stop", "completed"))
+
+
+@pytest.mark.parametrize("names", [["reasoning"], ["reasoning_content"], ["thinking"], ["reasoning", "thinking"]])
+def test_reasoning_under_its_names_counts_once(names):
+    """Whatever a server calls it, and under however many names it sends it."""
+    details = {"reasoning_details": [{"type": "reasoning.text", "text": "Hm."}]}
+    chunk = {"choices": [{"index": 0, "delta": {**dict.fromkeys(names, "Hm."), **details}}]}
+    assert hears("openai.chat", chunk, chunk)["reasoning"] == "Hm.Hm."
+    assert hears("openai.chat", {"choices": [{"index": 0, "delta": details}]})["reasoning"] == "Hm."
+
+
+def test_two_messages_of_one_response_are_set_apart():
+    """A message behind another one, as behind a tool's work, does not run into it; its own parts do."""
+    said = [(0, 0, "One"), (0, 1, " and a half."), (2, 0, "Two.")]
+    deltas = [
+        {"type": "response.output_text.delta", "output_index": item, "content_index": part, "delta": text}
+        for item, part, text in said
+    ]
+    assert hears("openai.responses", *deltas)["text"] == "One and a half.\n\nTwo."
