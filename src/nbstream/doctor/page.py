@@ -34,7 +34,8 @@ def _tried() -> list[Check]:
     from IPython.display import clear_output
 
     # In memory: it is of no use to anybody afterwards.
-    stream = api.start(chat(PROMPT, "demo:", max_tokens=40, tokens_per_s=0), key="doctor", fresh=True, save=False)
+    source = chat(PROMPT, "demo:", max_tokens=40, tokens_per_s=0)
+    stream = api.start(source, key="doctor", fresh=True, save=False, host="kernel")
     stream.wait(PAGE_S)
     first = _painted(stream)
     if first is None:

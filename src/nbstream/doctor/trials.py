@@ -89,9 +89,9 @@ def restart(victim: str = VICTIM) -> Check:
 def stop() -> Check:
     """Stop a call, and ask the server that answered it when its connection was closed."""
     with DemoServer() as server:
-        # A key of its own, and in memory: nothing of the user's is touched.
+        # A key of its own, and in memory (which only the kernel can record in): nothing of the user's is touched.
         source = chat(PROMPT, "demo", base_url=f"{server.url}/v1", max_tokens=100_000, tokens_per_s=TOKENS_PER_S)
-        stream = api.start(source, key=_name(), save=False)
+        stream = api.start(source, key=_name(), save=False, host="kernel")
         _until(lambda: stream.text or not stream.state.live, "the first text")
         pressed = time.monotonic()
         stream.stop()
