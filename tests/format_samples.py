@@ -43,7 +43,7 @@ ERRORS = {
         False,
     ),
     "ollama.chat": (b'{"error":"out of cheese"}\n', False),
-    "llama.cpp": (b'data: {"error":{"code":500,"message":"out of cheese","type":"server_error"}}\n\n', True),
+    "llamacpp": (b'data: {"error":{"code":500,"message":"out of cheese","type":"server_error"}}\n\n', True),
 }
 
 
@@ -189,7 +189,7 @@ SAMPLES = [
         usage={"input": 26, "output": 40, "total": 66}, finish=("length", "length"),
     ),
     Sample(
-        "llama.cpp.sse", "llama.cpp", b'"stop":true', model="quince-2b.gguf",
+        "llama.cpp.sse", "llamacpp", b'"stop":true', model="quince-2b.gguf",
         usage={"input": 11, "output": 9, "total": 20}, finish=("length", "limit"), goes_on=True,
     ),
 ]  # fmt: skip

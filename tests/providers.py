@@ -206,5 +206,5 @@ CASES = {
         "ollama:m", "http://127.0.0.1:11434/api/chat", None, {"model": "m", "stream": True}, _ollama(), CHAT,
         {"options": {"num_predict": 9}}, "ollama.chat",
     ),
-    "llamacpp": _chat("llamacpp:m", "http://127.0.0.1:8080/v1", None, format="llama.cpp"),
+    "llamacpp": _chat("llamacpp:m", "http://127.0.0.1:8080/v1", None, format="llamacpp"),
 }  # fmt: skip

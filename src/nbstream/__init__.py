@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 from nbstream.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from nbstream.api import clean, regenerate, resume, show, start, streams
+    from nbstream.api import clean, continue_, regenerate, resume, show, start, streams
+    from nbstream.conversation import Conversation
     from nbstream.errors import (
         Fenced,
         LeaseOver,
@@ -51,7 +52,7 @@ _ERRORS = (
     "SourceMalformed", "SourceRefused", "SourceSilent", "StoreFull", "StreamError", "StreamGone", "TeamFailed",
 )  # fmt: skip
 _HOMES = {
-    **dict.fromkeys(("clean", "regenerate", "resume", "show", "start", "streams"), "nbstream.api"),
+    **dict.fromkeys(("clean", "continue_", "regenerate", "resume", "show", "start", "streams"), "nbstream.api"),
     **dict.fromkeys(_ERRORS, "nbstream.errors"),
     **dict.fromkeys(("on_excess", "usage"), "nbstream.overview"),
     "open_store": "nbstream.log.stores",
@@ -61,13 +62,14 @@ _HOMES = {
     "merge": "nbstream.sources.team",
     "State": "nbstream.state",
     "Stream": "nbstream.stream",
+    "Conversation": "nbstream.conversation",
 }
 
 __all__ = [
-    "Agent", "Fenced", "LeaseOver", "LogDamaged", "LogError", "NotCancelled", "RelayError", "SourceError", "SourceLost",
-    "SourceMalformed", "SourceRefused", "SourceSilent", "State", "StoreFull", "Stream", "StreamError", "StreamGone",
-    "TeamFailed", "chat", "clean", "merge", "on_excess", "open_store", "regenerate", "resume", "show", "sse", "start",
-    "streams", "usage",
+    "Agent", "Conversation", "Fenced", "LeaseOver", "LogDamaged", "LogError", "NotCancelled", "RelayError",
+    "SourceError", "SourceLost", "SourceMalformed", "SourceRefused", "SourceSilent", "State", "StoreFull", "Stream",
+    "StreamError", "StreamGone", "TeamFailed", "chat", "clean", "continue_", "merge", "on_excess", "open_store",
+    "regenerate", "resume", "show", "sse", "start", "streams", "usage",
 ]  # fmt: skip
 
 

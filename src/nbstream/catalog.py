@@ -26,7 +26,7 @@ PROBE_BYTES = 1024 * 1024
 NAMED = 6
 
 #: API -> where it lists its models: path, field of the list, field of a name.
-_LISTS = {"ollama.chat": ("/api/tags", "models", "name"), "llama.cpp": ("/models", "data", "id")}
+_LISTS = {"ollama.chat": ("/api/tags", "models", "name"), "llamacpp": ("/models", "data", "id")}
 
 
 def lines() -> list[str]:

@@ -33,6 +33,10 @@ class NbStream(SingletonConfigurable):
     linger_s = Float(
         600.0, min=0, help="Seconds a stream goes on while no page shows it; 0 ends it with its last page."
     ).tag(config=True)
+    auto_continue = Bool(
+        default_value=False,
+        help="Let a new generation go on, without being asked, behind a message that was cut and cannot be resumed.",
+    ).tag(config=True)
     memory_mb = Float(
         0.0, min=0, help="Warn when the kernel uses more memory than so many MB; 0: never, most of it is your own data."
     ).tag(config=True)

@@ -99,6 +99,8 @@ class Open:
     parent: str | None = None
     #: Of a regenerated team, the one agent that is asked anew: what the others said is taken over from the parent.
     agent: str | None = None
+    #: Of a turn: `conversation`, its name; `before`, the stream of the turn before it; `prompt`, unless it holds a key.
+    turn: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

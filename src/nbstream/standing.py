@@ -12,10 +12,12 @@ from nbstream.log.memory import MemoryStore
 from nbstream.log.readback import records_of
 from nbstream.prices import cost
 from nbstream.prices import prepare as prepare_prices
+from nbstream.recorder import continuation
 from nbstream.recorder.plan import state_of
 from nbstream.recorder.progress import Progress
 from nbstream.recorder.together import in_words
 from nbstream.records import Close, Delta, Open
+from nbstream.sources.continuing import can_continue
 from nbstream.state import State
 
 if TYPE_CHECKING:
@@ -89,7 +91,15 @@ class Standing:
             return any(facts.resumable for facts in self.agent_facts().values() if facts.state is not State.COMPLETE)
         if source.get("kind") == "object" or self.damage is not None:
             return False
-        return progress.can_go_on(replayable=bool(source.get("replayable")))
+        return progress.can_resume(replayable=bool(source.get("replayable")))
+
+    @property
+    def hindrance(self) -> str | None:
+        """Why no new generation can go on behind the text, in words; empty where there is nothing to say of it."""
+        source, progress = self._store.status(self._log.stream).open.source, self.read_on()
+        if self.damage is not None or not can_continue(source):
+            return ""
+        return continuation.hindrance(progress)
 
     def facts(self) -> words.Facts:
         """Return what the state line says."""
@@ -148,7 +158,7 @@ class Standing:
 
     def _at_rest(self) -> words.Facts:
         status, progress = self._store.status(self._log.stream), self.read_on()
-        close = status.close
+        close, hindrance = status.close, self.hindrance
         return words.Facts(
             state=status.state, chars=progress.chars, tail=status.tail,
             model=(close.model if close else None) or progress.model or self._asked,
@@ -159,7 +169,9 @@ class Standing:
             ended_at=close.at if close else None,
             elsewhere=status.live and not in_relay(status), outlives_kernel=in_relay(status),
             resumable=self.resumable, from_store=self._from_store,
-            repeatable=status.open.source.get("kind") != "object", resumed=progress.opens - 1,
+            continuable=hindrance is None, hindrance=hindrance,
+            repeatable=status.open.source.get("kind") != "object", resumed=progress.opens - 1 - progress.continues,
+            continued=progress.seams,
             note=self._note() or self._count_agents(),
             in_memory=self._in_memory, unknown=dict(progress.unknown),
         )  # fmt: skip

@@ -74,10 +74,10 @@ def llama(**how):
         ("ollama.chat", ollama("length"), End("length", "length")),
         ("ollama.chat", ollama("unload"), End("other", "unload")),
         ("ollama.chat", ollama(None), End("stop", None)),
-        ("llama.cpp", llama(stop_type="eos"), End("stop", "eos")),
-        ("llama.cpp", llama(stop_type="word"), End("stop", "word")),
-        ("llama.cpp", llama(stop_type="none"), End("other", "none")),
-        ("llama.cpp", llama(stopped_eos=False, stopped_limit=True), End("length", "limit")),
+        ("llamacpp", llama(stop_type="eos"), End("stop", "eos")),
+        ("llamacpp", llama(stop_type="word"), End("stop", "word")),
+        ("llamacpp", llama(stop_type="none"), End("other", "none")),
+        ("llamacpp", llama(stopped_eos=False, stopped_limit=True), End("length", "limit")),
     ],
 )
 def test_why_it_ended(format, frames, end):
@@ -130,6 +130,17 @@ def test_tools_that_the_provider_runs_have_their_results():
     assert says["text"] == "So:\n\nRipe."
     assert says["tool_calls"] == [{"index": 0, "id": "s1", "name": "web_search", "arguments": '{"q": "pears"}'}]
     assert says["raw"] == []
+
+
+def test_what_stands_behind_a_thought_is_set_apart():
+    """Anthropic's models think between two texts; text that a citation cuts in two runs on."""
+    kinds = [("text", "One"), ("text", " and a half."), ("thinking", "Hm."), ("text", "Two."), ("thinking", "So.")]
+    frames = [
+        {"type": "content_block_start", "index": index, "content_block": {"type": kind, kind: said}}
+        for index, (kind, said) in enumerate(kinds)
+    ]
+    says = hears("anthropic.messages", *frames)
+    assert (says["text"], says["reasoning"]) == ("One and a half.\n\nTwo.", "Hm.\n\nSo.")
 
 
 def test_a_tool_of_an_mcp_server_has_its_result():

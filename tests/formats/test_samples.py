@@ -7,6 +7,7 @@ import pytest
 from format_samples import ERRORS, ONE_EACH, SAMPLES, expected, heard, told
 
 from nbstream.errors import SourceMalformed, SourceRefused
+from nbstream.sources.contract import End
 from nbstream.sources.formats.registry import READERS
 from nbstream.sources.http.call import Call
 
@@ -108,32 +109,75 @@ def test_traits_are_told(sample):
 def behind(sample, cursor):
     """Return the frames of *sample* that its server sends to whoever asks for what is behind *cursor*."""
     frames = sample.frames
-    if sample.format == "llama.cpp":
+    if sample.format == "llamacpp":
         return frames  # all over again
     if sample.format == "openai.responses":
-        return [frame for frame in frames if int(re.search(rb'"sequence_number":(\d+)', frame)[1]) > cursor["after"]]
+        numbers = [re.search(rb'"sequence_number":(\d+)', frame) for frame in frames]  # [DONE] has none
+        numbered = zip(frames, numbers, strict=True)
+        return [frame for frame, number in numbered if number and int(number[1]) > cursor["after"]]
     mark = json.dumps(cursor["after"]).encode() if "after" in cursor else None
     return frames[next((at for at, frame in enumerate(frames) if mark and mark in frame), -1) + 1 :]
+
+
+CALL = Call.of("POST", "http://127.0.0.1/v1", json_body={"background": True}, headers={"X-Conversation-Id": "c7"})
+
+
+def listener(sample, cursor=None):
+    """Return a reader of a call that goes on without listeners, behind *cursor*."""
+    made = READERS[sample.format](cursor)
+    made.met(CALL if cursor is None else CALL.beside("GET", CALL.url), {})
+    return made
 
 
 @pytest.mark.parametrize("sample", [pytest.param(one, id=one.file) for one in SAMPLES if one.goes_on])
 def test_behind_any_cursor_comes_the_rest(sample):
     """A new reader behind any cursor says exactly what is missing: no letter, tool call or blank line less or twice."""
-
-    def reader(cursor, *, call):
-        made = READERS[sample.format](cursor)
-        made.met(call, {})
-        return made
-
-    call = Call.of("POST", "http://127.0.0.1/v1", json_body={"background": True}, headers={"X-Conversation-Id": "c7"})
-    arrivals = heard(reader(None, call=call), sample.parser(), sample.raw)
+    arrivals = heard(listener(sample), sample.parser(), sample.raw)
     places = [at for at, arrival in enumerate(arrivals) if arrival.cursor is not None]
     assert len(places) > 4
     for at in places:
         cursor = json.loads(json.dumps(arrivals[at].cursor))
-        rest = heard(reader(cursor, call=call.beside("GET", call.url)), sample.parser(), *behind(sample, cursor))
+        rest = heard(listener(sample, cursor), sample.parser(), *behind(sample, cursor))
         says = told([*arrivals[: at + 1], *rest])
         assert {**says, "model": sample.model} == expected(sample), cursor
+
+
+@pytest.mark.parametrize(
+    ("file", "was", "now", "finish"),
+    [
+        (
+            "openai.responses.wholes.sse",
+            b'"background":false',
+            b'"background":true',
+            End("length", "max_output_tokens"),
+        ),
+        ("gemini.interactions.background.sse", b"requires_action", b"completed", End("tool_calls", "completed")),
+    ],
+)
+def test_what_had_begun_before_a_cut_is_known_behind_it(file, was, now, finish):
+    """A content that has said nothing yet, a tool call that decides the finish: the cursor knows of both."""
+    sample = next(one for one in SAMPLES if one.file == file)
+    frames = [frame.replace(was, now) for frame in sample.frames]
+    arrivals = heard(listener(sample), sample.parser(), *frames)
+    for at, arrival in enumerate(arrivals):
+        if arrival.cursor is not None and arrival.end is None:
+            cursor = json.loads(json.dumps(arrival.cursor))
+            behind_it = [frame.replace(was, now) for frame in behind(sample, cursor)]
+            says = told([*arrivals[: at + 1], *heard(listener(sample, cursor), sample.parser(), *behind_it)])
+            assert {**says, "model": sample.model} == {**expected(sample), "end": finish}, cursor
+
+
+def test_events_that_come_again_are_dropped_and_a_hole_is_an_error():
+    """A server that begins before the place it was asked for says nothing twice, and one behind it leaves no hole."""
+    sample = next(one for one in SAMPLES if one.file == "openai.responses.background.sse")
+    arrivals = heard(listener(sample), sample.parser(), sample.raw)
+    at = next(at for at, arrival in enumerate(arrivals) if any(part.kind == "text" for part in arrival.parts)) + 2
+    cursor = arrivals[at].cursor
+    says = told([*arrivals[: at + 1], *heard(listener(sample, cursor), sample.parser(), sample.raw)])
+    assert {**says, "model": sample.model} == expected(sample)
+    with pytest.raises(SourceMalformed, match="something is missing") as caught:
+        heard(listener(sample, cursor), sample.parser(), *behind(sample, cursor)[1:])
+    assert caught.value.retryable
 
 
 @pytest.mark.parametrize("sample", [pytest.param(one, id=one.file) for one in SAMPLES if not one.goes_on])

@@ -85,7 +85,7 @@ def test_a_probe_is_short_and_asks_nobody_else(server, answer, said):
     """Whatever a server does, a probe takes about a second at most, reads a megabyte at most, follows nowhere."""
     server.script([answer])
     began = time.monotonic()
-    told = runtime().submit(_served(Provider(f"{server.url}/v1", "llama.cpp"))).result(10)
+    told = runtime().submit(_served(Provider(f"{server.url}/v1", "llamacpp"))).result(10)
     assert time.monotonic() - began < PROBE_S + 1
     assert told == said.format(url=server.url)
     assert len(server.requests) == 1

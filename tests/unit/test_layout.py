@@ -46,6 +46,7 @@ ROWS = {
     "api": 10,
     "catalog": 10,
     "overview": 10,
+    "conversation": 11,
     "question": 11,
     "magics": 11,
     "cli": 11,

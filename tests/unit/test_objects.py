@@ -436,7 +436,7 @@ def test_a_fast_iterator_waits_for_its_reader():
 
     async def main():
         async with aclosing(from_object(flood()).connect(None, Pulse(0))) as arrivals:
-            for _ in range(3):
+            for _ in range(2):
                 await anext(arrivals)
             await asyncio.sleep(0.05)
             assert len(made) <= 2 * LIMIT + 2
@@ -562,6 +562,81 @@ def test_a_read_that_waits_for_a_socket_is_woken():
     there.close()
 
 
+def through_a_generator(read):
+    """Yield what is behind several generators, as frameworks have them."""
+    yield "a"
+    yield from (line.decode() for line in read)
+
+
+class Buffered:
+    """A library's stream, which holds its socket and reads it from C."""
+
+    def __init__(self, sock):
+        self._sock = sock
+
+    def __iter__(self):
+        return iter(lambda: self._sock.recv(10), b"")
+
+
+@pytest.mark.parametrize(
+    "make",
+    [lambda here: through_a_generator(here.makefile("rb")), lambda here: through_a_generator(Buffered(here))],
+    ids=["a file", "a library"],
+)
+def test_whatever_reads_the_socket_is_woken(make):
+    """However deep in a library the read is, the thread that waits for it says where: no response leads there."""
+    import socket
+
+    here, there = socket.socketpair()
+
+    async def main():
+        source = from_object(make(here))
+        arrivals = source.connect(None, Pulse(0))
+        await anext(arrivals)
+        await anext(arrivals)
+        await asyncio.sleep(0.02)
+        await arrivals.aclose()
+        assert source.note is None
+
+    asyncio.run(main())
+    assert there.recv(10) == b""
+    here.close()
+    there.close()
+
+
+def test_an_async_iterator_that_is_stopped_before_it_begins_is_closed():
+    """Its own loop was busy all the time: once it is free, the connection under the stream is closed all the same."""
+    busy, closed, given = threading.Event(), threading.Event(), {}
+
+    class Stream:
+        def __aiter__(self):
+            raise AssertionError
+
+        async def close(self):
+            closed.set()
+
+    async def give():
+        given["source"] = from_object(Stream())
+
+    async def main():
+        arrivals = given["source"].connect(None, Pulse(0))
+        await anext(arrivals)
+        waiting = asyncio.ensure_future(anext(arrivals))
+        await asyncio.sleep(0.01)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        assert given["source"].note == LEFT_RUNNING
+        assert not closed.is_set()
+
+    with running_loop() as loop:
+        asyncio.run_coroutine_threadsafe(give(), loop).result(5)
+        loop.call_soon_threadsafe(busy.wait, 10)
+        asyncio.run(main())
+        busy.set()
+        assert closed.wait(5)
+
+
 def test_a_factory_that_is_given_up_closes_what_it_made():
     """Stopped while the factory waits for its server: what it returns at last is closed, not leaked."""
     go, closed = threading.Event(), threading.Event()
@@ -607,6 +682,18 @@ class ReadError(Exception):
     pass
 
 
+def of(name, told="x", **fields):
+    """Return an exception of class *name* with *fields*, as an SDK raises it."""
+    exc = type(name, (Exception,), {})(told)
+    for field, value in fields.items():
+        setattr(exc, field, value)
+    return exc
+
+
+MID_STREAM = {"type": "error", "error": {"type": "overloaded_error", "message": "busy"}}
+THROTTLED = {"Error": {"Code": "throttlingException", "Message": "slow"}, "ResponseMetadata": {"HTTPStatusCode": 200}}
+
+
 def caused(exc, cause):
     """Return *exc* as if raised from *cause*."""
     exc.__cause__ = cause
@@ -626,6 +713,16 @@ def caused(exc, cause):
         (ValueError("my bug"), SourceRefused, None, False),
         (KeyError("x"), SourceRefused, None, False),
         (SourceMalformed("ours"), SourceMalformed, None, False),
+        (of("APIStatusError", status_code=200, body=MID_STREAM), SourceRefused, None, True),
+        (of("ServerError", code=503), SourceRefused, 503, True),
+        (of("ResponseError", status_code=-1), SourceRefused, None, False),
+        (of("EventStreamError", response=THROTTLED), SourceRefused, None, True),
+        (
+            of("ClientError", response={**THROTTLED, "ResponseMetadata": {"HTTPStatusCode": 403}}),
+            SourceRefused,
+            403,
+            False,
+        ),
         (KeyboardInterrupt(), SourceRefused, None, False),
     ],
 )

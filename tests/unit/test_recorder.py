@@ -385,6 +385,24 @@ def test_a_post_without_a_cursor_is_sent_once_after_text():
     run(main())
 
 
+def test_a_server_that_starts_is_not_asked_for_ever():
+    """A model that does not come in five minutes does not come: interrupted, with how often it was asked."""
+
+    async def main():
+        loading = SourceRefused("503: Loading model", status=503, retryable=True, starting=True)
+        source = ScriptedSource(*[[loading]] * 200)
+        stream = Recording().start(source)
+        for _ in range(149):
+            await stream.after(2.0)
+        assert (stream.state, len(source.connections)) == ("retrying", 150)
+        await stream.after(2.0)
+        assert (await stream).how == "interrupted"
+        assert len(source.connections) == 151
+        assert "(150 retries)" in stream.close.error["message"]
+
+    run(main())
+
+
 def test_503_twice_then_text():
     """A busy server is asked again, before any text."""
 

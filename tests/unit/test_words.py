@@ -34,6 +34,28 @@ def test_what_cannot_be_done_is_not_offered():
     assert "run its cell" in line(replace(CUT, resumable=False, repeatable=False))
 
 
+def test_what_cannot_be_resumed_is_continued_only_when_asked():
+    """Continue stands in Resume's place, says what it is, and is never called resumed; else the line says why not."""
+    cut = replace(CUT, resumable=False, continuable=True)
+    assert actions(cut) == ["continue", "regenerate"]
+    assert line(cut).endswith(
+        "the source cannot resume; Continue lets a new generation go on · demo · 1,234 characters"
+    )
+    assert "it can be continued by a new generation" in line(cut, buttons=False)
+    for state in (State.FAILED, State.STOPPED):
+        assert actions(replace(cut, state=state)) == ["continue", "regenerate"]
+    assert "Continue lets" in line(replace(cut, state=State.FAILED))
+    assert actions(replace(cut, state=State.COMPLETE)) == ["regenerate"]
+    assert actions(replace(cut, resumable=True)) == ["resume", "regenerate"]
+    why = replace(cut, continuable=False, hindrance="it was cut in a message with tool calls")
+    assert actions(why) == ["regenerate"]
+    assert "it was cut in a message with tool calls; Regenerate asks anew" in line(why)
+    assert "a new generation can continue it" in lost_line(cut)
+    done = line(replace(cut, state=State.COMPLETE, continued=2))
+    assert "continued twice by a new generation" in done
+    assert "resumed" not in done
+
+
 def test_what_becomes_of_a_message_without_its_kernel():
     """Only a message that can be resumed is promised to go on."""
     assert "go on behind them" in lost_line(STREAMING)

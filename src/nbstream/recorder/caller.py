@@ -66,7 +66,7 @@ class Caller:
         while True:
             place = await self._intake.connect()
             # Where nothing has come but a place, that one counts: a run that has begun is not begun again.
-            self.cursor = self._begun if place is None and not self._track.shown else place
+            self.cursor = self._begun if place is None and not self._track.begun else place
             stored, now = self._track.parts, self._clock.monotonic()
             self._patience.output(now)
             self.call = Call(self._source, self.cursor, now, clock=self._clock, unhurried=self._may_gather)
@@ -102,7 +102,7 @@ class Caller:
         return self._track.can_go_on(replayable=self._source.replayable)
 
     async def _wait_to_retry(self, error: SourceError, attempt: int, pulse: Pulse, *, starting: bool) -> None:
-        event = retry.verdict(error, shown=self._track.shown, resumable=self.can_reconnect)
+        event = retry.verdict(error, shown=self._track.begun, resumable=self.can_reconnect)
         if event is not Event.LOST:
             raise Ended(event, error)
         asked = error.retry_after_s if isinstance(error, SourceRefused) else None
@@ -123,7 +123,7 @@ class Caller:
 
     def _may_gather(self) -> bool:
         # The first text is never delayed.
-        return self._track.shown and self._live.state is State.STREAMING and self._unhurried()
+        return self._track.begun and self._live.state is State.STREAMING and self._unhurried()
 
     def _take(self, arrival: Arrival) -> Awaitable[None] | None:
         """Let the log have what is new of one arrival; returns what to wait for before the next."""

@@ -30,6 +30,24 @@ def text(ask: Mapping[str, Any], name: str) -> str | None:
     return value
 
 
+def turn_of(ask: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return which turn of a conversation it is, None for none."""
+    turn = ask.get("turn")
+    if turn is None:
+        return None
+    if not isinstance(turn, dict) or set(turn) - {"conversation", "before", "prompt"} or not text(turn, "conversation"):
+        raise TypeError("turn: an object with conversation, a name, and before and prompt where there are any")
+    return {name: value for name in ("conversation", "before", "prompt") if (value := text(turn, name)) is not None}
+
+
+def flag(ask: Mapping[str, Any], name: str) -> bool:
+    """Return a field that is true or false, False if it is left out."""
+    value = ask.get(name)
+    if value is not None and not isinstance(value, bool):
+        raise TypeError(f"{name}: expected true or false, found {type(value).__name__}")
+    return bool(value)
+
+
 def seconds(name: str, value: Any) -> float:
     """Return one of the limits of a call."""
     if name not in ("first_s", "idle_s", "linger_s"):

@@ -45,7 +45,7 @@ LANGGRAPH_MODES = frozenset({
 #: Frames that have no type are known by fields that stand in all of them.
 FIELDS = (
     ("gemini.generate", {"candidates"}), ("gemini.generate", {"promptFeedback"}),
-    ("gemini.generate", {"usageMetadata"}), ("ollama.chat", {"model", "done"}), ("llama.cpp", {"content", "stop"}),
+    ("gemini.generate", {"usageMetadata"}), ("ollama.chat", {"model", "done"}), ("llamacpp", {"content", "stop"}),
 )  # fmt: skip
 
 READERS: dict[str, Callable[[Cursor | None], FrameReader]] = {
@@ -55,7 +55,7 @@ READERS: dict[str, Callable[[Cursor | None], FrameReader]] = {
     "gemini.generate": GeminiGenerate,
     "gemini.interactions": GeminiInteractions,
     "ollama.chat": OllamaChat,
-    "llama.cpp": LlamaCpp,
+    "llamacpp": LlamaCpp,
     "nbstream": Native,
     "agent_output": AgentOutput,
     "agui": AGUI,
@@ -121,7 +121,7 @@ class Auto:
         elif self._chosen is None and headers.get(HEADER) == "v1":
             self._choose("vercel.ui")
         elif self._chosen is None and headers.get("server") == SERVER:
-            self._choose("llama.cpp")
+            self._choose("llamacpp")
 
     def finished(self, status: str) -> Arrival | None:
         """Ask the chosen one."""

@@ -114,6 +114,10 @@ class Call:
         """Return the call with a key that came with it from another process; empty: that one had none."""
         return replace(self, _key=key, _brought=True)
 
+    def saying(self, body: Any) -> Call:
+        """Return the call with another JSON body; who asks, and whom, stays."""
+        return replace(self, body=_json(body).encode(), question=_json(body, canonical=True))
+
     @property
     def key_env(self) -> str | None:
         """The name by which its key travels, None where it needs none or the user's own function gives it."""

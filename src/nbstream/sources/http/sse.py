@@ -48,7 +48,7 @@ def sse(
         content: Body, sent as it is. Not together with *json*.
         headers: Sent to this origin only; never stored, never shown.
         format: `openai.chat`, `openai.responses`, `anthropic.messages`, `gemini.generate`, `gemini.interactions`,
-            `ollama.chat`, `llama.cpp`, `nbstream` (delta/done), `agent_output`, `agui`, `vercel.ui`, `langgraph`,
+            `ollama.chat`, `llamacpp`, `nbstream` (delta/done), `agent_output`, `agui`, `vercel.ui`, `langgraph`,
             `text`, or `auto`: what the first frame says.
         read: For any other format: gets each event (`event`, `data`, `id`) and returns the text in it, a `Part`, an
             `Arrival`, or None for nothing. `[DONE]`, or None for an event named `done` or `end`, ends the message.

@@ -15,7 +15,9 @@ from nbstream.sources.models.providers import APIS, PROVIDERS, Provider
 from nbstream.sources.models.registered import made_by, registered
 
 #: Arguments of `nbstream.show`: as parameters of a model they would be sent, and do nothing.
-_OF_THE_STREAM = frozenset({"host", "first_s", "idle_s", "linger_s", "key", "fresh", "replay", "save"})
+_OF_THE_STREAM = frozenset(
+    {"host", "auto_continue", "cumulative", "first_s", "idle_s", "linger_s", "key", "fresh", "replay", "save"}
+)
 
 #: A server that only its address names.
 _ANY = Provider("")
@@ -46,7 +48,7 @@ def chat(
         base_url: Address of a server, e.g. `http://127.0.0.1:8080/v1`. It is asked as OpenAI's chat completions, or as
             *api* or a prefix `anthropic:`, `gemini:`, `ollama:` of *model* says.
         api: How to ask, if not as the provider is asked by default: `openai.chat`, `openai.responses`,
-            `anthropic.messages`, `gemini.generate`, `ollama.chat`, `llama.cpp`. With `openai.responses` and
+            `anthropic.messages`, `gemini.generate`, `ollama.chat`, `llamacpp`. With `openai.responses` and
             `background=True` a cut call goes on at OpenAI, which keeps it, and is resumed behind the last record.
         system: System message, put in front.
         api_key_env: Name of the environment variable that holds the key, read when the call is made. By default the

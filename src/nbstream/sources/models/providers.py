@@ -34,7 +34,7 @@ APIS: dict[str, API] = {
     "gemini.generate": API(generate_content, "x-goog-api-key"),
     "ollama.chat": API(chat_api),
     # Asked as chat completions; what it answers can be read again, see `nbstream.sources.formats.llamacpp`.
-    "llama.cpp": API(chat_completions),
+    "llamacpp": API(chat_completions),
 }
 
 
@@ -88,6 +88,6 @@ PROVIDERS: dict[str, Provider] = {
     "openrouter": Provider("https://openrouter.ai/api/v1", keys=("OPENROUTER_API_KEY",), moves=False),
     "groq": Provider("https://api.groq.com/openai/v1", keys=("GROQ_API_KEY",), moves=False),
     "ollama": Provider("http://127.0.0.1:11434", "ollama.chat", base_env="OLLAMA_HOST"),
-    "llamacpp": Provider("http://127.0.0.1:8080/v1", "llama.cpp", nameless=True),
-    "local": Provider(f"{LOCAL}/{{model}}/v1", "llama.cpp", moves=False, models=tuple(MODELS)),
+    "llamacpp": Provider("http://127.0.0.1:8080/v1", "llamacpp", nameless=True),
+    "local": Provider(f"{LOCAL}/{{model}}/v1", "llamacpp", moves=False, models=tuple(MODELS)),
 }  # fmt: skip
