@@ -3,6 +3,7 @@
 #   make demo    JupyterLab on the quickstart with the embedded demo model (ARGS=--check: headless, prints the answer)
 #   make test    everything: style, types, JavaScript, tests, notebooks
 #   make soak    the kill, fault and size tests at their full numbers
+#   make binder  builds what Binder builds from binder/ alone, and runs walkthroughs there in a browser (ARGS="01 05")
 #   make bench   the figures of the README
 #   make format  puts Python files into shape
 #   make clean   removes what these targets made
@@ -19,7 +20,7 @@ OTHER_KERNELS := .venv-ipykernel-7.3 .venv-ipykernel-6.31
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak bench format clean venv kernels examples browser nginx lint js
+.PHONY: help demo test soak binder bench format clean venv kernels examples browser nginx lint js
 .DELETE_ON_ERROR:
 
 help:
@@ -34,6 +35,9 @@ test: venv kernels examples browser nginx lint js
 
 soak: venv kernels browser nginx
 	NBSTREAM_SOAK=1 $(BIN)/pytest --numprocesses 2 -m "soak or browser" --timeout=7200 tests
+
+binder: venv browser
+	$(BIN)/python binder/check.py $(ARGS)
 
 bench: venv browser
 	@set -e; for script in bench/[!_]*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
