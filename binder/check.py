@@ -2,7 +2,7 @@
 Builds what Binder builds, from binder/ alone, and runs walkthroughs there in a real browser: `make binder`.
 
 A copy of the committed files, a fresh environment from binder/requirements.txt, binder/postBuild, then JupyterLab below
-a prefix as on a hub (/user/xyz/). Each notebook is opened by its badge's address and run with Run All: no cell may fail.
+a prefix as on a hub (/user/xyz/). Each notebook is opened as its badge does and run with Run All: no cell may fail.
 Screenshots are left in build/binder/. Arguments: further words that begin the names of notebooks (default: 01 05).
 """
 
@@ -104,6 +104,7 @@ def passes(browser, lab: Lab, name: str) -> bool:
             if output["output_type"] == "error"
         ]
         left = sum(cell["execution_count"] is None for cell in cells)
+        tab.page.locator(".nbstream").first.scroll_into_view_if_needed()
         tab.page.screenshot(path=SHOTS / f"{Path(name).stem}.png")
         views = tab.page.locator(".nbstream").count()
         print(f"{name}: {len(cells)} cells in {time.monotonic() - began:.0f} s, {views} views, {left} not run, {wrong}")
