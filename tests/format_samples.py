@@ -160,7 +160,9 @@ SAMPLES = [
     ),
     Sample(
         "anthropic.messages.sse", "anthropic.messages", b'"message_stop"', text=f"{TEXT}\n\nMoment.", reasoning=THOUGHT,
-        tool_calls=[tool_call(call="toolu_01", arguments='{"city": "Zürich"}'), tool_call("clock", "", "toolu_02", 1)],
+        tool_calls=[
+            tool_call(call="toolu_01", arguments='{"city": "Zürich"}'), tool_call("clock", "{}", "toolu_02", 1),
+        ],
         usage={"input": 126, "cached": 100, "output": 89, "total": 215}, model="plum-4",
         finish=("tool_calls", "tool_use"),
     ),

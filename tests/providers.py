@@ -178,7 +178,9 @@ def _chat(model, url, key_env, body=WITH_USAGE, format="openai.chat"):
 
 
 CASES = {
-    "openai": _chat("openai:m", "https://api.openai.com/v1", "OPENAI_API_KEY"),
+    "openai": replace(
+        _chat("openai:m", "https://api.openai.com/v1", "OPENAI_API_KEY"), limit={"max_completion_tokens": 9}
+    ),
     "openai responses": Case(
         "openai:m", "https://api.openai.com/v1/responses", ("OPENAI_API_KEY", "authorization", "Bearer "),
         {"model": "m", "stream": True}, _openai_responses(), {"instructions": "Be brief.", "input": [USER]},

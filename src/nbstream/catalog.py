@@ -31,8 +31,13 @@ _LISTS = {"ollama.chat": ("/api/tags", "models", "name"), "llamacpp": ("/models"
 
 def lines() -> list[str]:
     """Return all of it, one line each. Keys are named by their variable; only servers of this machine are asked."""
-    local = {name: one for name, one in PROVIDERS.items() if not one.keys and one.address.startswith("http")}
-    found = runtime().submit(_ask_all(local)).result()
+    wrong = {name: said for name, one in PROVIDERS.items() if (said := _wrong(one))}
+    local = {
+        name: one
+        for name, one in PROVIDERS.items()
+        if name not in wrong and not one.keys and one.address.startswith("http")
+    }
+    found = {**runtime().submit(_ask_all(local)).result(), **wrong}
     out = []
     for name, one in PROVIDERS.items():
         out.append(_line(f"{name}:", found[name] if name in found else _told(one)))
@@ -51,6 +56,15 @@ def lines() -> list[str]:
 
 def _line(head: str, told: str) -> str:
     return words.plain(f"{head:12}{told}")
+
+
+def _wrong(provider: Provider) -> str:
+    """Return what is wrong with the address that the environment gives it; empty for nothing."""
+    try:
+        provider.address  # noqa: B018 - it is the asking that fails
+    except ValueError as exc:
+        return str(exc)
+    return ""
 
 
 def _told(provider: Provider) -> str:

@@ -195,7 +195,7 @@ def _figures(facts: Facts) -> list[str]:
     if not facts.state.live and facts.took_s is not None:
         out.append(f"{facts.took_s:,.1f} s")
     if not facts.state.live and facts.usage:
-        out.append(_tokens(facts))
+        out += filter(None, [_tokens(facts)])
     if not facts.state.live and facts.cost is not None:
         out.append(_price(facts.cost))
     if facts.unknown and not facts.state.live and facts.state is not State.FAILED:
@@ -209,7 +209,8 @@ def _figures(facts: Facts) -> list[str]:
 def _tokens(facts: Facts) -> str:
     read, written = facts.usage.get("input"), facts.usage.get("output")
     counts = [f"{read:,} tokens in" if read is not None else "", f"{written:,} out" if written is not None else ""]
-    told = ", ".join(filter(None, counts)) or f"{facts.usage.get('total', 0):,} tokens"
+    total = facts.usage.get("total")
+    told = ", ".join(filter(None, counts)) or (f"{total:,} tokens" if total is not None else "")
     # Of a message in several calls nobody says which of them the tokens are of; of a very short one it says nothing.
     timed = written and facts.came_s is not None and facts.came_s >= SPEED_S and not (facts.resumed or facts.continued)
     return f"{told} ({written / facts.came_s:,.0f}/s)" if timed and written and facts.came_s else told

@@ -49,6 +49,137 @@ def llama(**how):
     return ({"content": "", "stop": True, **how},)
 
 
+def chunk(index, finish=None, **said):
+    """Return a piece of one of several choices."""
+    return {"choices": [{"index": index, "finish_reason": finish, **said}]}
+
+
+def piece(index, text, finish=None):
+    """Return a piece of one of several candidates."""
+    parts = [{"text": text}] if text else []
+    return {"candidates": [{"index": index, "content": {"parts": parts}, "finishReason": finish}]}
+
+
+@pytest.mark.parametrize(
+    ("format", "said", "rest"),
+    [
+        (
+            "openai.chat",
+            [chunk(0, delta={"content": "a"}), chunk(1, delta={"content": "b"}), chunk(0, "stop", delta={})],
+            [chunk(1, "stop", delta={})],
+        ),
+        ("openai.chat", [chunk(0, "stop", delta={}), chunk(0, delta={"content": "a"})], [chunk(0, "stop", delta={})]),
+        ("gemini.generate", [piece(0, "a"), piece(1, "b"), piece(0, "", "STOP")], [piece(1, "c", "STOP")]),
+        ("gemini.generate", [piece(0, "", "STOP"), piece(0, "a")], [piece(0, "", "STOP")]),
+    ],
+)
+def test_a_voice_that_was_cut_off_is_not_complete(format, said, rest):
+    """Where EOF may be the end, it is that of all: the reason of another choice, or one before the text, is none."""
+    assert hears(format, *said)["end"] is None
+    assert hears(format, *said, *rest)["end"].finish == "stop"
+
+
+@pytest.mark.parametrize("format", ["openai.chat", "llamacpp"])
+def test_the_older_completions_are_read(format):
+    """`/v1/completions` has its text beside the delta; it is not an empty answer."""
+    says = hears(format, chunk(0, text="Hel"), chunk(0, text="lo"), chunk(0, "stop", text=""))
+    assert (says["text"], says["end"]) == ("Hello", End("stop", "stop"))
+    assert hears(format, chunk(0, text="Hel"))["end"] is None
+
+
+def test_a_message_that_comes_at_once_is_text_and_one_beside_deltas_is_none():
+    """Servers that do not stream send it instead of deltas, others with every delta, all over again."""
+    assert hears("openai.chat", chunk(0, "stop", message={"content": "Hello"}))["text"] == "Hello"
+    both = [
+        chunk(0, delta={"content": one}, message={"content": so_far}) for one, so_far in (("He", "He"), ("y", "Hey"))
+    ]
+    assert hears("openai.chat", *both, chunk(0, "stop", message={"content": "Hey"}))["text"] == "Hey"
+    assert hears("openai.chat", *both, chunk(0, "stop", delta={}, message={"content": "Hey"}))["text"] == "Hey"
+
+
+def test_tool_calls_without_numbers_are_not_run_together():
+    """Two in one chunk are two; a single one goes on in the next chunk."""
+
+    def call(name, arguments):
+        return {"function": {"name": name, "arguments": arguments}}
+
+    says = hears("openai.chat", chunk(0, delta={"tool_calls": [call("f", '{"a":1}'), call("g", '{"b":2}')]}))
+    assert [(one["name"], one["arguments"]) for one in says["tool_calls"]] == [("f", '{"a":1}'), ("g", '{"b":2}')]
+    pieces = [chunk(0, delta={"tool_calls": [one]}) for one in (call("f", '{"a"'), {"function": {"arguments": ":1}"}})]
+    (whole,) = hears("openai.chat", *pieces)["tool_calls"]
+    assert (whole["name"], whole["arguments"]) == ("f", '{"a":1}')
+
+
+def test_the_first_words_of_a_step_stand_in_its_beginning():
+    """Gemini's thoughts and answers may begin where their step does: nothing of them is lost, and nothing twice."""
+    frames = [
+        {"event_type": "interaction.created", "interaction": {"id": "v1_a"}},
+        {
+            "event_type": "step.start", "index": 0,
+            "step": {"type": "thought", "signature": "", "summary": [{"type": "text", "text": "Low water"}]},
+        },
+        {
+            "event_type": "step.delta", "index": 0,
+            "delta": {"type": "thought_summary", "content": {"type": "text", "text": " at nine."}},
+        },
+        {
+            "event_type": "step.start", "index": 1,
+            "step": {"type": "model_output", "content": [{"type": "text", "text": "We "}, {"type": "image"}]},
+        },
+        {"event_type": "step.delta", "index": 1, "delta": {"type": "text", "text": "wait."}},
+        {"event_type": "step.stop", "index": 1},
+        *interaction("completed"),
+    ]  # fmt: skip
+    says = hears("gemini.interactions", *frames)
+    assert (says["reasoning"], says["text"], says["end"]) == (
+        "Low water at nine.",
+        "We wait.",
+        End("stop", "completed"),
+    )
+
+
+MESSAGE = {
+    "type": "message", "id": "m1",
+    "content": [{"type": "output_text", "text": "Hello"}, {"type": "refusal", "refusal": "No."}],
+}  # fmt: skip
+THOUGHT = {"type": "reasoning", "id": "r1", "summary": [{"type": "summary_text", "text": "Hm"}]}
+ASKED = {"type": "function_call", "id": "f1", "call_id": "c1", "name": "f", "arguments": '{"a":1}'}
+ITEMS = [THOUGHT, MESSAGE, ASKED]
+CREATED = {"type": "response.created", "response": {"id": "resp_1"}}
+COMPLETED = {"type": "response.completed", "response": {"id": "resp_1", "status": "completed", "output": ITEMS}}
+
+
+def place(index, part="content_index", number=0):
+    """Return where a part of an item stands."""
+    return {"output_index": index, part: number}
+
+
+DONE = [{"type": "response.output_item.done", "output_index": at, "item": item} for at, item in enumerate(ITEMS)]
+PARTS_DONE = [
+    {"type": "response.reasoning_summary_text.done", **place(0, "summary_index"), "text": "Hm"},
+    {"type": "response.output_text.done", **place(1), "text": "Hello"},
+    {"type": "response.refusal.done", **place(1, number=1), "refusal": "No."},
+]
+DELTAS = [
+    {"type": "response.reasoning_summary_text.delta", **place(0, "summary_index"), "delta": "Hm"},
+    {"type": "response.output_text.delta", **place(1), "delta": "Hel"},
+    {"type": "response.output_text.delta", **place(1), "delta": "lo"},
+    {"type": "response.refusal.delta", **place(1, number=1), "delta": "No."},
+]
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [[], DONE, [*PARTS_DONE, *DONE], [*PARTS_DONE, DONE[2]], [*DELTAS, *PARTS_DONE, *DONE], [*DELTAS, *DONE]],
+    ids=["only the end", "items", "parts and items", "parts", "all", "deltas and items"],
+)
+def test_what_a_response_tells_as_a_whole_is_told_once(frames):
+    """Servers leave out deltas, or the events that announce them: each text and call comes out once all the same."""
+    says = hears("openai.responses", CREATED, *frames, COMPLETED)
+    assert (says["text"], says["refusal"], says["reasoning"]) == ("Hello", "No.", "Hm")
+    assert [(call["id"], call["name"], call["arguments"]) for call in says["tool_calls"]] == [("c1", "f", '{"a":1}')]
+
+
 @pytest.mark.parametrize(
     ("format", "frames", "end"),
     [

@@ -1,12 +1,16 @@
 """What providers send: the same parts however the bytes are cut, and nothing that was cut is ever complete."""
 
 import json
+import random
 import re
 
 import pytest
 from format_samples import ERRORS, ONE_EACH, SAMPLES, expected, heard, told
+from httpx_sse import ServerSentEvent
 
-from nbstream.errors import SourceMalformed, SourceRefused
+from nbstream.errors import SourceError, SourceMalformed, SourceRefused
+from nbstream.recorder.characters import Characters
+from nbstream.records import Delta, decode, encode
 from nbstream.sources.contract import End
 from nbstream.sources.formats.registry import READERS
 from nbstream.sources.http.call import Call
@@ -117,6 +121,59 @@ def behind(sample, cursor):
         return [frame for frame, number in numbered if number and int(number[1]) > cursor["after"]]
     mark = json.dumps(cursor["after"]).encode() if "after" in cursor else None
     return frames[next((at for at, frame in enumerate(frames) if mark and mark in frame), -1) + 1 :]
+
+
+ODD = [
+    None, 0, -1, 1.5, True, 10**30, "", "x", "\ud83c", [], [None], ["x"], [[]], [{}], {}, {"a": 1}, {"type": "text"},
+    [{"type": "text", "text": "q"}],
+]  # fmt: skip
+
+
+def places(value, path=()):
+    """Yield the path to everything in a decoded *value*."""
+    if path:
+        yield path
+    pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for name, one in pairs:
+        yield from places(one, (*path, name))
+
+
+def with_odd(data, rng):
+    """Return the JSON *data* with something else in one random place, or without it."""
+    frame = json.loads(data)
+    *above, last = rng.choice([*places(frame)])
+    inner = frame
+    for name in above:
+        inner = inner[name]
+    if rng.random() < 0.2:
+        del inner[last]
+    else:
+        inner[last] = rng.choice(ODD)
+    return json.dumps(frame)
+
+
+@pytest.mark.parametrize("sample", [pytest.param(one, id=one.file) for one in SAMPLES])
+def test_an_odd_value_is_read_or_is_an_error_of_the_source(sample, seed):
+    """Whatever stands in a frame: what is read of it can be stored and gone on behind, and nothing else is raised."""
+    rng = random.Random(f"{seed} {sample.file}")
+    parser = sample.parser()
+    events = [event for frame in sample.frames for event in parser.feed(frame) if event.data.startswith("{")]
+    for _ in range(150):
+        odd, characters = rng.choice(events), Characters()
+        changed = ServerSentEvent(odd.event, with_odd(odd.data, rng), odd.id)
+        reader = listener(sample) if sample.goes_on else READERS[rng.choice([sample.format, "auto"])](None)
+        try:
+            for event in events:
+                arrival = reader.read(changed if event is odd else event)
+                if arrival is not None:
+                    whole_one = characters.whole(arrival)
+                    stored = encode(Delta(whole_one.parts, 0.0, whole_one.cursor))
+                    READERS[sample.format](decode(stored, stream="s", offset=0).cursor)
+            reader.eof()
+        except SourceError:
+            pass
+        except Exception as exc:  # noqa: BLE001 - none may come, and whichever does is told with its frame
+            pytest.fail(f"{changed.data}: {exc!r}")
 
 
 CALL = Call.of("POST", "http://127.0.0.1/v1", json_body={"background": True}, headers={"X-Conversation-Id": "c7"})

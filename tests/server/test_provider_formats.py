@@ -233,6 +233,40 @@ def test_a_conversation_that_is_another_one_now_is_an_error(chain):
     assert stream.text
 
 
+def test_a_shorter_conversation_is_not_the_end_of_the_one_shown(chain):
+    """It is over before the place of the cut: another answer, whose end is not that of what is shown."""
+    sample = next(one for one in SAMPLES if one.file == "openai.chat.llamacpp.sse")
+    shown = sample.before_the_end[:6]
+    for other in ([sample.frames[0], *sample.frames[-3:]], [sample.frames[0], sample.frames[-3]]):
+        chain.server.script([answer(sample, *shown, end="cut")], otherwise=answer(sample, *other))
+        url, headers = chain.server.url + "/v1/chat/completions", {"X-Conversation-Id": f"c{len(other)}"}
+        source = nbstream.sse(url, method="POST", json={"q": len(other)}, format="llamacpp", headers=headers)
+        stream = nbstream.start(source)
+        assert stream.wait(15) == "failed"
+        assert "another one" in stream.error["message"]
+
+
+def test_a_character_that_two_events_cut_in_two_does_not_end_a_response(chain):
+    """Cut behind any event, with an emoji that came as two halves: all text that came is kept, and gone on behind."""
+    response = {"id": "resp_7f31", "background": True, "status": "in_progress"}
+    at = {"output_index": 0, "content_index": 0}
+    deltas = [{"type": "response.output_text.delta", **at, "delta": one} for one in ("a ", "\ud83c", "\udf0a", " b")]
+    events = [
+        {"type": "response.created", "response": response}, *deltas,
+        {"type": "response.completed", "response": {**response, "status": "completed"}},
+    ]  # fmt: skip
+    frames = [
+        f"data: {json.dumps({**event, 'sequence_number': number})}\n\n".encode() for number, event in enumerate(events)
+    ]
+    for cut in range(1, len(frames)):
+        behind = lambda ask: Answer.sse(*frames[int(ask.query["starting_after"]) + 1 :])  # noqa: E731
+        chain.server.script([Answer.sse(*frames[:cut], end="cut")], otherwise=behind)
+        source = nbstream.sse(chain.server.url + "/v1/responses", method="POST", json={"q": cut})
+        stream = nbstream.start(source)
+        assert stream.wait(15) == "complete", (cut, stream.error)
+        assert stream.text == "a 🌊 b"
+
+
 def test_a_server_that_loads_its_model_is_waited_for(chain):
     """llama.cpp says 503 until its model is there: asked again as often as it takes, and the state line says why."""
     sample = next(one for one in SAMPLES if one.format == "llamacpp")

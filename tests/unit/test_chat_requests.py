@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from nbstream.catalog import lines
 from nbstream.sources import from_spec
 from nbstream.sources.models.chat import chat
 from nbstream.sources.models.ollama import base_of
@@ -203,11 +204,42 @@ def test_an_address_from_the_environment(monkeypatch, variable, value, model, ur
         ("https://box:1/ollama/", "https://box:1/ollama"),
         ("[::1]:1", "http://[::1]:1"),
         ("[::]", "http://127.0.0.1:11434"),
+        ("https://me:pw@box/", "https://me:pw@box:443"),
     ],
 )
 def test_what_ollama_host_means(host, base):
     """A host, a port, both, or all of an address, as Ollama's own programs read it."""
     assert base_of(host) == base
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "model"),
+    [
+        ("OLLAMA_HOST", "http://me:hunter2@box:99999", "ollama:m"),
+        ("OLLAMA_HOST", "http://[", "ollama:m"),
+        ("OPENAI_BASE_URL", "http://[", "openai:m"),
+        ("ANTHROPIC_BASE_URL", "box:1", "anthropic:m"),
+    ],
+)
+def test_a_variable_that_is_no_address_is_named(monkeypatch, variable, value, model):
+    """One line, in the call and in the list of models: which variable it is, and nothing of a password in it."""
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(ValueError, match=f"{variable} is ") as caught:
+        chat("x", model)
+    listed = next(line for line in lines() if line.startswith(model.partition(":")[0]))
+    assert str(caught.value) in listed
+    assert "hunter2" not in listed
+
+
+def test_the_newer_name_of_a_limit(monkeypatch):
+    """OpenAI's newer models refuse `max_tokens`; servers that only speak like it may know nothing else."""
+    own = {"max_completion_tokens": 9}
+    assert own.items() <= json.loads(chat("x", "openai:m", max_tokens=9).call.body).items()
+    assert own.items() <= json.loads(chat("x", "openai:m", max_completion_tokens=9).call.body).items()
+    assert json.loads(chat("x", "openai:m", base_url="http://h", max_tokens=9).call.body)["max_tokens"] == 9
+    assert json.loads(chat("x", "groq:m", max_tokens=9).call.body)["max_tokens"] == 9
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://h")
+    assert json.loads(chat("x", "openai:m", max_tokens=9).call.body)["max_tokens"] == 9
 
 
 def test_which_key_is_asked_for(monkeypatch):
@@ -234,6 +266,20 @@ def test_which_key_is_asked_for(monkeypatch):
         (lambda: chat("x", "anthropic:"), ValueError, "unknown model"),
         (lambda: chat("x", "demo:big"), ValueError, "unknown model"),
         (lambda: chat("x", "anthropic:", base_url="http://h"), ValueError, "name the model"),
+        (lambda: chat("x", "gemini:../secret"), ValueError, "not a model's name"),
+        (lambda: chat("x", "openai:m", api_key_env="sk-secret-0123456789abcdef"), ValueError, "takes the name"),
+        (lambda: chat("x", "gemini:m", api_key_env="AIza0123456789secretabcdef"), ValueError, "takes the name"),
+        (lambda: chat("x", "openai:m", api_key_env=5), TypeError, "api_key_env= must be text, not int"),
+        (lambda: chat("x", None), TypeError, "model= must be text, not NoneType"),
+        (lambda: chat("x", "m", base_url=5), TypeError, "base_url= must be text, not int"),
+        (lambda: chat("x", "openai:m", system=["x"]), TypeError, "system= must be text, not list"),
+        (lambda: chat("x", "openai:m", headers=["x"]), TypeError, "headers= must map names to values, not list"),
+        (lambda: chat("x", "gemini:m", generationConfig=5), TypeError, "generationConfig= must map names"),
+        (lambda: chat("x", "ollama:m", options="x"), TypeError, "options= must map names"),
+        (lambda: chat("x", "openai:m", messages=[]), TypeError, "the conversation is the first argument"),
+        (lambda: chat(None, "openai:m"), TypeError, "the prompt must be text or a list of messages, not NoneType"),
+        (lambda: chat([{"role": "assistant", "tool_calls": 5}], "openai:m"), ValueError, "tool_calls must be a list"),
+        (lambda: chat([{"role": "assistant", "tool_calls": ["x"]}], "gemini:m"), ValueError, "tool_calls must be a"),
         (lambda: chat([7], "openai:m"), ValueError, "messages must be"),
         (lambda: chat([{"role": "user", "content": [7]}], "anthropic:m"), ValueError, "content must be text"),
         (
@@ -248,7 +294,8 @@ def test_wrong_arguments_are_one_clear_line(make, error, said):
         make()
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
-    assert "secret" not in str(caught.value)
+    assert "sk-secret" not in str(caught.value)
+    assert "0123456789" not in str(caught.value)
 
 
 @pytest.mark.parametrize("model", MODELS)

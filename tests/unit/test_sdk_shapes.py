@@ -252,7 +252,8 @@ def test_the_short_way_says_what_the_long_one_does(more):
     choice = {"index": 0, "delta": {"content": "b", **more.get("delta", {})}, **more.get("choice", {})}
     odd = {"choices": [choice], "id": "c1", "model": "m-1", **more.get("chunk", {})}
     text = {**first, "choices": [{"index": 0, "delta": {"content": "a"}}]}
-    end = {**first, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}], "id": odd["id"]}
+    ends = [{"index": index, "delta": {}, "finish_reason": "stop"} for index in {0, choice["index"]}]
+    end = {**first, "choices": ends, "id": odd["id"]}
     dicts = [first, text, text, odd, text, text, end]
     assert hears(*(Chunk(**one) for one in dicts)) == hears(*dicts)
     with pytest.raises(SourceRefused, match="gone"):

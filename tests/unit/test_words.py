@@ -195,6 +195,7 @@ def test_a_message_at_rest_has_a_short_line():
         ({"input": 12, "output": 3}, {"came_s": 0.4}, "12 tokens in, 3 out"),
         ({"input": 12}, {"came_s": 8.0}, "12 tokens in"),
         ({"total": 99}, {"came_s": 8.0}, "99 tokens"),
+        ({"cached": 7}, {"came_s": 8.0}, "1,204 characters · 8.1 s"),
         ({"input": 12, "output": 3}, {"cost": 0.00225}, "12 tokens in, 3 out · about 0.0022 USD"),
         ({"input": 12, "output": 3}, {"cost": 12.345}, "12 tokens in, 3 out · about 12.35 USD"),
         ({"input": 12, "output": 3}, {"cost": 2e-5}, "12 tokens in, 3 out · less than 0.0001 USD"),

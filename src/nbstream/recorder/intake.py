@@ -10,7 +10,7 @@ from nbstream.recorder.ordering import Hole, Ordering
 from nbstream.recorder.progress import take_back
 from nbstream.recorder.shown import Shown
 from nbstream.recorder.splice import Splice
-from nbstream.records import TEXT_KINDS
+from nbstream.records import TEXT_KINDS, whole_characters
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -104,7 +104,7 @@ class Intake:
         if arrival.usage:
             self.usage.update(arrival.usage)
         if arrival.model:
-            self._track.model = arrival.model[:MODEL_CHARS]
+            self._track.model = whole_characters(arrival.model)[:MODEL_CHARS]
         if not self._ordering.in_order(arrival):
             return self._sort(arrival, now)
         if arrival.end is None and self._characters.are_whole(arrival) and self._splice.lets_pass(arrival):

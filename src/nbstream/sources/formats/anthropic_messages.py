@@ -124,7 +124,7 @@ class AnthropicMessages:
             return self._speech.says(text_of(block.get("thinking") or ""), kind="reasoning", message=str(index))
         if kind.endswith("tool_use"):  # also those that the provider or an MCP server runs
             call = text_of(block["id"])
-            self._asked[index] = call, block.get("input") or None
+            self._asked[index] = call, block.get("input")
             return (self._calls.begin(self._speech, call, text_of(block["name"])),)
         self._speech.interrupts()
         if kind.endswith("tool_result"):

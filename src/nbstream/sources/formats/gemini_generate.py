@@ -58,6 +58,8 @@ class GeminiGenerate:
     def __init__(self, cursor: Cursor | None = None) -> None:  # noqa: ARG002 - there is none
         self._model: str | None = None
         self._finish: str | None = None
+        #: Candidates that have said something and have not ended.
+        self._open: set[int] = set()
         #: Tool calls so far, by agent.
         self._calls: dict[str, int] = {}
 
@@ -88,9 +90,9 @@ class GeminiGenerate:
         return Arrival(tuple(parts), usage=_usage(told) if told else None, model=model)
 
     def eof(self) -> Arrival | None:
-        """Return the end if a `finishReason` came."""
+        """Return the end if a `finishReason` came, and no candidate was cut off."""
         raw = self._finish
-        if raw is None:
+        if raw is None or self._open:
             return None
         finish = "content_filter" if raw in _FILTERED else _FINISHES.get(raw, "other")
         return Arrival(end=End("tool_calls" if finish == "stop" and self._calls else finish, raw))
@@ -103,10 +105,16 @@ class GeminiGenerate:
         if reason in _FAILURES:
             said = plain_text(str(candidate.get("finishMessage") or "ask again"))
             raise SourceRefused(f"the upstream gave up with finishReason {reason!r}: {said}")
+        said_something = [part for part in parts if part is not None]
+        # Proxies put a reason into frames that say nothing, also in front of the text: what is said behind it counts.
+        if reason:
+            self._open.discard(index)
+        elif said_something:
+            self._open.add(index)
         # Only the first candidate's reason is told; the others are voices beside it.
         if reason and (self._finish is None or not index):
             self._finish = text_of(reason)
-        return [part for part in parts if part is not None]
+        return said_something
 
     def _part(self, part: Frame, agent: str) -> Part | None:
         if "text" in part:

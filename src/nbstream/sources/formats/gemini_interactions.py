@@ -15,10 +15,10 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from nbstream.errors import SourceRefused
-from nbstream.records import ASSISTANT, Part
+from nbstream.records import ASSISTANT, Part, whole_characters
 from nbstream.sources.contract import Arrival, End, Traits
 from nbstream.sources.formats.frames import frame_of, malformed
-from nbstream.sources.formats.speech import Speech, text_of, tool_result
+from nbstream.sources.formats.speech import Speech, number_of, text_of, tool_result
 from nbstream.sources.formats.stored_run import StoredRun
 from nbstream.sources.formats.usage import used
 from nbstream.sources.refusal import ErrorObject, plain_text, read_error, refused_by_frame
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 _FINISHES: dict[str, Finish] = {
     "completed": "stop", "requires_action": "tool_calls", "incomplete": "length", "budget_exceeded": "length",
 }  # fmt: skip
+#: Steps that begin with words: the field that has them, and our kind of it.
+_BEGUN = {"model_output": ("content", "text"), "thought": ("summary", "reasoning")}
 _FAILURES = frozenset({"failed", "cancelled"})
 _USED = {
     "input": "total_input_tokens", "answer": "total_output_tokens", "reasoning": "total_thought_tokens",
@@ -72,12 +74,12 @@ class GeminiInteractions:
             "interaction.status_update": lambda frame: self._changes(text_of(frame["status"])),
             "interaction.completed": lambda frame: self._ends(frame["interaction"]),
             "interaction.complete": lambda frame: self._ends(frame["interaction"]),
-            "step.start": lambda frame: Arrival(self._begins_step(frame["index"], frame["step"])),
-            "content.start": lambda frame: Arrival(self._begins_step(frame["index"], frame["content"])),
-            "step.delta": lambda frame: Arrival(self._goes_on(frame["index"], frame["delta"])),
-            "content.delta": lambda frame: Arrival(self._goes_on(frame["index"], frame["delta"])),
-            "step.stop": lambda frame: Arrival(self._ends_step(frame["index"])),
-            "content.stop": lambda frame: Arrival(self._ends_step(frame["index"])),
+            "step.start": lambda frame: Arrival(self._begins_step(number_of(frame["index"]), frame["step"])),
+            "content.start": lambda frame: Arrival(self._begins_step(number_of(frame["index"]), frame["content"])),
+            "step.delta": lambda frame: Arrival(self._goes_on(number_of(frame["index"]), frame["delta"])),
+            "content.delta": lambda frame: Arrival(self._goes_on(number_of(frame["index"]), frame["delta"])),
+            "step.stop": lambda frame: Arrival(self._ends_step(number_of(frame["index"]))),
+            "content.stop": lambda frame: Arrival(self._ends_step(number_of(frame["index"]))),
         }
 
     @property
@@ -128,7 +130,7 @@ class GeminiInteractions:
     def _place(self, frame: Frame) -> dict[str, Any] | None:
         """Return the cursor behind *frame*: an event without an id names no place, but the first names the run."""
         place = frame.get("event_id")
-        if isinstance(place, str) and place:
+        if isinstance(place, str) and place and whole_characters(place) is place:
             self._stored.place = place
         elif self._stored.place is not None or not str(frame.get("event_type")).startswith("interaction."):
             return None
@@ -168,6 +170,11 @@ class GeminiInteractions:
             return self._calls_tool(index, step)
         if kind in {"text", "thought"} and "text" in step:
             return self._says(index, text_of(step["text"]), "text" if kind == "text" else "reasoning")
+        if kind in _BEGUN:
+            # The beginning of a step may have its first words in it; the deltas go on behind them.
+            field, said = _BEGUN[kind]
+            texts = (text_of(one["text"]) for one in step.get(field) or () if one.get("type") == "text")
+            return self._says(index, "".join(texts), said)
         # What a tool of the provider's does has its steps, and nothing to show.
         return ()
 

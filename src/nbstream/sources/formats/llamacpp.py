@@ -91,16 +91,17 @@ class LlamaCpp:
             if arrival is None:
                 return None
             return arrival._replace(cursor={"frames": self._frames, "mark": mark, **self._kept})
-        if self._frames == self._known and mark != self._mark:
-            raise SourceMalformed(
-                "the server told the answer again and it is another one; everything shown is saved and unchanged,"
-                " Regenerate asks for a new answer"
-            )
+        ended = arrival is not None and arrival.end is not None
+        if mark != self._mark if self._frames == self._known else ended:
+            raise _another()
         return None
 
     def eof(self) -> Arrival | None:
         """Return the end if chat completions have named their finish_reason; `/completion` always says `stop`."""
-        return self._chat.eof()
+        end = self._chat.eof()
+        if end is not None and self._frames < self._known:
+            raise _another()  # it is over before the place where the connection before it was cut
+        return end
 
     def _read(self, event: ServerSentEvent) -> Arrival | None:
         data = event.data
@@ -161,6 +162,13 @@ def _at(call: Call, method: str, tail: str) -> Call | None:
         return None
     query = urlencode({"conv_id": conversation}) + tail
     return call.beside(method, urlunsplit(parts._replace(path=f"{called['root']}/v1/stream", query=query)))
+
+
+def _another() -> SourceMalformed:
+    return SourceMalformed(
+        "the server told the answer again and it is another one; everything shown is saved and unchanged,"
+        " Regenerate asks for a new answer"
+    )
 
 
 def _end(frame: Frame) -> End:

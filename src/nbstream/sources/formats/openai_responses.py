@@ -17,7 +17,7 @@ from nbstream.errors import SourceMalformed, SourceRefused
 from nbstream.records import ASSISTANT, Part
 from nbstream.sources.contract import Arrival, End, Traits
 from nbstream.sources.formats.frames import frame_of, malformed
-from nbstream.sources.formats.speech import Speech, text_of, tool_result
+from nbstream.sources.formats.speech import Speech, number_of, text_of, tool_result
 from nbstream.sources.formats.stored_run import StoredRun
 from nbstream.sources.formats.usage import RESPONSES, used, within
 from nbstream.sources.refusal import ErrorObject, plain_text, read_error, refused_by_frame
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 #: Items that are tool calls, and the field that holds what the tool is asked.
 _CALLS = {"function_call": "arguments", "custom_tool_call": "input", "mcp_call": "arguments"}
+#: Our kinds of what an item has in it, and the field of each that is not called `text`.
+_KINDS = {"output_text": "text", "refusal": "refusal", "reasoning_text": "reasoning"}
+_FIELDS = {"refusal": "refusal"}
 _REASONS: dict[str, Finish] = {
     "max_output_tokens": "length",
     "max_tokens": "length",
@@ -62,6 +65,9 @@ class OpenAIResponses:
             self._speech.messages[kind], self._speech.tails[kind] = message, tail
         #: Contents that have begun and have said nothing yet: (kind, output_index, index in it).
         self._silent: set[tuple[Any, ...]] = {tuple(one) for one in cursor.get("silent") or ()}
+        #: Those that have said something. Not all servers announce a content; behind a cursor nobody knows of them.
+        self._heard: set[tuple[Any, ...]] = set()
+        self._anew = self._stored.known is None
         self._model: str | None = None
         says = self._says
         self._events: dict[str, Callable[[Frame], tuple[Part, ...]]] = {
@@ -149,13 +155,16 @@ class OpenAIResponses:
         if kind == "response.cancelled":
             raise SourceRefused("the upstream cancelled the response")
         usage = used(within(response.get("usage") or {}), RESPONSES) or None
-        end = None
+        end: End | None = None
+        parts: tuple[Part, ...] = ()
+        if kind in {"response.completed", "response.incomplete"}:
+            parts = self._whole(response)
         if kind == "response.completed":
             end = End(_finish(response), text_of(response.get("status") or "completed"))
         elif kind == "response.incomplete":
             reason = text_of((response.get("incomplete_details") or {}).get("reason") or "incomplete")
             end = End(_REASONS.get(reason, "other"), reason)
-        return Arrival(end=end, usage=usage, model=model)
+        return Arrival(parts, end=end, usage=usage, model=model)
 
     def _failure(self, response: Frame) -> SourceRefused:
         error = read_error(response) or ErrorObject("the response failed")
@@ -186,37 +195,66 @@ class OpenAIResponses:
     # -- text -------------------------------------------------------------------------------------------------------
 
     def _says(self, frame: Frame, kind: str, part: str, field: str) -> tuple[Part, ...]:
-        self._silent.discard((kind, frame.get("output_index"), frame.get(part)))
+        text, key = text_of(frame[field]), _key(kind, frame, part)
+        if not text:
+            return ()
+        self._silent.discard(key)
+        self._heard.add(key)
         # Parts of one message run on, summaries of reasoning are set apart, and so are messages.
-        number = f".{frame.get(part)}" if kind == "reasoning" else ""
-        return self._speech.says(text_of(frame[field]), message=f"{frame.get('output_index')}{number}", kind=kind)
+        number = f".{key[2]}" if kind == "reasoning" else ""
+        return self._speech.says(text, message=f"{key[1]}{number}", kind=kind)
 
     def _said(self, frame: Frame, kind: str, part: str, field: str) -> tuple[Part, ...]:
-        if (kind, frame.get("output_index"), frame.get(part)) not in self._silent:
+        key = _key(kind, frame, part)
+        if key not in self._silent and (key in self._heard or not self._anew):
             return ()
         return self._says(frame, kind, part, field)
 
+    def _told_whole(self, item: Frame, index: Any) -> tuple[Part, ...]:
+        """Return what *item* says, if nothing of it has come: some servers send an item at once, or only at its end."""
+        if not self._anew or any(key[1] == index for key in self._heard):
+            return ()
+        parts: tuple[Part, ...] = ()
+        for number, said in enumerate(item.get("summary") or ()):
+            frame = {"output_index": index, "summary_index": number, "text": said["text"]}
+            parts += self._says(frame, "reasoning", "summary_index", "text")
+        for number, said in enumerate(item.get("content") or ()):
+            kind = _KINDS.get(said["type"])
+            if kind is not None:
+                frame = {"output_index": index, "content_index": number, "text": said[_FIELDS.get(kind, "text")]}
+                parts += self._says(frame, kind, "content_index", "text")
+        return parts
+
+    def _whole(self, response: Frame) -> tuple[Part, ...]:
+        """Return all of a *response* of which nothing else has come."""
+        parts: tuple[Part, ...] = ()
+        if not self._heard:
+            for index, item in enumerate(response.get("output") or ()):
+                parts += self._ends_item({"output_index": index, "item": item})
+        return parts
+
     def _begins_part(self, frame: Frame) -> tuple[Part, ...]:
-        kind = {"output_text": "text", "refusal": "refusal"}.get(text_of(frame["part"]["type"]), "reasoning")
+        kind = _KINDS.get(text_of(frame["part"]["type"]), "reasoning")
         part = "summary_index" if "summary_index" in frame else "content_index"
-        self._silent.add((kind, frame.get("output_index"), frame.get(part)))
+        self._silent.add(_key(kind, frame, part))
         return ()
 
     # -- tools ------------------------------------------------------------------------------------------------------
 
     def _begins_item(self, frame: Frame) -> tuple[Part, ...]:
-        item, index = frame["item"], frame["output_index"]
+        item, index = frame["item"], number_of(frame["output_index"])
         field = _CALLS.get(item["type"])
         if field is None:
             return ()
         arguments = text_of(item.get(field) or "")
+        self._heard.add(("tool_call", index, None))
         if not arguments:
             self._silent.add(("tool_call", index, None))
         fields = {"index": index, "args_delta": arguments, "id": _id(item), "name": text_of(item["name"])}
         return (Part("tool_call", fields=fields),)
 
     def _arguments(self, frame: Frame) -> tuple[Part, ...]:
-        self._silent.discard(("tool_call", frame["output_index"], None))
+        self._silent.discard(("tool_call", number_of(frame["output_index"]), None))
         delta = text_of(frame["delta"])
         return (Part("tool_call", fields={"index": frame["output_index"], "args_delta": delta}),) if delta else ()
 
@@ -227,15 +265,24 @@ class OpenAIResponses:
         return (Part("tool_call", fields={"index": frame["output_index"], "args_delta": whole, "final": True}),)
 
     def _ends_item(self, frame: Frame) -> tuple[Part, ...]:
-        item = frame["item"]
+        item, index = frame["item"], number_of(frame["output_index"])
         field = _CALLS.get(item["type"])
         if field is None:
-            return ()
+            return self._told_whole(item, index)
         asked: tuple[Part, ...] = ()
-        if ("tool_call", frame["output_index"], None) in self._silent:
-            asked = self._asked({"output_index": frame["output_index"], field: item.get(field) or ""}, field)
+        key = ("tool_call", index, None)
+        if self._anew and key not in self._heard:
+            asked = self._begins_item(frame)
+        if key in self._silent:
+            asked += self._asked({"output_index": index, field: item.get(field) or ""}, field)
         answer = item.get("output") or item.get("error")
         return (*asked, tool_result(ASSISTANT, _id(item), answer)) if answer else asked
+
+
+def _key(kind: str, frame: Frame, part: str) -> tuple[str, int | None, int | None]:
+    """Return what is said, as far as the frame numbers it; it stands in cursors."""
+    index, number = frame.get("output_index"), frame.get(part)
+    return kind, None if index is None else number_of(index), None if number is None else number_of(number)
 
 
 def _id(item: Frame) -> str:

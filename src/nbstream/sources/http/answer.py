@@ -14,6 +14,7 @@ import ssl
 import threading
 import time
 from contextlib import asynccontextmanager
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
@@ -265,8 +266,11 @@ def _media_type(response: httpx.Response) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether *host* is this machine, by its name."""
-    return host == "localhost" or host.startswith("127.") or host in {"::1", "[::1]"}
+    """Whether *host* is this machine, by its name or address."""
+    try:
+        return host == "localhost" or ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
 
 
 def _origin(url: httpx.URL) -> tuple[str, str, int | None]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from nbstream.errors import SourceRefused
+from nbstream.records import whole_characters
 from nbstream.sources.http.key import BEARER, Key
 from nbstream.sources.redaction import (
     HIDDEN,
@@ -20,9 +22,6 @@ from nbstream.sources.redaction import (
     secrets_of_headers,
     secrets_of_url,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 #: The embedded demo model; its port is looked up when the call is made, and is no part of the question.
 DEMO = "demo:"
@@ -82,6 +81,7 @@ class Call:
         method = method.upper()
         if not _HEADER_NAME.fullmatch(method):
             raise ValueError(f"not an HTTP method: {method!r}")
+        check_headers(headers)
         given = tuple((name, _checked(name, value)) for name, value in (headers or {}).items())
         if json_body is not None:
             body: bytes | None = _json(json_body).encode()
@@ -244,6 +244,12 @@ def check_url(url: str) -> None:
         raise ValueError(f"not an http:// or https:// address: {shown if '//' in url else shown.rpartition('@')[2]!r}")
 
 
+def check_headers(headers: Any) -> None:
+    """Raise `TypeError` for what is neither None nor a mapping."""
+    if headers is not None and not isinstance(headers, Mapping):
+        raise TypeError(f"headers= must map names to values, not {type(headers).__name__}")
+
+
 def _checked(name: str, value: Any) -> str:
     # The value is a secret as often as not: no message quotes it.
     if not isinstance(value, str):
@@ -270,4 +276,4 @@ def _title(body: Any) -> str | None:
         prompt = users[-1].get("content") or users[-1].get("parts") if users else None
     if isinstance(prompt, list):
         prompt = " ".join(str(one["text"]) for one in prompt if isinstance(one, dict) and "text" in one)
-    return " ".join(prompt.split()) or None if isinstance(prompt, str) else None
+    return " ".join(whole_characters(prompt).split()) or None if isinstance(prompt, str) else None

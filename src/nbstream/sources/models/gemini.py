@@ -5,7 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from nbstream.sources.models.messages import Message, Request, calls_of, pieces_of, renamed, text_of, without_system
+from nbstream.sources.models.messages import (
+    Message,
+    Request,
+    calls_of,
+    pieces_of,
+    renamed,
+    text_of,
+    within,
+    without_system,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,13 +35,15 @@ def generate_content(name: str, messages: Sequence[Message], params: Mapping[str
     config = renamed({key: value for key, value in params.items() if key not in _BESIDE}, _NAMES)
     if isinstance(config.get("stopSequences"), str):
         config["stopSequences"] = [config["stopSequences"]]
-    config = {**(beside.pop("generationConfig", None) or {}), **config}
+    config = {**within(beside, "generationConfig"), **config}
     body = {
         "systemInstruction": {"parts": [{"text": system}]} if system else None,
         "contents": _contents(turns),
         "generationConfig": {key: value for key, value in config.items() if value is not None} or None,
         **beside,
     }
+    if {".", ".."} & set(name.split("/")):
+        raise ValueError(f"not a model's name: {name!r}")
     model = quote(name if "/" in name else f"models/{name}")
     return Request(f"/v1beta/{model}:streamGenerateContent?alt=sse", body)
 

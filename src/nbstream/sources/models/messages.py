@@ -45,11 +45,15 @@ def messages_of(prompt: Prompt, system: str | None) -> list[Message]:
             raise ValueError("the prompt is empty")
         messages: list[Message] = [{"role": "user", "content": prompt}]
     else:
+        if not isinstance(prompt, Iterable):
+            raise TypeError(f"the prompt must be text or a list of messages, not {type(prompt).__name__}")
         given: list[Any] = list(prompt)
         if not given or not all(isinstance(one, Mapping) and "role" in one for one in given):
             raise ValueError("messages must be a list of objects with role and content, and not empty")
         for one in given:
-            pieces_of(one.get("content"))  # raises for what no API takes
+            # Both raise for what no API takes.
+            pieces_of(one.get("content"))
+            calls_of(one)
         messages = given
     return [{"role": "system", "content": system}, *messages] if system else messages
 
@@ -81,9 +85,11 @@ def pieces_of(content: Any) -> list[Mapping[str, Any]]:
 
 def calls_of(message: Message) -> list[ToolCall]:
     """Return the calls of tools in an assistant's message."""
-    found = []
-    for call in message.get("tool_calls") or ():
-        function = call.get("function") or {}
+    found, calls = [], message.get("tool_calls") or ()
+    for call in calls if isinstance(calls, Sequence) else [calls]:
+        function = (call.get("function") or {}) if isinstance(call, Mapping) else None
+        if not isinstance(function, Mapping):
+            raise ValueError("messages: tool_calls must be a list of objects, each with a function")  # noqa: TRY004
         given = function.get("arguments") or ""
         arguments = given if isinstance(given, str) else json.dumps(given)
         found.append(ToolCall(str(call.get("id") or ""), str(function.get("name") or ""), arguments))
@@ -93,3 +99,11 @@ def calls_of(message: Message) -> list[ToolCall]:
 def renamed(params: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
     """Return *params* by the names that an API has for them."""
     return {names.get(name, name): value for name, value in params.items()}
+
+
+def within(params: dict[str, Any], name: str) -> Mapping[str, Any]:
+    """Take the group of parameters called *name* out of *params*; `TypeError` for what is no group."""
+    group = params.pop(name, None) or {}
+    if not isinstance(group, Mapping):
+        raise TypeError(f"{name}= must map names to values, not {type(group).__name__}")
+    return group

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from nbstream.sources.models.messages import Message, Request, calls_of, renamed, text_of
+from nbstream.sources.models.messages import Message, Request, calls_of, renamed, text_of, within
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ def chat_api(name: str, messages: Sequence[Message], params: Mapping[str, Any]) 
     """Return the request for a chat."""
     beside = {key: value for key, value in params.items() if key in _BESIDE}
     given = renamed({key: value for key, value in params.items() if key not in _BESIDE}, _NAMES)
-    options = {**(beside.pop("options", None) or {}), **given}
+    options = {**within(beside, "options"), **given}
     body = {
         "model": name,
         "messages": [_message(one) for one in messages],
@@ -34,17 +34,19 @@ def chat_api(name: str, messages: Sequence[Message], params: Mapping[str, Any]) 
 def base_of(host: str) -> str:
     """Return the address that OLLAMA_HOST means: a host, a port, both, or all of an address."""
     scheme, given = host.split("://", 1) if "://" in host else ("http", host)
-    parts = urlsplit(f"//{given}")
     try:
+        parts = urlsplit(f"//{given}")
         name, port = parts.hostname or "127.0.0.1", parts.port
     except ValueError:
-        raise ValueError(f"OLLAMA_HOST={host!r}: write it as HOST, HOST:PORT or http://HOST:PORT") from None
+        shown = given.rpartition("@")[2]  # a password may stand before it
+        raise ValueError(f"OLLAMA_HOST is {shown!r}: write it as HOST, HOST:PORT or http://HOST:PORT") from None
     if port is None:
         port = {"https": 443, "http": 80}[scheme] if "://" in host and scheme in ("http", "https") else PORT
     if name in ("0.0.0.0", "::"):  # noqa: S104 - where the server listens; it is asked on this machine
         name = "127.0.0.1"
     shown = f"[{name}]" if ":" in name else name
-    return f"{scheme}://{shown}:{port}{parts.path.rstrip('/')}"
+    user, at, _ = parts.netloc.rpartition("@")
+    return f"{scheme}://{user}{at}{shown}:{port}{parts.path.rstrip('/')}"
 
 
 def _message(message: Message) -> Mapping[str, Any]:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from nbstream.sources.http.call import DEMO, LOCAL
+from nbstream.sources.http.call import DEMO, LOCAL, check_url
 from nbstream.sources.http.key import BEARER
 from nbstream.sources.models.anthropic import messages_api
 from nbstream.sources.models.gemini import generate_content
@@ -55,14 +55,22 @@ class Provider(NamedTuple):
     models: tuple[str, ...] = ()
     #: Fields of the body that it refuses.
     without: frozenset[str] = frozenset()
+    #: Parameters that it has under another name, at its own address.
+    names: Mapping[str, str] = {}
 
     @property
     def address(self) -> str:
-        """Where it is asked now."""
+        """Where it is asked now; raises `ValueError` with one line if its variable says no address."""
         moved = os.environ.get(self.base_env, "").strip() if self.base_env else ""
         if not moved:
             return self.base
-        return base_of(moved) if self.base_env == "OLLAMA_HOST" else moved
+        if self.base_env == "OLLAMA_HOST":
+            return base_of(moved)
+        try:
+            check_url(moved)
+        except ValueError as exc:
+            raise ValueError(f"{self.base_env} is {exc}") from None
+        return moved
 
     @property
     def key_env(self) -> str | None:
@@ -72,7 +80,11 @@ class Provider(NamedTuple):
 
 PROVIDERS: dict[str, Provider] = {
     "demo": Provider(f"{DEMO}/v1", moves=False, nameless=True),
-    "openai": Provider("https://api.openai.com/v1", keys=("OPENAI_API_KEY",), base_env="OPENAI_BASE_URL"),
+    # Its newer models refuse the older name, all of them know the newer one; servers like it often only the older.
+    "openai": Provider(
+        "https://api.openai.com/v1", keys=("OPENAI_API_KEY",), base_env="OPENAI_BASE_URL",
+        names={"max_tokens": "max_completion_tokens"},
+    ),
     "anthropic": Provider(
         "https://api.anthropic.com", "anthropic.messages", ("ANTHROPIC_API_KEY",), "ANTHROPIC_BASE_URL"
     ),
