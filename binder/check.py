@@ -104,7 +104,9 @@ def passes(browser, lab: Lab, name: str) -> bool:
             if output["output_type"] == "error"
         ]
         left = sum(cell["execution_count"] is None for cell in cells)
-        tab.page.locator(".nbstream").first.scroll_into_view_if_needed()
+        # JupyterLab takes cells out of the page that are out of sight: it has to bring the first answer back itself.
+        tab.page.evaluate(SHOW_FIRST)
+        wait_for("the first answer in sight", lambda: (box := first(tab)) and 0 < box["y"] < 600)
         tab.page.screenshot(path=SHOTS / f"{Path(name).stem}.png")
         views = tab.page.locator(".nbstream").count()
         print(f"{name}: {len(cells)} cells in {time.monotonic() - began:.0f} s, {views} views, {left} not run, {wrong}")
@@ -113,6 +115,18 @@ def passes(browser, lab: Lab, name: str) -> bool:
         tab.close()
 
 
+def first(tab: Tab):
+    """Return the place of the first view's text on the screen."""
+    text = tab.page.locator(".nbstream-text").first
+    return text.bounding_box() if text.count() else None
+
+
+SHOW_FIRST = """() => {
+  const { content } = window.jupyterapp.shell.currentWidget;
+  const at = content.widgets.findIndex((cell) => cell.model.sharedModel.source.startsWith('%%stream'));
+  content.activeCellIndex = at;
+  return content.scrollToItem(at, 'start');
+}"""
 #: How many code cells are still to run: [ ] or [*].
 BUSY = """() => window.jupyterapp.shell.currentWidget.content.widgets
   .filter((cell) => cell.model.type === 'code' && !/\\d/.test(cell.promptNode?.textContent ?? '')
