@@ -34,7 +34,7 @@ HELP = """\
 %stream clean [--older-than 30d] delete streams nobody has shown or written for so long
 %stream status [ID]              what kernel, relay and pages use, and the live streams; all about one stream
 %stream --url ADDRESS            stream what an address sends: %%stream without a prompt
-%stream doctor                   check versions, the store, and what else could be in the way
+%stream doctor                   check versions and the store, say where this is, try what survives
 %stream help                     this text;  %%stream? explains the cell magic"""
 
 
