@@ -1,14 +1,14 @@
 """
 Conversations: questions that know what was said before.
 
-A turn is a stream. Its `open` names the conversation and the turn before it, so everything is in the store, and
-survives the kernel. Its key is that of its cell: running the cell again means what it means for any other stream, at
-the same place of the conversation.
+A turn is a stream. Its `open` names the conversation and the cells before it (by the keys of their streams), so
+everything is in the store, and survives the kernel. Its key is that of its cell: running the cell again means what it
+means for any other stream, at the same place of the conversation.
 
 | the cell | its turn stands behind |
 |---|---|
-| has a turn of this conversation already | the turn that this one stood behind, as that one's cell answers it now |
-| has none | the last turn |
+| has a turn of this conversation already | the cells that this one stood behind, as each answers now |
+| has none | the last turn, but for those that stand behind this cell: its own turn was deleted |
 
 So Run All after a restart finds every turn where it was, and calls nobody. An earlier question that is edited is
 answered anew at its place; the turns behind it, which were answered to something else, are asked anew when their cells
@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from nbstream import words
 from nbstream.api import displayed, host_at, limits_of
-from nbstream.errors import StreamError, StreamGone
+from nbstream.errors import StreamError
 from nbstream.options import options
 from nbstream.place import Front, here
 from nbstream.rerun import Ask
@@ -32,7 +32,7 @@ from nbstream.stream import Stream
 from nbstream.view.terminal import strip
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from nbstream.host import Host
     from nbstream.log.contract import Status
@@ -83,7 +83,7 @@ class Conversation:
         """Its turns, the oldest first, as they are answered now."""
         host = host_at(here())
         turns = _Turns(host, self.name)
-        return [Stream(host, host.store.log(one.stream), from_store=True) for one in turns.behind(turns.last)]
+        return [Stream(host, host.store.log(one.stream), from_store=True) for one in turns.all]
 
     def ask(
         self,
@@ -116,13 +116,14 @@ class Conversation:
         # Without a cell the n-th question of this program in this conversation stands for it.
         full = place.key(f"{_KIND} {self.name}", key, again=replay)
         turns = _Turns(at, self.name)
-        before = turns.before(full)
-        messages = [*self._said(at, turns.behind(before), self._cut if cut is None else _checked(cut))]
+        behind = turns.behind(full)
+        before = turns.answers(behind)
+        messages = [*self._said(at, before, self._cut if cut is None else _checked(cut))]
         given = {"model": self._model or options().model, "system": self._system or options().system or None}
         if options().base_url and "base_url" not in self._params:
             given["base_url"] = options().base_url
         source = chat([*messages, {"role": "user", "content": prompt}], **{**given, **self._params})
-        turn = {"conversation": self.name, "before": before}
+        turn = {"conversation": self.name, "behind": behind, "before": before[-1].stream if before else None}
         if not holds_key(prompt) and not secrets_of_body(prompt):  # which no log keeps
             turn["prompt"] = prompt
         asks = Ask(
@@ -171,7 +172,7 @@ def conversations() -> dict[str, int]:
     """Return the names of this notebook's conversations, the newest first, and how many turns each has."""
     host = host_at(here())
     names = dict.fromkeys(str(one.open.turn.get("conversation")) for one in _in_scope(host) if one.open.turn)
-    return {name: len((turns := _Turns(host, name)).behind(turns.last)) for name in names}
+    return {name: len(_Turns(host, name).all) for name in names}
 
 
 class _Turns:
@@ -179,53 +180,45 @@ class _Turns:
 
     def __init__(self, host: Host, name: str) -> None:
         self._store, self._name = host.store, name
+        #: By the key of the cell, the newest first.
         self._now = {
-            one.stream: one
+            one.open.key: one
             for one in _in_scope(host)
             if self._is_turn(one) and self._store.find(one.open.key) == one.stream
         }
 
-    def before(self, key: str) -> str | None:
-        """Return the turn that the cell under *key* stands behind."""
-        named = self._store.find(key)
-        own = self._now.get(named) if named is not None else None
-        return self._before(own) if own is not None else self.last
-
     @property
-    def last(self) -> str | None:
-        """The newest turn that none stands behind: of two kernels that ask at once, each may make one."""
-        followed = {self._before(one) for one in self._now.values()}
-        return next((stream for stream in self._now if stream not in followed), None)
+    def all(self) -> list[Status]:
+        """Return them, the oldest first."""
+        return self.answers(self._to_the_last(self._now))
 
-    def behind(self, stream: str | None) -> list[Status]:
-        """Return the turns up to *stream*, the oldest first."""
-        found: dict[str, Status] = {}
-        while stream is not None and stream not in found:
-            status = self._status(stream)
-            if status is None:
-                break
-            found[stream], stream = status, self._before(status)
-        return [*found.values()][::-1]
+    def behind(self, key: str) -> list[str]:
+        """Return the cells that the turn of the cell under *key* stands behind."""
+        own = self._now.get(key)
+        if own is not None:
+            return _path(own)
+        return self._to_the_last([other for other in self._now if key not in _path(self._now[other])])
 
-    def _before(self, turn: Status) -> str | None:
-        """Return the turn before *turn*: its cell may have another answer by now."""
-        before = (turn.open.turn or {}).get("before")
-        status = self._status(before) if before is not None else None
-        if status is None:
-            return None
-        current = self._store.find(status.open.key)
-        return current if current in self._now and current != turn.stream else status.stream
+    def answers(self, path: list[str]) -> list[Status]:
+        """Return the turns that the cells on *path* have now."""
+        return [self._now[key] for key in path if key in self._now]
 
-    def _status(self, stream: str) -> Status | None:
-        if stream in self._now:
-            return self._now[stream]
-        try:
-            return self._store.status(stream)
-        except StreamGone:
-            return None  # it has expired: the conversation begins behind it
+    def _to_the_last(self, keys: Iterable[str]) -> list[str]:
+        """
+        Return the path up to the newest of *keys* that none of them stands behind, and itself.
+
+        Of two kernels that ask at once, each may make one.
+        """
+        followed = {before for key in keys for before in _path(self._now[key])}
+        last = next((key for key in keys if key not in followed), None)
+        return [] if last is None else [*_path(self._now[last]), last]
 
     def _is_turn(self, status: Status) -> bool:
         return (status.open.turn or {}).get("conversation") == self._name
+
+
+def _path(turn: Status) -> list[str]:
+    return [*(turn.open.turn or {}).get("behind", ())]
 
 
 def _in_scope(host: Host) -> list[Status]:

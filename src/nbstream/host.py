@@ -114,7 +114,7 @@ class Host:
             ask = replace(ask, first_run=ask.first_run and _first_run(key))
         for _ in range(TRIES):
             named = store.find(key)
-            if named is None and (offered := self._offer(key, ask, others)) is not None:
+            if named is None and (offered := self._offer(key, ask, others)) is not None and turn is None:
                 return offered
             found, act = self._look(named, _unless_shown(ask, named))
             if found is not None and act in (Act.ATTACH, Act.SAVED):

@@ -74,8 +74,8 @@ def left_behind(interrupted: Status, key: str, ask: Ask, *, exists: Callable[[st
     """
     if ask.fingerprint is None or interrupted.open.fingerprint != ask.fingerprint:
         return False
-    if interrupted.state is not State.INTERRUPTED:
-        return False
+    if interrupted.state is not State.INTERRUPTED or interrupted.open.turn is not None:
+        return False  # a turn belongs to its place in its conversation
     (scope, name, _), (other_scope, other_name, _) = json.loads(key), json.loads(interrupted.open.key)
     return other_scope == scope or (name == other_name and name.startswith("cell:") and not exists(other_scope))
 

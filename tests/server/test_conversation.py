@@ -76,7 +76,8 @@ def test_each_question_knows_what_was_said_before(talk, chain):
     ]
     assert [one.id for one in talk.turns] == [one.id for one in streams]
     turn = streams[1].store.status(streams[1].id).open.turn
-    assert turn == {"conversation": talk.name, "before": streams[0].id, "prompt": "b"}
+    key = streams[0].store.status(streams[0].id).open.key
+    assert turn == {"conversation": talk.name, "behind": [key], "before": streams[0].id, "prompt": "b"}
     assert repr(talk) == f"Conversation {talk.name!r}: 3 turns"
     assert conversations()[talk.name] == 3
 
@@ -240,3 +241,29 @@ def test_the_options_hold_for_conversations_too(talk, chain):
     options.model, options.base_url, options.system = "pear-1", f"{chain.server.url}/v1", "Be kind"
     settled(nbstream.Conversation(name="options").ask("a", key="o"))
     assert talk.heard()[-1] == [{"role": "system", "content": "Be kind"}, user("a")]
+
+
+# Turns whose streams are gone
+
+
+@pytest.mark.parametrize("gone", ["a", "b", "c", "ab", "bc", "ac", "abc"])
+def test_a_turn_that_was_deleted_is_asked_anew_at_its_place(talk, gone):
+    """Expired or cleaned away: the others stay turns, and Run All makes the same conversation again."""
+    streams = {text: settled(talk.ask(text, key=text)) for text in "abc"}
+    for text in gone:
+        streams[text].store.delete(streams[text].id)
+    assert [one.text for one in talk.turns] == [f"re: {text}" for text in "abc" if text not in gone]
+    for text in "abc":
+        settled(talk.ask(text, key=text))
+    assert [one.text for one in talk.turns] == ["re: a", "re: b", "re: c"]
+    assert talk.heard()[-1] == [user("a"), model("re: a"), user("b"), model("re: b"), user("c")]
+
+
+def test_an_old_answer_that_is_deleted_takes_no_turn_along(talk):
+    """Of an edited question only the new answer is a turn; the old one may go."""
+    old = settled(talk.ask("a", key="a"))
+    settled(talk.ask("b", key="b"))
+    settled(talk.ask("edited", key="a"))
+    old.store.delete(old.id)
+    settled(talk.ask("c", key="c"))
+    assert talk.heard()[-1] == [user("edited"), model("re: edited"), user("b"), model("re: b"), user("c")]

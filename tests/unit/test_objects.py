@@ -13,8 +13,12 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 
 import pytest
+from recording import Recording, until
+from recording import run as run_recorder
 
+import nbstream
 from nbstream.errors import SourceError, SourceLost, SourceMalformed, SourceRefused
+from nbstream.log.readback import records_of
 from nbstream.records import Part
 from nbstream.sources.contract import End, Pulse
 from nbstream.sources.objects.handover import LIMIT
@@ -780,3 +784,117 @@ class running_loop:  # noqa: N801 - used as a function
         self.loop.call_soon_threadsafe(self.loop.stop)
         self.thread.join()
         self.loop.close()
+
+
+@pytest.mark.parametrize("raised", [SystemExit(3), KeyboardInterrupt(), asyncio.CancelledError(), MemoryError()])
+@pytest.mark.parametrize("shape", ["iterator", "factory", "awaitable"])
+def test_what_is_raised_in_our_loop_ends_one_stream(raised, shape):
+    """`sys.exit()` in an async iterator without a loop of its own fails its stream; the loop of all streams goes on."""
+
+    async def iterator():
+        yield "a"
+        raise raised
+
+    async def factory():
+        raise raised
+
+    made = {"iterator": iterator(), "factory": factory, "awaitable": None}[shape]
+    beside = nbstream.start(slowly(), save=False)
+    stream = nbstream.start(factory() if made is None else made, save=False)
+    assert stream.wait(10) in ("failed", "interrupted")
+    assert stream.text == ("a" if shape == "iterator" else "")
+    assert beside.wait(10) == "complete"
+    assert beside.text == "one two three "
+
+
+async def slowly():
+    """Yield three words, each a moment later."""
+    for word in ("one ", "two ", "three "):
+        await asyncio.sleep(0.02)
+        yield word
+
+
+@pytest.mark.parametrize("begins", [True, False])
+def test_a_loop_that_ends_cuts_what_moves_on_it(begins):
+    """`asyncio.run` that is over before the iterator is: its text is kept, and it is no error of the iterator's."""
+
+    async def main():
+        stream = nbstream.start(endlessly(), save=False)
+        while begins and not stream.text:  # noqa: ASYNC110 - the iterator moves on this loop meanwhile
+            await asyncio.sleep(0.001)
+        return stream
+
+    async def endlessly():
+        while True:
+            yield "a "
+            await asyncio.sleep(0.01)
+
+    stream = asyncio.run(main())
+    assert stream.wait(10) == ("interrupted" if begins else "failed"), "what has not begun cannot be asked again"
+    assert "event loop" in stream.error["message"]
+
+
+@pytest.mark.parametrize(
+    "part", [Part("text", "a", agent=None), Part("text", "a", agent=3), Part(None, "a"), Part("text", None)]
+)
+def test_a_part_that_no_log_can_hold_is_refused(part):
+    """It would make everything before and behind it unreadable."""
+    stream = nbstream.start(iter(["before ", part]), save=False)
+    assert stream.wait(10) == "failed"
+    assert stream.text == "before "
+    assert "no text" in stream.error["message"]
+
+
+def test_half_a_character_in_the_name_of_an_agent():
+    """It is replaced there too, and the text is kept."""
+    stream = nbstream.start(iter([Part("text", "a", agent="x\ud800"), Part("text", "b", agent="x\ud800")]), save=False)
+    assert stream.wait(10) == "complete"
+    assert {name: agent.text for name, agent in stream.agents.items()} == {"x\ufffd": "ab"}
+
+
+@pytest.mark.parametrize("kind", ["TEXT", "ERROR", "X"])
+def test_types_in_capitals_are_not_all_of_one_protocol(kind):
+    """An unknown one is counted, and begins no run that would have to end."""
+    stream = nbstream.start(iter(["a ", {"type": kind, "text": "x"}, "b"]), save=False)
+    assert stream.wait(10) == "complete"
+    assert stream.text == "a b"
+    assert stream.facts().unknown == {kind: 1}
+
+
+def test_somebody_elses_message_is_of_unknown_kind():
+    """What is called `ai` and is no model of LangChain's is counted, not fatal."""
+    stream = nbstream.start(iter(["a ", SimpleNamespace(type="ai", content="x"), "b"]), save=False)
+    assert stream.wait(10) == "complete"
+    assert stream.text == "a b"
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_an_object_that_never_got_its_turn_is_closed(asynchronous):
+    """Its call was made before we saw it: Stop while it waits for a slot ends that too."""
+    closed = threading.Event()
+
+    def close():
+        closed.set()
+
+    async def aclose():
+        closed.set()
+
+    async def main():
+        never = {"__aiter__": None} if asynchronous else {"__iter__": None}
+        obj = type("Unread", (), {**never, "close": staticmethod(aclose if asynchronous else close)})()
+        slots = asyncio.Semaphore(0)
+        stream = Recording(spec={"kind": "object"}).start(from_object(obj), slots=slots)
+        await until(lambda: stream.live.note)
+        stream.recorder.stop()
+        assert (await stream).how == "stopped"
+        assert closed.is_set()
+
+    run_recorder(main())
+
+
+def test_the_close_of_a_cumulative_stream_counts_what_stands():
+    """What was taken back is not counted, though what stands in its place comes with it."""
+    stream = nbstream.start(iter(["Hello wor", "Hello world", "Hello, all"]), cumulative=True, save=False)
+    assert stream.wait(10) == "complete"
+    *_, close = records_of(stream.log)
+    assert (stream.text, close.chars) == ("Hello, all", len("Hello, all"))

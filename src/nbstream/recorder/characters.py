@@ -38,6 +38,8 @@ class Characters:
         for part in arrival.parts:
             if part.fields is not None or whole_characters(part.text) is not part.text:
                 return False
+            if whole_characters(part.agent) is not part.agent:
+                return False
         return True
 
     def whole(self, arrival: Arrival) -> Arrival:
@@ -49,7 +51,7 @@ class Characters:
             if fields is not None:
                 fields = _clean(self._joined(part) if part.kind == "tool_call" else fields)
             if part.kind in TEXT_KINDS:
-                name = part.agent, part.kind
+                name = whole_characters(part.agent), part.kind
                 half, began = self._halves.pop(name, ("", None))
                 if half and start is not None:
                     start = began
@@ -57,7 +59,8 @@ class Characters:
                 if "\ud800" <= text[-1:] <= "\udbff":
                     self._halves[name] = text[-1], None if start is None else start + len(text) - 1
                     text = text[:-1]
-            parts.append(part._replace(text=whole_characters(text), fields=fields))
+            agent = whole_characters(part.agent)
+            parts.append(part._replace(text=whole_characters(text), agent=agent, fields=fields))
         if arrival.end is not None:
             parts += [Part(kind, REPLACEMENT, agent) for agent, kind in self._halves]
             parts += [

@@ -35,9 +35,14 @@ def turn_of(ask: Mapping[str, Any]) -> dict[str, Any] | None:
     turn = ask.get("turn")
     if turn is None:
         return None
-    if not isinstance(turn, dict) or set(turn) - {"conversation", "before", "prompt"} or not text(turn, "conversation"):
-        raise TypeError("turn: an object with conversation, a name, and before and prompt where there are any")
-    return {name: value for name in ("conversation", "before", "prompt") if (value := text(turn, name)) is not None}
+    known = {"conversation", "behind", "before", "prompt"}
+    if not isinstance(turn, dict) or set(turn) - known or not text(turn, "conversation"):
+        raise TypeError("turn: an object with conversation, a name, and behind, before and prompt where there are any")
+    behind = turn.get("behind") or []
+    if not isinstance(behind, list) or not all(isinstance(key, str) for key in behind):
+        raise TypeError("turn: behind must be a list of keys")
+    texts = {name: value for name in ("conversation", "before", "prompt") if (value := text(turn, name)) is not None}
+    return {**texts, "behind": behind}
 
 
 def flag(ask: Mapping[str, Any], name: str) -> bool:

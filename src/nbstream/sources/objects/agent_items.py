@@ -64,7 +64,7 @@ class AgentItems:
             return None
         if kind in EVENTS:
             return self._sdk.event(item)
-        if kind in MESSAGES and hasattr(item, "content"):
+        if kind in MESSAGES and hasattr(item, "content") and hasattr(item, "model_dump"):
             return self._mode("messages", (), (item, {}))
         if kind.isupper() and hasattr(item, "model_dump"):
             return self._event(item.model_dump(mode="json", by_alias=True, exclude_none=True))
@@ -72,7 +72,8 @@ class AgentItems:
 
     def _event(self, frame: Mapping[str, Any]) -> Arrival:
         arrival = self._agui.frame(frame)
-        self._running = True
+        # Others name their types in capitals, too: an event that AG-UI does not know begins no run of its.
+        self._running = self._running or [part.kind for part in arrival.parts] != ["raw"]
         if arrival.end is None:
             return arrival
         self._end = arrival._replace(parts=())

@@ -111,5 +111,9 @@ def _bare(item: str | Part | bytes | bytearray | memoryview) -> Arrival:
     if isinstance(item, str):
         return Arrival((Part("text", item),) if item else ())
     if isinstance(item, Part):
+        if not all(type(one) is str for one in (item.kind, item.text, item.agent)):  # no log could be read behind it
+            raise SourceMalformed(
+                f"the iterator yields a Part whose kind, text or agent is no text: {item!r:.{QUOTE_CHARS}}"
+            )
         return Arrival((item,))
     raise SourceMalformed(f"the iterator yields {type(item).__name__}: decode to str before showing")

@@ -28,18 +28,24 @@ if TYPE_CHECKING:
 
 #: How long closing waits for an iterator that is busy elsewhere, before it is left to itself.
 PATIENCE_S = 0.05
+#: How often the loop of an iterator is looked at: one that is closed says nothing.
+LOOK_S = 0.25
+CLOSED = "the event loop that this iterator belongs to is closed; make it anew and run again"
 #: How long the iterator's own `aclose()` may take.
 CLOSE_S = 5.0
 
 
-async def pump_here(iterable: Any, read: Read, left: Callable[[], None]) -> AsyncGenerator[list[Arrival], None]:
+async def pump_here(
+    iterable: Any, read: Read, left: Callable[[], None], *, ours: bool
+) -> AsyncGenerator[list[Arrival], None]:
     """
     Iterate an async iterable on this loop; *left* is called if it could not be ended.
 
-    In a task of its own: what comes without a wait comes as one, and a flood is not paid for item by item.
+    *ours*: this loop is no user's. In a task of its own: what comes without a wait comes as one, and a flood is not
+    paid for item by item.
     """
     handover = Handover()
-    task = asyncio.ensure_future(_run_async(iterable, read, asyncio.get_running_loop(), handover))
+    task = asyncio.ensure_future(_run_async(iterable, read, asyncio.get_running_loop(), handover, ours=ours))
     try:
         while items := await handover.take():
             yield items
@@ -61,15 +67,28 @@ async def pump_loop(
         future = asyncio.run_coroutine_threadsafe(running, loop)
     except RuntimeError as exc:
         running.close()
-        raise SourceLost("the event loop that this iterator belongs to is closed; make it anew and run again") from exc
+        raise SourceLost(CLOSED) from exc
+    watching = asyncio.ensure_future(_end_with(loop, handover))
     try:
         while items := await handover.take():
             yield items
     finally:
-        future.cancel()
+        watching.cancel()
+        if not loop.is_closed():
+            future.cancel()
+        elif inspect.getcoroutinestate(running) == inspect.CORO_CREATED:
+            running.close()  # it was closed before it could begin
         await to_the_end(_leave(handover, lambda: shut_under(handover.iterated), left))
+    if isinstance(handover.error, asyncio.CancelledError):
+        raise SourceLost("the event loop that this iterator belongs to has ended, or cancelled what reads it")
     if handover.error is not None:
         raise error_of(handover.error)
+
+
+async def _end_with(loop: asyncio.AbstractEventLoop, handover: Handover) -> None:
+    while not loop.is_closed():  # noqa: ASYNC110 - it tells nobody
+        await asyncio.sleep(LOOK_S)
+    handover.end(SourceLost(CLOSED))
 
 
 async def pump_thread(
@@ -123,6 +142,16 @@ async def call_in_thread(function: Callable[[], Any]) -> Any:
     return result
 
 
+async def close_unused(obj: Any, loop: asyncio.AbstractEventLoop | None) -> None:
+    """Close *obj*, which nobody has iterated, as it is closed behind its last item; *loop*: the one it belongs to."""
+    if not hasattr(obj, "__aiter__") and not inspect.isawaitable(obj):
+        await call_in_thread(lambda: _close_sync(obj))
+    elif loop is None or loop is asyncio.get_running_loop():
+        await _close_async(obj)
+    elif loop.is_running():
+        await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(_close_async(obj), loop))
+
+
 def _run_sync(iterable: Any, read: Read, handover: Handover) -> None:
     room = threading.Event()
     handover.on_room(room.set)
@@ -151,7 +180,9 @@ def _run_sync(iterable: Any, read: Read, handover: Handover) -> None:
         handover.end(error)
 
 
-async def _run_async(iterable: Any, read: Read, loop: asyncio.AbstractEventLoop, handover: Handover) -> None:
+async def _run_async(
+    iterable: Any, read: Read, loop: asyncio.AbstractEventLoop, handover: Handover, *, ours: bool = False
+) -> None:
     room = asyncio.Event()
 
     def wake() -> None:
@@ -176,11 +207,11 @@ async def _run_async(iterable: Any, read: Read, loop: asyncio.AbstractEventLoop,
                 room.clear()
                 if handover.full:
                     await room.wait()
-    except Exception as exc:  # noqa: BLE001 - told to the taker
-        error = exc
     except BaseException as exc:
-        error = exc
-        raise  # a KeyboardInterrupt belongs to the loop it came from
+        error = exc  # told to the taker
+        # A KeyboardInterrupt belongs to the loop of its user; ours would end with it, and all its streams.
+        if not (ours or isinstance(exc, Exception)):
+            raise
     finally:
         await to_the_end(_close_async(iterator, iterable, entered=entered))
         handover.end(error)

@@ -22,7 +22,7 @@ from nbstream.sources.http.joining import joined
 from nbstream.sources.objects.cumulative import Cumulative
 from nbstream.sources.objects.digest import digest_of
 from nbstream.sources.objects.items import ItemReader
-from nbstream.sources.objects.pump import call_in_thread, pump_here, pump_loop, pump_thread
+from nbstream.sources.objects.pump import call_in_thread, close_unused, pump_here, pump_loop, pump_thread
 from nbstream.sources.objects.raised import error_of
 from nbstream.sources.redaction import Redactor, secrets_of_environment
 
@@ -162,8 +162,11 @@ class ObjectSource:
             if self.note == NEEDS_ITS_LOOP:
                 self.note = None  # it moves no more
 
-    async def cancel(self, cursor: Cursor | None) -> None:
-        """Do nothing: closing the iterator ends the call, as far as it can be ended."""
+    async def cancel(self, cursor: Cursor | None) -> None:  # noqa: ARG002 - closing needs no place
+        """Close an object that was never iterated (stopped while it waited for its turn): its call was made before."""
+        if self._factory is None and not self._connected:
+            self._connected = True
+            await close_unused(self._obj, self._loop if _is_async(self._obj) else None)
 
     async def _arrivals(self, cursor: Cursor | None, pulse: Pulse) -> AsyncGenerator[Arrival, None]:
         obj = self._obj if self._factory is None else await self._make(cursor)
@@ -202,9 +205,9 @@ class ObjectSource:
             else:
                 obj = await call_in_thread(make)
             return await obj if inspect.isawaitable(obj) else obj
-        except SourceError:
-            raise  # it knows its cause
-        except Exception as exc:
+        except (SourceError, asyncio.CancelledError, GeneratorExit):
+            raise  # an error that knows its cause, or our own end
+        except BaseException as exc:  # a SystemExit would end our loop, and all its streams
             raise error_of(exc) from exc
 
     async def _pump(self, obj: Any, read: Read) -> AsyncGenerator[list[Arrival], None]:
@@ -213,14 +216,14 @@ class ObjectSource:
         try:
             if inspect.isawaitable(obj):
                 obj = await obj
-        except SourceError:
+        except (SourceError, asyncio.CancelledError, GeneratorExit):
             raise
-        except Exception as exc:
+        except BaseException as exc:
             raise error_of(exc) from exc
         if isinstance(obj, dict) and hasattr(obj.get("stream"), "__iter__"):
             obj = obj["stream"]
         if _is_async(obj):
-            return pump_here(obj, read, self._left)
+            return pump_here(obj, read, self._left, ours=self._loop is None)
         if _streams(obj) and not isinstance(obj, (str, bytes, dict)):
             return pump_thread(obj, read, self._left)
         raise SourceRefused(f"the factory returned {type(obj).__name__}: return an iterator or an async iterator")
