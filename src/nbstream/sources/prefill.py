@@ -29,7 +29,7 @@ GO_ON = (
 #: Where the formats keep the conversation, and the role of the model in it.
 CONVERSATIONS = {
     "openai.chat": ("messages", "assistant"), "anthropic.messages": ("messages", "assistant"),
-    "ollama.chat": ("messages", "assistant"), "llama.cpp": ("messages", "assistant"),
+    "ollama.chat": ("messages", "assistant"), "llamacpp": ("messages", "assistant"),
     "openai.responses": ("input", "assistant"), "gemini.generate": ("contents", "model"),
 }  # fmt: skip
 
@@ -52,7 +52,7 @@ PREFILLS = (
     Prefill("openai.chat", r"^api\.deepseek\.com/beta/", message={"prefix": True}),
     Prefill("openai.chat", r"^openrouter\.ai$", rf"^(mistralai|deepseek|meta-llama|qwen)/|^anthropic/{_CLAUDE}"),
     Prefill("ollama.chat"),
-    Prefill("llama.cpp"),
+    Prefill("llamacpp"),
 )
 
 
