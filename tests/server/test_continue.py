@@ -10,11 +10,13 @@ from chain import chunk, sse_data
 import nbstream
 from nbstream.demo import DemoServer
 from nbstream.demo.model import DemoModel
-from nbstream.errors import SourceRefused, StreamError
+from nbstream.errors import SourceLost, SourceRefused, StreamError
 from nbstream.log.readback import parts_of, records_of
 from nbstream.options import options
 from nbstream.records import Open
-from nbstream.sources.prefill import GO_ON
+from nbstream.runtime import runtime
+from nbstream.sources.formats.registry import READERS
+from nbstream.sources.prefill import CONVERSATIONS, GO_ON, PREFILLS
 from nbstream.sources.seam import word_boundary
 from nbstream.testing import Answer
 from nbstream.view.saved_form import saved_form
@@ -335,3 +337,94 @@ def test_the_demo_model_continues_to_the_uncut_text(chain, at):
         assert stream.continue_().wait(10) == "complete"
         assert stream.text == DemoModel().text("rivers", max_tokens=300)
         assert [part.fields["why"] for part in stream.seams] == ["demo, behind its own words"]
+
+
+@pytest.mark.parametrize("again", [[], ["at nine, with forty"], [" \n"]])
+def test_a_generation_that_adds_nothing_takes_nothing_back(chain, again):
+    """An end mark behind no new text: neither is half a word complete, nor is a word lost that was shown."""
+    chain.server.script([cut(SAID), says(*again), says(REST)])
+    stream = nbstream.start(source(chain))
+    stream.wait(10)
+    assert stream.continue_().wait(10) == "failed"
+    assert (stream.text, stream.seams) == (SAID, [])
+    assert "added nothing" in stream.status()["line"]
+    assert stream.status()["actions"] == ["continue", "regenerate"]
+    assert stream.continue_().wait(10) == "complete"
+    assert stream.text == STAYS + REST
+
+
+def test_behind_whole_words_nothing_more_is_complete(chain):
+    """Where no word was taken back, a model that has nothing to add has said it all."""
+    chain.server.script([cut("All is said. "), says()])
+    stream = nbstream.start(source(chain))
+    stream.wait(10)
+    assert stream.continue_().wait(10) == "complete"
+    assert stream.text == "All is said. "
+
+
+def test_the_close_counts_what_stands(chain):
+    """`chars` of the `close` is the length of the text, without what was taken back."""
+    chain.server.script([cut(SAID), says(REST)])
+    stream = nbstream.start(source(chain))
+    stream.wait(10)
+    stream.continue_().wait(10)
+    *_, close = records_of(stream.log)
+    assert close.chars == len(stream.text) == len(STAYS + REST)
+
+
+def test_what_is_said_again_in_halves_of_characters_is_left_out(chain):
+    """A server that thinks in UTF-16 cuts an emoji in two; the overlap is found all the same."""
+    units = "The big \U0001f6a2 ship \U0001f6a2 sailed.".encode("utf-16-le")
+
+    def escaped(text):
+        return b"data: " + json.dumps(chunk(text)).encode() + b"\n\n"
+
+    halves = [units[at : at + 2].decode("utf-16-le", "surrogatepass") for at in range(0, len(units), 2)]
+    chain.server.script([cut("The big \U0001f6a2 ship \U0001f6a2 sai"), Answer.sse(*map(escaped, halves), DONE)])
+    stream = nbstream.start(source(chain))
+    stream.wait(10)
+    assert stream.continue_().wait(10) == "complete"
+    assert stream.text == "The big \U0001f6a2 ship \U0001f6a2 sailed."
+
+
+def test_usage_of_a_call_that_was_continued_unasked_counts(chain):
+    """No `close` told of it, and it was paid all the same."""
+    usage = {**chunk(None), "choices": [], "usage": {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}}
+    chain.server.script([
+        Answer.sse(sse_data(chunk(SAID)), sse_data(usage)), Answer.sse(sse_data(chunk(REST)), sse_data(usage), DONE),
+    ])  # fmt: skip
+    stream = nbstream.start(source(chain), auto_continue=True)
+    assert stream.wait(10) == "complete"
+    assert stream.usage == {"input": 20, "output": 10, "total": 30}
+
+
+def test_a_llama_cpp_server_is_continued_behind_its_own_words(chain):
+    """`llamacpp:` takes a prefill, as the table says."""
+    chain.server.script([cut(SAID), says(REST)])
+    stream = nbstream.start(nbstream.chat("Tell me", model="llamacpp:", base_url=f"{chain.server.url}/v1"))
+    stream.wait(10)
+    assert stream.continue_().wait(10) == "complete"
+    assert stream.text == STAYS + REST
+    assert asked(chain) == [[USER], [USER, BEGUN]]
+
+
+def test_every_format_of_the_tables_is_one():
+    """A name that no reader has would silently take Continue away."""
+    assert CONVERSATIONS.keys() <= READERS.keys()
+    assert {prefill.format for prefill in PREFILLS} <= CONVERSATIONS.keys()
+
+
+def test_a_stop_row_of_the_moment_of_the_cut(chain):
+    """Stop from another process, not yet looked at when the connection is lost: stopped, and no further call."""
+    if options().host == "relay":
+        pytest.skip("cuts the connection in this process at a known moment")
+    for auto in (True, False):
+        chain.server.script([Answer.sse(sse_data(chunk(SAID)), end="stall"), says(REST)])
+        stream = nbstream.start(source(chain), auto_continue=auto, fresh=True)
+        while not stream.text:
+            stream.log.wait(stream.offset, 1)
+        before, recorder = len(chain.requests), runtime().recorder(stream.id)
+        stream.store.request_stop(stream.id, opened=0).result(5)
+        runtime().call(lambda recorder=recorder: recorder._crew.voices[""]._caller.call.cut(SourceLost("gone")))
+        assert stream.wait(10) == "stopped"
+        assert (stream.text, intents(stream), len(chain.requests)) == (SAID, ["new"], before)

@@ -50,6 +50,8 @@ class Outcome(NamedTuple):
         except asyncio.CancelledError:
             return cls(Event.STOP) if intent is Event.STOP else cls(Event.LEFT, error=left)
         except Ended as ended:
+            if intent is Event.STOP and ended.event is not Event.REFUSED:
+                return cls(Event.STOP)  # it came in the moment of the cut: nothing may resume it
             return cls(ended.event, error=ended.error)
 
     @property
@@ -58,6 +60,11 @@ class Outcome(NamedTuple):
         if self.end is not None:
             return self.end.finish
         return "error" if isinstance(self.error, SourceError) else "cancelled"
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether somebody may go on by itself."""
+        return self.event not in (Event.FINISHED, Event.STOP, Event.REFUSED)
 
     @property
     def unwanted(self) -> bool:

@@ -316,6 +316,9 @@ class Recorder:
         unasked = self._auto_continue and progress.continues < MOST_UNASKED
         if not unasked or not progress.begun or voice.can_reconnect or hindrance(progress) is not None:
             return None
+        if await self._voice_stop_requested(voice):  # set while nobody looked: it ends as stopped
+            return None
+        progress.usage = voice.intake.usage  # no `close` tells of what this call has cost
         await self._writer.flush()
         try:
             source = await asyncio.to_thread(continued, self.source, self._log, progress)

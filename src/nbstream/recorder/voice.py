@@ -194,10 +194,13 @@ class Voice:
     async def _outcome(self, pulled: asyncio.Task[End]) -> Outcome:
         """Say what the call came to; an upstream that must be told that nobody wants the rest is told first."""
         setting = self._setting
-        if self._intent is Event.LEFT and await setting.stop_requested(self):
-            self._intent = Event.STOP  # the row was set while nobody looked
         outcome = Outcome.of(pulled, self._intent, self._left)
-        if not outcome.unwanted or self._caller.call is None:
+        if outcome.interrupted and await setting.stop_requested(self):
+            self._intent = Event.STOP  # the row was set while nobody looked
+            outcome = Outcome.of(pulled, self._intent, self._left)
+        # The call of an object was made before we saw it.
+        made = self._caller.call is not None or self.source.spec.get("kind") == "object"
+        if not outcome.unwanted or not made:
             return outcome
         remark = await call_off(self.source, self._caller.cursor, self.live, setting.clock, setting.changed)
         outcome = Outcome.of(pulled, self._intent, self._left)  # somebody may have pressed Stop meanwhile

@@ -99,7 +99,11 @@ class Continuing:
         seam = Seam(self._text, self._stays, f"{self._model}, {how}", prefilled=prefilled)
         async with aclosing(SSESource(call, self.original.format).connect(None, pulse)) as arrivals:
             async for arrival in arrivals:
-                yield self._joined(arrival, seam)
+                joined = self._joined(arrival, seam)
+                if arrival.end is not None and seam.unanswered:
+                    # Without its last word the text would be less than was shown; with it, half a word was "complete".
+                    raise SourceRefused("the new generation added nothing: the text stays as it was")
+                yield joined
 
     def _joined(self, arrival: Arrival, seam: Seam) -> Arrival:
         """Return *arrival* as part of the whole message: its own places and lengths are those of another one."""

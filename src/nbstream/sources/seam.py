@@ -10,7 +10,7 @@ from __future__ import annotations
 import unicodedata
 from typing import TYPE_CHECKING
 
-from nbstream.records import ASSISTANT, Part
+from nbstream.records import ASSISTANT, Part, whole_characters
 from nbstream.sources.formats.speech import taken_back
 
 if TYPE_CHECKING:
@@ -120,9 +120,13 @@ class Seam:
         said = text[:stays].rstrip()
         head = [] if stays == len(text) else [taken_back(ASSISTANT, stays)]
         self._head = [*head, Part("seam", fields={"why": why})]
+        #: A word is to be taken back, and nothing has come yet that stands in its place.
+        self.unanswered = bool(head)
         self._space = text[len(said) : stays]
         self._overlap: Overlap | None = Overlap(said, whole=prefilled)
         self._held: list[str] = []
+        #: The first half of a character whose other half comes with the next piece.
+        self._half = ""
 
     def take(self, parts: Iterable[Part], *, over: bool = False) -> tuple[Part, ...]:
         """Return what of *parts*, and of what was held back before, is new; *over*: no more comes."""
@@ -131,14 +135,16 @@ class Seam:
     def _new(self, parts: Iterable[Part], *, over: bool) -> Iterator[Part]:
         for part in parts:
             if self._overlap is not None and (part.agent, part.kind) == (ASSISTANT, "text"):
-                self._held.append(part.text)
+                text = self._whole(part.text)
+                self._held.append(text)
                 # White space may be the beginning of what stands there, too.
-                if not self._overlap.feed(part.text) and self._fresh(self._overlap).strip():
+                if not self._overlap.feed(text) and self._fresh(self._overlap).strip():
                     yield from self._release()
                 continue
             if self._held:
                 yield from self._release()
             yield from self._begin()
+            self.unanswered = self.unanswered and part.kind == "reasoning"
             yield part
         if over:
             yield from self._release()
@@ -146,11 +152,20 @@ class Seam:
     def _fresh(self, overlap: Overlap) -> str:
         return "".join(self._held)[overlap.end() :]
 
+    def _whole(self, text: str) -> str:
+        text, self._half = self._half + text, ""
+        if "\ud800" <= text[-1:] <= "\udbff":
+            text, self._half = text[:-1], text[-1]
+        return whole_characters(text)
+
     def _release(self) -> Iterator[Part]:
-        yield from self._begin()
-        if self._overlap is None:
+        text = ""
+        if self._overlap is not None:
+            text, self._overlap = self._without_space(self._fresh(self._overlap)) + self._half, None
+        if self.unanswered and not text.strip():
             return
-        text, self._overlap = self._without_space(self._fresh(self._overlap)), None
+        self.unanswered = False
+        yield from self._begin()
         if text:
             yield Part("text", text)
 
