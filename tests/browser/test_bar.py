@@ -91,6 +91,7 @@ def test_the_bar_of_a_team_holds_still(notebook, demo):
     tab.page.evaluate(WATCH)
     tab.run(1)
     tab.wait_stream("the end", state("complete"))
+    wait_for("a look at the end", lambda: watched(tab, "complete"))
     seen = [one for one in watched(tab, "streaming", "complete") if "In order" in one["places"]]
     assert {one["state"] for one in seen} == {"streaming", "complete"}
     assert len({one["height"] for one in seen}) == 1, heights(seen)

@@ -56,6 +56,7 @@ class LLMock:
     """Its process, and its administration over HTTP."""
 
     def __init__(self, log):
+        self._http = httpx.Client(trust_env=False, timeout=10)
         # A file, since a pipe that nobody reads is full one day.
         environment = {name: value for name, value in os.environ.items() if not name.startswith("LLMOCK_")}
         with log.open("w") as file:
@@ -70,7 +71,6 @@ class LLMock:
             self.end()
             raise
         self.url = f"http://127.0.0.1:{self._port(log)}"
-        self._http = httpx.Client(trust_env=False, timeout=10)
 
     def _port(self, log):
         found = re.search(r"running on http://127\.0\.0\.1:([1-9]\d*) ", log.read_text())
@@ -78,6 +78,7 @@ class LLMock:
 
     def end(self):
         """End its process."""
+        self._http.close()
         self._process.kill()
         self._process.wait(10)
 
