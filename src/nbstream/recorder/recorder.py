@@ -313,10 +313,9 @@ class Recorder:
     async def _go_on(self, voice: Voice) -> Source | None:
         """Open the stream for a new generation behind a message that was cut, if nobody needs to be asked first."""
         progress = self._progress
-        unasked = self._auto_continue and progress.continues < MOST_UNASKED
-        if not unasked or not progress.begun or voice.can_reconnect or hindrance(progress) is not None:
-            return None
-        if await self._voice_stop_requested(voice):  # set while nobody looked: it ends as stopped
+        unasked = self._auto_continue and progress.continues < MOST_UNASKED and progress.begun
+        hindered = not unasked or voice.can_reconnect or hindrance(progress) is not None
+        if hindered or await self._voice_stop_requested(voice):  # set while nobody looked: it ends as stopped
             return None
         progress.usage = voice.intake.usage  # no `close` tells of what this call has cost
         await self._writer.flush()
