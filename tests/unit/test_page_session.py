@@ -15,7 +15,7 @@ from nbstream import words
 from nbstream.host import Host
 from nbstream.log.disk import open_disk_store
 from nbstream.log.memory import MemoryStore
-from nbstream.pace import LIVE_BYTES, SILENT_S
+from nbstream.pace import HIDDEN_S, LIVE_BYTES, SILENT_S
 from nbstream.recorder.live import Live
 from nbstream.recording import Birth, Here, Limits
 from nbstream.records import Delta, Open, Part
@@ -457,6 +457,30 @@ def test_the_interval_and_why(store, complaints):
     page.send("ack", offset=upto, ms=900)
     page.ask(after=upto)
     assert runtime().page_interval(stream.id) == (1.0, "the longest: 900 ms to paint")
+
+
+def test_the_first_text_does_not_wait_for_its_turn(store, complaints):
+    """The empty answer to a page that looks early begins no interval (a second, in a hidden tab)."""
+    gate = threading.Event()
+
+    def tokens():
+        gate.wait(PATIENCE_S)
+        yield "first "
+        gate.clear()
+        gate.wait(PATIENCE_S)
+
+    stream = Stream(
+        hosted(store), store.log(Here(store, "notebook", Limits()).begin(from_object(tokens()), Birth("k")))
+    )
+    page = Page(stream)
+    page.send("ask", after=-1, hidden=True)
+    page.until(lambda page: any("tail" in message for message in page.messages))
+    gate.set()
+    began = time.monotonic()
+    page.until(lambda page: page.text(stream.id) == "first ")
+    took_s = time.monotonic() - began
+    gate.set()
+    assert took_s < HIDDEN_S / 2
 
 
 def test_a_tab_that_is_hidden_and_seen_again(store, complaints):

@@ -311,8 +311,9 @@ class PageSession:
         """Return how long the next live page waits."""
         viewer, (pause_s, _) = self._fastest()
         wait = pace.wait_s(
-            now, sent_at=self._sent_at, acked_at=self._acked_at, behind=self.audience.behind(viewer), pause_s=pause_s
-        )
+            now, sent_at=self._sent_at, acked_at=self._acked_at, behind=self.audience.behind(viewer),
+            pause_s=pause_s if self._upto > 0 else 0,  # behind the first `open`: the first text waits for nothing
+        )  # fmt: skip
         if len(self._sent) == pace.KERNEL_RATE:
             wait = max(wait, self._sent[0] + 1 - now)
         return wait

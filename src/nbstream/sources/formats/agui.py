@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from nbstream.errors import SourceRefused
 from nbstream.records import ASSISTANT, Part
 from nbstream.sources.contract import Arrival, End, Traits
-from nbstream.sources.formats.frames import frame_of, malformed
+from nbstream.sources.formats.frames import read_frame
 from nbstream.sources.formats.speech import Names, Speech, ToolCalls, ended, started, text_of, tool_result, waiting
 from nbstream.sources.formats.usage import CAMEL, used
 from nbstream.sources.refusal import ErrorObject, plain_text, refused_by_frame
@@ -89,13 +89,7 @@ class AGUI:
 
     def read(self, event: ServerSentEvent) -> Arrival | None:
         """Return what *event* says."""
-        data = event.data
-        if not data.strip():
-            return None
-        try:
-            return self.frame(frame_of(data))
-        except (AttributeError, TypeError, LookupError) as exc:
-            raise malformed(data) from exc
+        return read_frame(event.data, self.frame)
 
     def frame(self, frame: Frame) -> Arrival:
         """Return what a decoded event says; `AttributeError`, `TypeError` or `LookupError` for what is not one."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbstream.records import ASSISTANT, Part
 from nbstream.sources.contract import Arrival, End, Traits
-from nbstream.sources.formats.frames import frame_of, malformed
+from nbstream.sources.formats.frames import read_frame
 from nbstream.sources.formats.speech import Speech, ToolCalls, text_of, tool_result
 from nbstream.sources.formats.usage import used
 from nbstream.sources.refusal import ErrorObject, plain_text, read_error, refused_by_frame
@@ -68,13 +68,9 @@ class AnthropicMessages:
 
     def read(self, event: ServerSentEvent) -> Arrival | None:
         """Return what *event* says."""
-        data = event.data
-        if not data.strip() or data.strip() == "[DONE]":
+        if event.data.strip() == "[DONE]":
             return None  # some servers add it: it is no end mark here
-        try:
-            return self.frame(frame_of(data))
-        except (AttributeError, TypeError, LookupError) as exc:
-            raise malformed(data) from exc
+        return read_frame(event.data, self.frame)
 
     def frame(self, frame: Frame) -> Arrival:
         """Return what a decoded event says; `AttributeError`, `TypeError` or `LookupError` for what is not one."""

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Any
 from nbstream.errors import SourceMalformed
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from nbstream.records import Cursor
+    from nbstream.sources.contract import Arrival
 
 QUOTE_CHARS = 80
 
@@ -57,6 +60,20 @@ def frame_of(data: str) -> dict[str, Any]:
     if type(frame) is not dict:
         raise malformed(data)
     return frame
+
+
+def read_frame(data: str, frame: Callable[[Mapping[str, Any]], Arrival]) -> Arrival | None:
+    """
+    Return what the JSON object in *data* says, as *frame* understands it; None where there is none.
+
+    What *frame* stumbles over (`AttributeError`, `TypeError`, `LookupError`) raises `SourceMalformed` naming *data*.
+    """
+    if not data.strip():
+        return None
+    try:
+        return frame(frame_of(data))
+    except (AttributeError, TypeError, LookupError) as exc:
+        raise malformed(data) from exc
 
 
 def malformed(data: str) -> SourceMalformed:

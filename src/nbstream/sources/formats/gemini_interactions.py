@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from nbstream.errors import SourceRefused
 from nbstream.records import ASSISTANT, Part, whole_characters
 from nbstream.sources.contract import Arrival, End, Traits
-from nbstream.sources.formats.frames import frame_of, malformed
+from nbstream.sources.formats.frames import read_frame
 from nbstream.sources.formats.speech import Speech, number_of, text_of, tool_result
 from nbstream.sources.formats.stored_run import StoredRun
 from nbstream.sources.formats.usage import used
@@ -101,15 +101,13 @@ class GeminiInteractions:
 
     def read(self, event: ServerSentEvent) -> Arrival | None:
         """Return what *event* says."""
-        data = event.data
-        if not data.strip() or data.strip() == "[DONE]":
+        if event.data.strip() == "[DONE]":
             return None  # it stands behind the end mark, also where an interaction was cut off
-        try:
-            frame = frame_of(data)
-            arrival = self.frame(frame)
-            return arrival._replace(cursor=self._place(frame)) if self.run is not None else arrival
-        except (AttributeError, TypeError, LookupError) as exc:
-            raise malformed(data) from exc
+        return read_frame(event.data, self._placed)
+
+    def _placed(self, frame: Frame) -> Arrival:
+        arrival = self.frame(frame)
+        return arrival._replace(cursor=self._place(frame)) if self.run is not None else arrival
 
     def frame(self, frame: Frame) -> Arrival:
         """Return what a decoded event says; `AttributeError`, `TypeError` or `LookupError` for what is not one."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbstream.records import Part
 from nbstream.sources.contract import Arrival, End, Traits
-from nbstream.sources.formats.frames import frame_of, malformed
+from nbstream.sources.formats.frames import read_frame
 from nbstream.sources.formats.speech import text_of
 from nbstream.sources.formats.usage import used
 from nbstream.sources.refusal import read_error, refused_by_frame
@@ -48,13 +48,7 @@ class OllamaChat:
 
     def read(self, event: ServerSentEvent) -> Arrival | None:
         """Return what the line in *event* says."""
-        data = event.data
-        if not data.strip():
-            return None
-        try:
-            return self.frame(frame_of(data))
-        except (AttributeError, TypeError, LookupError) as exc:
-            raise malformed(data) from exc
+        return read_frame(event.data, self.frame)
 
     def frame(self, frame: Frame) -> Arrival:
         """Return what a decoded line says; `AttributeError`, `TypeError` or `LookupError` for what is not one."""

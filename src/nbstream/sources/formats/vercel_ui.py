@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from nbstream.errors import SourceRefused
 from nbstream.records import ASSISTANT, Part
 from nbstream.sources.contract import Arrival, End, Traits
-from nbstream.sources.formats.frames import frame_of, malformed
+from nbstream.sources.formats.frames import read_frame
 from nbstream.sources.formats.speech import Speech, ToolCalls, text_of, tool_result, waiting
 from nbstream.sources.formats.usage import CAMEL, used
 from nbstream.sources.refusal import ErrorObject, plain_text, refused_by_frame
@@ -88,12 +88,7 @@ class VercelUI:
         data = event.data.strip()
         if data == "[DONE]":
             return self._end()
-        if not data:
-            return None
-        try:
-            return self.chunk(frame_of(data))
-        except (AttributeError, TypeError, LookupError) as exc:
-            raise malformed(data) from exc
+        return read_frame(data, self.chunk)
 
     def chunk(self, chunk: Mapping[str, Any]) -> Arrival:
         """Return what a decoded chunk says; `AttributeError`, `TypeError` or `LookupError` for what is not one."""
