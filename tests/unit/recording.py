@@ -173,3 +173,27 @@ class SlowLog(Around):
         offset, record, future = self.waiting.pop(0)
         self.log.append(offset, record)
         future.set_result(None)
+
+
+class SlowToSay(Around):
+    """Stores every record at once, and says so of those that `held` chooses only when the test lets it."""
+
+    def __init__(self, log):
+        super().__init__(log)
+        self.waiting = []
+
+    @staticmethod
+    def held(record):
+        return False
+
+    def submit(self, offset, record):
+        future = self.log.submit(offset, record)
+        if not self.held(record):
+            return future
+        future.result()
+        self.waiting.append(Future())
+        return self.waiting[-1]
+
+    def say(self):
+        while self.waiting:
+            self.waiting.pop(0).set_result(None)

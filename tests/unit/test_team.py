@@ -4,12 +4,12 @@ import asyncio
 import random
 
 import pytest
-from recording import Around, run, until
+from recording import Around, SlowToSay, run, until
 from teams import CUT, END, NO, Team, event
 
 import nbstream
 from nbstream.errors import LogDamaged
-from nbstream.records import Open, Part
+from nbstream.records import Delta, Open, Part
 from nbstream.sources.contract import Arrival
 from nbstream.testing import SILENCE, Gate, ScriptedSource
 
@@ -440,6 +440,57 @@ def test_an_agent_that_cannot_be_opened_anew():
         assert (len(a.connections), stream.state_of("b")) == (1, "streaming")
         gate.open()
         assert (await stream).how == "interrupted"
+
+    run(main())
+
+
+def ends_an_agent(record):
+    """Whether *record* has an `agent_end`."""
+    return isinstance(record, Delta) and any(part.kind == "agent_end" for part in record.parts)
+
+
+@pytest.mark.parametrize("agent", ["a", None])
+def test_resume_while_the_end_of_an_agent_is_being_stored(agent):
+    """Everybody sees already that it failed: who presses Resume then is heard, and it goes on behind its end."""
+
+    async def main():
+        gate = Gate()
+        a, b = ScriptedSource([event(1, "x"), NO], ["y", END]), ScriptedSource(["b", gate, END])
+        stream = Team(a=a, b=b, log=SlowToSay)
+        stream.wrapped.held = ends_an_agent
+        stream.start()
+        await until(lambda: stream.ends.get("a") == "failed" and stream.state_of("a") == "failed")
+        stream.recorder.reconnect(agent)
+        assert len(a.connections) == 1
+        stream.wrapped.held = lambda record: False
+        stream.wrapped.say()
+        await until(lambda: stream.ends.get("a") == "complete")
+        assert (stream.text_of("text", "a"), stream.state_of("b")) == ("xy", "streaming")
+        gate.open()
+        assert (await stream).how == "complete"
+        assert (len(a.connections), len(b.connections)) == (2, 1)
+
+    run(main())
+
+
+@pytest.mark.parametrize("agent", ["a", None])
+def test_stop_takes_back_a_resume_that_waits_for_its_record(agent):
+    """Stop was pressed last: what failed stays as it is, and nobody is asked again."""
+
+    async def main():
+        gate = Gate()
+        a, b = ScriptedSource([event(1, "x"), NO], ["y", END]), ScriptedSource(["b", gate, END])
+        stream = Team(a=a, b=b, log=SlowToSay)
+        stream.wrapped.held = ends_an_agent
+        stream.start()
+        await until(lambda: stream.ends.get("a") == "failed" and stream.state_of("a") == "failed")
+        stream.recorder.reconnect(agent)
+        stream.recorder.stop(agent)
+        stream.wrapped.held = lambda record: False
+        stream.wrapped.say()
+        gate.open()
+        assert (await stream).how == "failed"
+        assert len(a.connections) == 1
 
     run(main())
 

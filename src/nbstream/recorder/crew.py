@@ -28,7 +28,7 @@ from nbstream.sources.member import Member
 from nbstream.state import Event, State, step
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 
     from nbstream.recorder.at_work import AgentAtWork
     from nbstream.recorder.ending import Outcome
@@ -69,6 +69,8 @@ class Crew:
         #: What one that is spawned from now on meets: the end of all others.
         self._ends: Callable[[Voice], None] | None = None
         self._closed = False
+        #: Those that go on once their end is stored, unless somebody stops them before.
+        self._wanted: set[str] = set()
         #: Those that are not called and were stopped, by a process that could not record it or while others speak.
         self._stopped = set(plan.stopped) if plan else set()
         for name in plan.called if plan else self._given:
@@ -124,6 +126,7 @@ class Crew:
         if agent is None:
             self._ends = Voice.stop
         for name in [name for name in self._given if agent in (None, name)]:
+            self._wanted.discard(name)
             voice = self.voices.get(name)
             if voice is not None and voice.outcome is None:
                 voice.stop()
@@ -143,8 +146,20 @@ class Crew:
         for voice in self.chosen(agent):
             if voice.outcome is None:
                 voice.reconnect()
-        at_rest = {name: self._state(name) for name in self._given if self._is_at_rest(name)}
-        for name in going_on(at_rest, agent):
+            elif not voice.rested.is_set():
+                self._wanted.add(voice.name)
+                self._work(self._resume_behind(voice, agent))
+        self._call_again([name for name in self._given if self._is_at_rest(name)], agent)
+
+    async def _resume_behind(self, voice: Voice, agent: str | None) -> None:
+        """Let one go on whose end everybody sees and that is still being stored."""
+        await voice.rested.wait()
+        if voice.name in self._wanted:
+            self._wanted.discard(voice.name)
+            self._call_again([voice.name], agent)
+
+    def _call_again(self, at_rest: Iterable[str], agent: str | None) -> None:
+        for name in going_on({name: self._state(name) for name in at_rest}, agent):
             if may_call(name, self._given[name], self._progress.track(name)):
                 self._ends = None
                 self._work(self._perform(self._add(name)))
@@ -252,6 +267,7 @@ class Crew:
 
     def _leave(self, why: LeaseOver | TeamFailed | None) -> None:
         self._ends = lambda voice: voice.leave(why)
+        self._wanted.clear()
         for voice in self.at_work:
             voice.leave(why)
 
