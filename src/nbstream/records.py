@@ -108,8 +108,8 @@ class Delta:
 
     `cursor` is what the upstream needs to go on behind the last whole upstream event of this record, `behind` the code
     points already stored behind that cursor (the record ends inside an event); resume verifies and drops exactly those.
-    `meanwhile` tells what happened on the wire since the record before: a lost connection, a call made again, a silence.
-    Pictures are drawn from it; nobody decides by it, and logs of older versions have none.
+    `meanwhile` tells what happened on the wire since the record before (a lost connection, a call made again, a
+    silence): pictures are drawn from it, nobody decides by it, and logs of older versions have none.
     """
 
     parts: tuple[Part, ...]

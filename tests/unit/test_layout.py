@@ -30,6 +30,7 @@ ROWS = {
     "demo": 2,  # an island, see below; for those who import it, it stands beside wire
     "rerun": 3,  # pure too, but it decides over what the log says
     "sources": 3,
+    "pictures": 3,  # what a log tells, to look at
     "recorder": 4,  # the only writer
     "runtime": 5,  # the only thread and loop
     "recording": 6,

@@ -33,7 +33,7 @@ class Caller:
     The calls of one voice, one after the other.
 
     What arrives goes through *intake* to *writer*. *event* is told what happens to the stream, *live* what is true
-    meanwhile, and *tell* puts on record what happens to connections; *jitter* gives random numbers from 0 to 1, *unhurried*
+    meanwhile; *tell* puts on record what happens to connections. *jitter* gives random numbers from 0 to 1, *unhurried*
     says whether what comes may be gathered.
     """
 
