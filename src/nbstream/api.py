@@ -129,6 +129,19 @@ def display_stream(stream: Stream, *, saved: bool = False) -> Stream:
     return _display(stream, here(), raises=not saved)
 
 
+def replay(stream: str | Stream, speed: float = 1.0) -> Stream:
+    """
+    Play a saved stream once more in this cell, *speed* times as fast as it came; no call is made, nothing new is saved.
+
+    Given by id, key or object. Stop ends the replay and leaves the stream as it is. Raises `StreamGone` for one that is
+    not in the store.
+    """
+    from nbstream.replay import Replay
+
+    played = Replay(_find(stream) if isinstance(stream, str) else stream, speed)
+    return display_stream(played, saved=True)
+
+
 def inspect(stream: str | Stream) -> Wire:
     """
     Return the wire of a stream as its log has it: calls, records, places, what came once more, how long between.

@@ -91,7 +91,10 @@ class Timeline:
         self._stream, self._story, self._state = said.line(stream), story, said.line(state, 400)
         ended = story.ended if now is None else max(now, story.ended)
         self._axis = Axis(story.began, ended, story.rests, left=LEFT, right=RIGHT)
+        self._live = now is not None
         events = list(story.events)
+        if story.calls and not (self._live or story.closed or story.damage):
+            events.append(said.cut(story.ended))
         numbered = list(enumerate(events, 1))
         if len(events) > FIRST + LAST:
             numbered = [*numbered[:FIRST], *numbered[-LAST:]]
@@ -168,8 +171,7 @@ class Timeline:
 
     def _draw(self) -> str:
         listed, rows = self._places()
-        out = [_text(LEFT, 24, said.line(self._title, LISTED), "t")]
-        y = 42.0
+        out, y = [_text(LEFT, 24, said.line(self._title, LISTED), "t")], 42.0
         for fact in self._facts:
             out.append(_text(LEFT, y, said.line(fact, 124), "m"))
             y += 16
@@ -184,7 +186,7 @@ class Timeline:
                 body.append(_text(LEFT, y + 14, self._lane_line(lane), "m"))
                 y += HEADING
             height = SHARED if several else ALONE
-            body.append(curve(lane, self._axis, top=y, height=height, live_to=None if self._story.closed else RIGHT))
+            body.append(curve(lane, self._axis, top=y, height=height, live_to=RIGHT if self._live else None))
             if not several and lane.chars:
                 body.append(_text(LEFT + 4, y + 13, f"{lane.peak:,} characters", "m"))
             y += height + 10
@@ -217,12 +219,12 @@ class Timeline:
         out.append(
             _text(LEFT, y + 6, "Ticks below a curve: records saved. Disc: goes on. Diamond: trouble. Square: end.", "m")
         )
-        height = y + 18
+        y += 18
         return (
             f'<svg xmlns="http://www.w3.org/2000/svg" class="nbstream-timeline" role="img" width="{WIDTH}"'
-            f' height="{height:.0f}" viewBox="0 0 {WIDTH} {height:.0f}"><title>{_xml(self._title)}</title>'
+            f' height="{y:.0f}" viewBox="0 0 {WIDTH} {y:.0f}"><title>{_xml(self._title)}</title>'
             f"<desc>{_xml(str(self))}</desc><style>{_STYLE}</style>"
-            f'<rect class="g" x=".5" y=".5" width="{WIDTH - 1}" height="{height - 1:.0f}" rx="6"/>{"".join(out)}</svg>'
+            f'<rect class="g" x=".5" y=".5" width="{WIDTH - 1}" height="{y - 1:.0f}" rx="6"/>{"".join(out)}</svg>'
         )
 
     def _places(self) -> tuple[list[_Listed], int]:
