@@ -57,7 +57,7 @@ class Event(NamedTuple):
 
 def line(text: object, longest: int = LONGEST) -> str:
     """Return *text* as one line of bounded length, harmless to a terminal; not escaped."""
-    text = " ".join(words.plain(_NO_XML.sub("\ufffd", str(text)[: 4 * longest])).split())
+    text = words.plain(" ".join(_NO_XML.sub("\ufffd", str(text)[: 4 * longest]).split()))
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 

@@ -137,6 +137,8 @@ class Timeline:
     @property
     def _facts(self) -> list[str]:
         story = self._story
+        if story.tail < 0:
+            return [f"nothing of it can be read: {said.line(story.damage or 'it is empty', LISTED)}"]
         calls = f"{story.calls} call{'' if story.calls == 1 else 's'}"
         saves = f"{story.deltas:,} record{'' if story.deltas == 1 else 's'} of text saved"
         shown = f"{said.seconds(self._axis.shown)} shown, from {said.clock(story.began)}"

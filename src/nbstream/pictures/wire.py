@@ -23,6 +23,7 @@ MOST_ROWS = 60
 #: Of a record: parts told one by one, and characters of text shown of each.
 PARTS = 3
 SHOWN = 40
+LONGEST = 240
 HEAD = ("record", "at", "since", "what", "place")
 
 
@@ -92,7 +93,7 @@ class Wire:
 
     def __str__(self) -> str:
         """Return the table as text."""
-        rows = [Row(*HEAD), *(Row(*(said.line(cell) for cell in row)) for row in self.rows)]
+        rows = [Row(*HEAD), *self.rows]
         widths = [max(len(row[column]) for row in rows) for column in range(3)]
         lines = []
         for place, row in enumerate(rows):
@@ -119,14 +120,16 @@ class Wire:
         return {"text/html": self._html(), "text/plain": str(self)}
 
     def _html(self) -> str:
-        def row(cells: tuple[str, ...], tag: str = "td") -> str:
-            return f"<tr>{''.join(f'<{tag}>{escape(said.line(cell))}</{tag}>' for cell in cells)}</tr>"
+        # As code: notebooks look for formulas in all other text, and what a model wrote stands here.
+        def row(cells: tuple[str, ...]) -> str:
+            return f"<tr>{''.join(f'<td><code>{escape(cell)}</code></td>' for cell in cells)}</tr>"
 
+        head = "".join(f"<th>{name}</th>" for name in HEAD)
         middle = f'<tr><td colspan="{len(HEAD)}">... {escape(self._more)} ...</td></tr>' if self.left_out else ""
-        below = "".join(f"<p>{escape(line)}</p>" for line in self._damaged)
+        below = "".join(f"<p><code>{escape(line)}</code></p>" for line in self._damaged)
         return (
-            f"<table><caption>{escape(f'Stream {self._stream}: {self.summary}')}</caption>"
-            f"<thead>{row(HEAD, 'th')}</thead><tbody>{''.join(map(row, self._first))}{middle}"
+            f"<table><caption><code>{escape(f'Stream {self._stream}: {self.summary}')}</code></caption>"
+            f"<thead><tr>{head}</tr></thead><tbody>{''.join(map(row, self._first))}{middle}"
             f"{''.join(map(row, self._last))}</tbody></table>{below}"
         )
 
@@ -190,6 +193,7 @@ class Wire:
 
     def _keep(self, row: Row) -> None:
         self._rows += 1
+        row = Row(*(said.line(cell, LONGEST) for cell in row))
         if len(self._first) < MOST_ROWS:
             self._first.append(row)
         else:
@@ -200,7 +204,7 @@ def _parts(record: Delta) -> str:
     """Return what a record holds: the first parts of it, each with the beginning of its text."""
     told = [_part(part) for part in record.parts[:PARTS]]
     more = len(record.parts) - PARTS
-    return said.line(" | ".join([*told, *([f"{more:,} more parts"] if more > 0 else [])]), 240)
+    return said.line(" | ".join([*told, *([f"{more:,} more parts"] if more > 0 else [])]), LONGEST)
 
 
 def _part(part: Part) -> str:
