@@ -32,7 +32,6 @@ export class Drawings {
   constructor({ reads, live, signal }) {
     this.#reads = reads;
     this.#live = live;
-    this.el.hidden = true;
     this.el.setAttribute("aria-label", "What happened");
     this.#told.setAttribute("aria-live", "polite");
     const bar = element("nbstream-pictures-bar");
@@ -52,17 +51,13 @@ export class Drawings {
     signal.addEventListener("abort", () => this.#end());
   }
 
-  /** Show it, or hide it again; returns whether it is shown. */
-  toggle() {
-    this.el.hidden = !this.el.hidden;
-    if (this.el.hidden) this.#end();
-    else void this.#draw();
-    return !this.el.hidden;
-  }
-
-  /** Something else may be true by now. */
-  again() {
-    if (!this.el.hidden) void this.#draw();
+  /**
+   * It is opened, or something else may be true by now.
+   * @param {boolean} open somebody sees it
+   */
+  draw(open) {
+    if (open) void this.#draw();
+    else this.#end();
   }
 
   #end() {

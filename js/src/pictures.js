@@ -5,9 +5,12 @@ import { dress } from "./dress.js";
 import css from "./pictures.css";
 
 export class Pictures extends Drawings {
-  /** @override */
-  toggle() {
+  /**
+   * @override
+   * @param {boolean} open
+   */
+  draw(open) {
     dress(this.el, css);
-    return super.toggle();
+    super.draw(open);
   }
 }

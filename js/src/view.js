@@ -5,7 +5,7 @@
 import { Asking } from "./asking.js";
 import { Controls } from "./controls.js";
 import { Copying } from "./copying.js";
-import { offerPictures } from "./pictures_toggle.js";
+import { foldPictures } from "./pictures_fold.js";
 import { device, watchDevice } from "./device.js";
 import { keepKeys } from "./keys.js";
 import { AckPace, PaintPace } from "./pace.js";
@@ -70,8 +70,8 @@ export class View {
     // The one that comes later, with a second answer, stands where it moves no other.
     this.controls.add(this.viewport.orderToggle);
     this.controls.add(this.pager.el);
-    this.#pictures = offerPictures(this.root, { reads: this.reads, parts, live: () => isLive(this.#last?.state ?? "") }, signal);
-    this.controls.add(this.#pictures.el);
+    this.#pictures = foldPictures({ reads: this.reads, parts, live: () => isLive(this.#last?.state ?? "") }, signal);
+    this.root.append(this.#pictures.el);
     keepKeys(this.root, signal);
     keepStops(this.root, signal);
     keepSurroundings(this.root, signal);

@@ -29,12 +29,12 @@ afterEach(() => {
   mock.timers.reset();
 });
 
-const toggle = () => /** @type {HTMLButtonElement} */ ([...shown.root.querySelectorAll(".nbstream-views > button")].find((el) => el.textContent === "Timeline"));
+const fold = () => /** @type {HTMLDetailsElement} */ (shown.root.querySelector("details.nbstream-happened"));
 const panel = () => /** @type {HTMLElement | null} */ (shown.root.querySelector(".nbstream-pictures"));
 const tab = (/** @type {string} */ name) => /** @type {HTMLElement} */ ([...panel().querySelectorAll("button")].find((el) => el.textContent === name));
 const press = async () => {
-  toggle().click();
-  await pass(16);
+  fold().querySelector("summary").click();
+  await pass(32);
 };
 /** Answer the newest question. @param {Record<string, unknown>} answer */
 const answer = async (answer, question = shown.heard("picture").at(-1)) => {
@@ -46,16 +46,16 @@ const rest = (stream = "one") => shown.receive(page({ stream, texts: ["hello"], 
 const PROBE = '<img src=x onerror="canary()"><script>canary()</script>';
 const SVG = `<svg xmlns="http://www.w3.org/2000/svg"><script>canary()</script></svg>`;
 
-test("nothing is loaded or asked until the button is pressed, and pressed again it is hidden", async () => {
+test("nothing is loaded or asked until it is opened, and closed again it asks no more", async () => {
   rest();
-  assert.deepEqual([asked, panel(), toggle().getAttribute("aria-expanded")], [[], null, "false"]);
+  assert.deepEqual([asked, panel(), fold().open], [[], null, false]);
   await press();
-  assert.deepEqual([asked, panel().hidden, toggle().getAttribute("aria-expanded")], [["pictures"], false, "true"]);
+  assert.deepEqual([asked, fold().open, panel() !== null], [["pictures"], true, true]);
   assert.equal(await answer({ svg: SVG, text: PROBE }), "timeline");
   await press();
-  assert.deepEqual([panel().hidden, toggle().getAttribute("aria-expanded")], [true, "false"]);
+  shown.receive(page({ after: 0, state: STREAMING }));
   await pass(10_000);
-  assert.deepEqual(shown.heard("picture"), [], "at rest, and hidden, nothing is asked again");
+  assert.deepEqual([fold().open, shown.heard("picture")], [false, []]);
 });
 
 test("the picture is an image, and the words are text", async () => {
@@ -112,13 +112,14 @@ test("of another answer it shows what happened to that one", async () => {
   assert.equal(panel().querySelector("pre").textContent, "two");
 });
 
-test("what cannot be read says why; where the code cannot come the button does", async () => {
+test("what cannot be read says why; where the code cannot come it says that, and tries again", async () => {
   rest();
   loads = false;
   await press();
-  assert.deepEqual([panel(), toggle().getAttribute("aria-expanded")], [null, "false"]);
-  assert.match(toggle().title, /the kernel is gone/);
+  assert.equal(panel(), null);
+  assert.match(fold().textContent, /the kernel is gone/);
   loads = true;
+  await press();
   await press();
   await answer({ reason: "record 3 of stream one is damaged" });
   assert.match(panel().textContent, /record 3 of stream one is damaged/);

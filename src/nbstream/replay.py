@@ -54,8 +54,8 @@ class Replay(Stream):
         self._lock = started.lock
         self._over = False
         self._last_at = moment(first[0].at, 0.0)
-        pace = "at its own pace" if speed == 1 else f"{speed:g} times as fast"
-        self._said = f"replay of {of.id}, {pace}: no call is made"
+        pace = "as fast as it came" if speed == 1 else f"{speed:g} times as fast"
+        self._said = f"replay of {of.id}, {pace}"
         self._host.runtime.remark(name, self._said)
         self._playing = self._host.runtime.spawn(self._play())
 

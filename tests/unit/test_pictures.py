@@ -108,7 +108,7 @@ def test_a_cut_that_is_retried_is_on_record():
         ]
         said = str(Timeline("s1", Story().read_on(stream.log), "complete"))
         for says in (
-            "2 pings or comments", "lost: the connection was reset; called again after 0.2 s",
+            "2 pings or comments", "lost, to be called again after 0.2 s: the connection was reset",
             "behind what is saved (2)", "4 characters came once more: verified and dropped",
             "complete: the source's own end mark",
         ):  # fmt: skip
@@ -201,7 +201,7 @@ def test_every_kind_of_event_is_in_the_picture_and_in_words():
     timeline = log.timeline()
     texts, words = drawn(timeline), str(timeline)
     for says in (
-        "called", "connection lost: reset; called again after 0.2 s", "called again, behind what is saved (1)",
+        "called", "connection lost, to be called again after 0.2 s: reset", "called again, behind what is saved (1)",
         "3 characters came once more: verified and dropped", "missing here: pieces 3 to 4",
         "taken back: 4 characters of the text above stay", "stalled: nothing comes", "the user keeps waiting",
         "stopped by you", "resumed: the same message goes on", "continued here by a new generation: cut",
@@ -253,7 +253,7 @@ def test_each_agent_has_a_lane():
     timeline = log.timeline()
     texts, words = drawn(timeline), str(timeline)
     for says in (
-        "planner: 400 characters, 1 record", "critic: 4 characters, 2 records", "planner: connection lost; called",
+        "planner: 400 characters, 1 record", "critic: 4 characters, 2 records", "planner: connection lost, to be",
         "critic: waits for planner", "critic: failed: no such model", "planner: complete",
     ):  # fmt: skip
         assert any(says in text for text in texts), says
@@ -369,14 +369,14 @@ def test_the_wire_says_what_was_recorded():
     rows = log.wire().rows
     assert rows[0] == ("0", "0.000 s", "", "called · GET http://127.0.0.1/x", "")
     assert rows[1] == ("1", "1.000 s", "1.000 s", "assistant #1 text 0+4 'one '", "id 1")
-    assert rows[2] == ("", "2.000 s", "", "connection lost: reset; called again after 0.2 s", "")
+    assert rows[2] == ("", "2.000 s", "", "connection lost, to be called again after 0.2 s: reset", "")
     assert rows[5] == ("2", "2.500 s", "1.500 s", "assistant #2 text 4+4 'two '", "id 1, 2 stored behind it")
     assert rows[6][3] == "assistant #3 tool_call search {}"
     assert rows[7][3] == "cut: whoever recorded it was gone without a word"
     assert rows[8][3].startswith("resumed: the same message goes on · GET")
     assert rows[9][3] == "stopped by you"
     assert log.wire().summary == (
-        "2 calls, 1 made again by themselves, 6 records, at most 1.5 s between two, 8 characters of text,"
+        "2 calls, 1 reconnection, 6 records, at most 1.5 s between two, 8 characters of text,"
         " 3 that came once more dropped"
     )
     assert len(str(log.wire()).splitlines()) == 2 + len(rows)

@@ -70,7 +70,7 @@ def test_it_plays_at_the_pace_of_the_records(store):
     assert came[2][0] - came[0][0] >= 0.25, "0.3 s less what a busy reader was late for the first"
     assert took >= 0.45 - 0.02
     assert (replay.text, replay.state, replay.settled) == (stream.text, "complete", True)
-    assert "replay of s1, 2 times as fast: no call is made" in repr(replay)
+    assert "replay of s1, 2 times as fast" in repr(replay)
 
 
 def test_the_store_holds_nothing_new(store):

@@ -158,9 +158,10 @@ def _noted(note: Mapping[str, Any]) -> str:
 
 
 def _lost(note: Mapping[str, Any]) -> str:
+    # The cause comes last: where there is little room it is cut.
     why, wait = _message(note.get("error")), moment(note.get("wait_s"), -1)
-    again = f"; called again after {seconds(wait)}" if wait >= 0 else ""
-    return f"connection lost{f': {why}' if why else ''}{again}"
+    again = f", to be called again after {seconds(wait)}" if wait >= 0 else ""
+    return f"connection lost{again}{f': {why}' if why else ''}"
 
 
 def _called(note: Mapping[str, Any]) -> str:

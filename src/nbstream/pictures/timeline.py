@@ -31,7 +31,7 @@ NEAR = 19
 #: Events drawn and listed: so many from the beginning, and from the end.
 FIRST, LAST = 14, 10
 #: Characters of a line of the list.
-LISTED = 112
+LISTED = 94
 
 #: What an event is: it goes on (a disc), trouble (a diamond), the end of a call (a square), or a remark (a ring).
 _KINDS = {
@@ -142,10 +142,10 @@ class Timeline:
         calls = f"{story.calls} call{'' if story.calls == 1 else 's'}"
         saves = f"{story.deltas:,} record{'' if story.deltas == 1 else 's'} of text saved"
         shown = f"{said.seconds(self._axis.shown)} shown, from {said.clock(story.began)}"
-        rests = "".join(
-            f", without {said.seconds(one.seconds)} in which nobody was at work" for one in self._axis.breaks
-        )
-        found = [f"{calls}, {saves}, {shown}{rests}"]
+        found = [f"{calls}, {saves}, {shown}"]
+        if self._axis.breaks:
+            rests = ", ".join(said.seconds(one.seconds) for one in self._axis.breaks)
+            found.append(f"without {rests} in which nobody was at work")
         if story.set_back:
             found.append("the clock was set back meanwhile: some times are too short")
         if story.damage is not None:
@@ -175,7 +175,7 @@ class Timeline:
         listed, rows = self._places()
         out, y = [_text(LEFT, 24, said.line(self._title, LISTED), "t")], 42.0
         for fact in self._facts:
-            out.append(_text(LEFT, y, said.line(fact, 124), "m"))
+            out.append(_text(LEFT, y, said.line(fact, 104), "m"))
             y += 16
         strip = y
         y += rows * ROW + 4
@@ -185,12 +185,12 @@ class Timeline:
         body = []
         for lane in lanes:
             if several:
-                body.append(_text(LEFT, y + 14, self._lane_line(lane), "m"))
+                body.append(_text(LEFT + 16, y + 14, self._lane_line(lane), "m"))
                 y += HEADING
             height = SHARED if several else ALONE
             body.append(curve(lane, self._axis, top=y, height=height, live_to=RIGHT if self._live else None))
             if not several and lane.chars:
-                body.append(_text(LEFT + 4, y + 13, f"{lane.peak:,} characters", "m"))
+                body.append(_text(LEFT + 16, y + 13, f"{lane.peak:,} characters", "m"))
             y += height + 10
         bottom = y
         out += body

@@ -84,7 +84,7 @@ class Wire:
         """The counts in words."""
         counts = self.counts
         calls = f"{counts['calls']} call{'' if counts['calls'] == 1 else 's'}"
-        again = f", {counts['again']} made again by themselves" if counts["again"] else ""
+        again = f", {counts['again']} reconnection{'' if counts['again'] == 1 else 's'}" if counts["again"] else ""
         dropped = f", {counts['dropped']:,} that came once more dropped" if counts["dropped"] else ""
         pings = f", {counts['pings']:,} pings or comments" if counts["pings"] else ""
         longest = f", at most {said.seconds(self.longest_s)} between two" if self.longest_s else ""
@@ -120,15 +120,26 @@ class Wire:
         return {"text/html": self._html(), "text/plain": str(self)}
 
     def _html(self) -> str:
-        # As code: notebooks look for formulas in all other text, and what a model wrote stands here.
-        def row(cells: tuple[str, ...]) -> str:
-            return f"<tr>{''.join(f'<td><code>{escape(cell)}</code></td>' for cell in cells)}</tr>"
+        left = "text-align:left"
 
-        head = "".join(f"<th>{name}</th>" for name in HEAD)
-        middle = f'<tr><td colspan="{len(HEAD)}">... {escape(self._more)} ...</td></tr>' if self.left_out else ""
-        below = "".join(f"<p><code>{escape(line)}</code></p>" for line in self._damaged)
+        # As code: notebooks look for formulas in all other text, and what a model wrote stands here.
+        def code(text: str) -> str:
+            return f'<code style="background:none;padding:0">{escape(text)}</code>' if text else ""
+
+        def row(one: Row) -> str:
+            numbers = "".join(f"<td>{escape(cell)}</td>" for cell in one[:3])
+            what = f'<td style="{left};white-space:normal">{code(one.what)}</td>'
+            return f'<tr style="white-space:nowrap">{numbers}{what}<td style="{left}">{code(one.place)}</td></tr>'
+
+        head = "".join(f'<th style="{left}">{name}</th>' for name in HEAD)
+        middle = (
+            f'<tr><td colspan="{len(HEAD)}" style="{left}">... {escape(self._more)} ...</td></tr>'
+            if self.left_out
+            else ""
+        )
+        below = "".join(f"<p>{code(line)}</p>" for line in self._damaged)
         return (
-            f"<table><caption><code>{escape(f'Stream {self._stream}: {self.summary}')}</code></caption>"
+            f'<table><caption style="{left}">{escape(f"Stream {self._stream}: {self.summary}")}</caption>'
             f"<thead><tr>{head}</tr></thead><tbody>{''.join(map(row, self._first))}{middle}"
             f"{''.join(map(row, self._last))}</tbody></table>{below}"
         )

@@ -137,10 +137,9 @@ class PageSession:
             _keep(self._press(str(kind), message.get("agent")), self._presses)
         elif kind == "turn":
             _keep(self._press("turn", int(message["answer"])), self._presses)
-        elif kind in ("read", "find"):
-            _keep(self._ranges.answer(self.stream, message), self._answering)
-        elif kind == "picture":
-            _keep(self._drawings.answer(self.stream, message), self._answering)
+        elif kind in ("read", "find", "picture"):
+            answers = self._drawings if kind == "picture" else self._ranges
+            _keep(answers.answer(self.stream, message), self._answering)
 
     def _ask(self, view: View, after: int) -> None:
         _keep(self._answer(after, pace.asked_bytes(view.viewer)), self._answering)
