@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from nbstream.records import Close, Delta, Open, Part
 
 #: Longest text of one event.
-LONGEST = 160
+LONGEST = 240
 #: What JSON can carry and XML cannot: halves of characters, and two that are none.
 _NO_XML = re.compile("[\ud800-\udfff\ufffe\uffff]")
 #: How an `open` is told, the first one apart.

@@ -111,7 +111,9 @@ class Timeline:
         for place, (number, event) in enumerate(self._numbered):
             if place == FIRST and self._left_out:
                 lines.append(f"        ... {self._left_out:,} more ...")
-            lines.append(f"{number:>4}  {said.seconds(self._axis.passed(event.at)):>7}  {self._says(event)}")
+            lines.append(
+                f"{number:>4}  {said.seconds(self._axis.passed(event.at)):>7}  {self._says(event, 2 * said.LONGEST)}"
+            )
         return "\n".join(lines)
 
     __repr__ = __str__
@@ -165,9 +167,9 @@ class Timeline:
         saves = f"{lane.records:,} record{'' if lane.records == 1 else 's'}"
         return f"{self._name(lane)}: {lane.chars:,} characters, {saves}"
 
-    def _says(self, event: Event) -> str:
+    def _says(self, event: Event, longest: int = LISTED) -> str:
         who = f"{said.line(event.agent, 40)}: " if event.agent and len(self._lanes) > 1 else ""
-        return said.line(f"{who}{event.says}", LISTED)
+        return said.line(f"{who}{event.says}", longest)
 
     # -- picture ------------------------------------------------------------------------------------------------
 

@@ -127,9 +127,9 @@ class Wire:
             return f'<code style="background:none;padding:0">{escape(text)}</code>' if text else ""
 
         def row(one: Row) -> str:
-            numbers = "".join(f"<td>{escape(cell)}</td>" for cell in one[:3])
-            what = f'<td style="{left};white-space:normal">{code(one.what)}</td>'
-            return f'<tr style="white-space:nowrap">{numbers}{what}<td style="{left}">{code(one.place)}</td></tr>'
+            numbers = "".join(f"<td>{escape(cell).replace(' ', '&nbsp;')}</td>" for cell in one[:3])
+            words = "".join(f'<td style="{left}">{code(cell)}</td>' for cell in one[3:])
+            return f"<tr>{numbers}{words}</tr>"
 
         head = "".join(f'<th style="{left}">{name}</th>' for name in HEAD)
         middle = (
