@@ -136,7 +136,7 @@ def replay(stream: str | Stream, speed: float = 1.0) -> Stream:
     Given by id, key or object. Stop ends the replay and leaves the stream as it is. Raises `StreamGone` for one that is
     not in the store.
     """
-    from nbstream.replay import Replay
+    from nbstream.playing import Replay
 
     played = Replay(_find(stream) if isinstance(stream, str) else stream, speed)
     return display_stream(played, saved=True)

@@ -158,6 +158,26 @@ def test_replay_never_asks(cells, server):
     assert len(server.requests) == 1
 
 
+def test_replay_with_a_speed_plays_what_is_saved(cells, server, store):
+    """`%stream replay` with a speed and `nbstream.replay` write the text again without a call, and save nothing."""
+    server.script([frames("once", "again")])
+    cells(f"%stream --url {server.url}/x")
+    (stream,) = nbstream.streams()
+    for cell in (
+        "%stream replay --speed 100",
+        f"%stream replay {stream.id[:20]} --speed 100",
+        "%stream replay --speed 50",
+    ):
+        said = cells(cell)
+        assert "onceagain" in said
+        assert f"replay of {stream.id}" in said
+    assert "onceagain" in cells(f"import nbstream; s = nbstream.replay({stream.id!r}, speed=100)")
+    assert "complete: the source's own end mark" in cells("nbstream.streams()[0].timeline()")
+    assert "assistant #1 text 0+" in cells("nbstream.inspect(nbstream.streams()[0])")
+    assert [one.stream for one in store.list()] == [stream.id]
+    assert len(server.requests) == 1
+
+
 def test_not_saved_is_in_memory_only(cells, store):
     """`--no-save` leaves nothing on disk, and the stream can be shown while the process lives."""
     shown = cells(f"%%stream --no-save {FAST}\nhi")

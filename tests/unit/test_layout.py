@@ -41,7 +41,7 @@ ROWS = {
     "stopping": 8,
     "stream": 7,
     "host": 8,
-    "replay": 9,
+    "playing": 9,
     "relay": 9,
     "view": 9,
     "api": 10,

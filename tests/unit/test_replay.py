@@ -10,8 +10,8 @@ from nbstream.errors import LogDamaged, StreamError
 from nbstream.host import Host
 from nbstream.log.memory import MemoryStore
 from nbstream.log.readback import records_of
+from nbstream.playing import UNHELD_S, Replay
 from nbstream.records import Close, Delta, Open, Part
-from nbstream.replay import UNHELD_S, Replay
 from nbstream.runtime import runtime
 from nbstream.stream import Stream
 from nbstream.testing import FakeClock
