@@ -1,6 +1,6 @@
 """What happened to a stream: below its answer, in the notebook file, and played once more."""
 
-from cells import answer, ask, at_least, state, whole
+from cells import answer, ask, at_least, whole
 from lab import wait_for
 
 TIMELINE = "img[alt^='Stream']"
@@ -39,8 +39,8 @@ def test_what_happened_is_shown_kept_in_the_file_and_played_again(notebook, demo
 
     asked = len(demo.requests)
     tab.run(4)
-    view = tab.wait_stream("the replay", state("complete"), nth=1)
-    assert (int(view["chars"]), view["buttons"], len(demo.requests)) == (len(text), ["Copy"], asked)
+    view = tab.wait_stream("the replay", whole(text), nth=1)
+    assert (view["buttons"], len(demo.requests)) == (["Copy"], asked)
     assert "20 times as fast" in view["line"]
     assert tab.ask_kernel("len(nbstream.streams())") == "1"
     tab.save()
