@@ -3,6 +3,9 @@
 #   make demo    JupyterLab on the quickstart with the embedded demo model (ARGS=--check: headless, prints the answer)
 #   make test    everything: style, types, JavaScript, tests, notebooks
 #   make soak    the kill, fault and size tests at their full numbers
+#   make sdks    the SDKs of OpenAI, Anthropic, Google, Mistral, Ollama and LangChain against a server of ours
+#   make docs    the documentation as pages in build/docs; a link that leads nowhere fails
+#   make binder  builds what Binder builds from binder/ alone, and runs walkthroughs there in a browser (ARGS="01 05")
 #   make bench   the figures of the README
 #   make format  puts Python files into shape
 #   make clean   removes what these targets made
@@ -19,7 +22,7 @@ OTHER_KERNELS := .venv-ipykernel-7.3 .venv-ipykernel-6.31
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak bench format clean venv kernels examples browser nginx lint js
+.PHONY: help demo test soak sdks docs binder bench format clean venv kernels examples browser nginx lint js
 .DELETE_ON_ERROR:
 
 help:
@@ -29,11 +32,21 @@ demo: .venv/lab.stamp
 	$(BIN)/nbstream demo $(ARGS)
 
 # One pytest run over tests and notebooks, last, so that its closing lines tell the whole result.
-test: venv kernels examples browser nginx lint js
+test: venv kernels examples browser nginx lint js docs
 	$(BIN)/pytest --numprocesses 2 --dist worksteal --nbval-lax --nbval-current-env tests notebooks
 
 soak: venv kernels browser nginx
 	NBSTREAM_SOAK=1 $(BIN)/pytest --numprocesses 2 -m "soak or browser" --timeout=7200 tests
+
+sdks: .venv-sdks/sdks.stamp
+	.venv-sdks/bin/pytest --numprocesses 2 tests/sdks
+
+# Strict: warnings are errors. The same file is read by Zensical, should Material end (announced for May 2027).
+docs: .venv-docs/docs.stamp
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --quiet --strict
+
+binder: venv browser
+	$(BIN)/python binder/check.py $(ARGS)
 
 bench: venv browser
 	@set -e; for script in bench/[!_]*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
@@ -43,7 +56,7 @@ format: venv
 	$(BIN)/ruff format
 
 clean:
-	rm -rf .venv .venv-examples $(OTHER_KERNELS) js/node_modules build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-docs .venv-examples .venv-sdks $(OTHER_KERNELS) js/node_modules build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 # --- set-up -----------------------------------------------------------------------------------------------------------
 
@@ -73,10 +86,21 @@ endef
 	$(@D)/bin/python $(PIP_INSTALL) --constraint $(@D)/constraints.txt --editable .
 	@touch $@
 
+.venv-docs/docs.stamp: docs/requirements.txt
+	$(make_venv)
+	$(@D)/bin/python $(PIP_INSTALL) --no-deps --requirement docs/requirements.txt
+	@touch $@
+
 # Agent frameworks, for the programs under examples/: in an environment of their own, since each pins a world.
 .venv-examples/examples.stamp: pyproject.toml examples/constraints.txt
 	$(make_venv)
 	$(@D)/bin/python $(PIP_INSTALL) --constraint examples/constraints.txt --editable '.[examples]'
+	@touch $@
+
+# The SDKs in their newest versions, unpinned: what they yield today is the question.
+.venv-sdks/sdks.stamp: pyproject.toml
+	$(make_venv)
+	$(@D)/bin/python $(PIP_INSTALL) --upgrade --editable '.[test,test-sdks]'
 	@touch $@
 
 browser:

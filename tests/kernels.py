@@ -152,6 +152,9 @@ while not runtime().was_painted({self.stream!r}):
     def _joins_on(self, parts: list[dict[str, Any]]) -> bool:
         lengths = {lane: len(text) for lane, text in self._lanes.items()}
         for part in parts:
+            if part["kind"] == "truncate":
+                lane = part["agent"], part.get("of", "text")
+                lengths[lane] = min(lengths.get(lane, 0), part["length"])
             if part["kind"] in TEXT_KINDS:
                 lane = part["agent"], part["kind"]
                 if part["off"] > lengths.get(lane, 0):
@@ -160,6 +163,9 @@ while not runtime().was_painted({self.stream!r}):
         return True
 
     def _paint(self, part: dict[str, Any]) -> None:
+        if part["kind"] == "truncate":
+            lane = part["agent"], part.get("of", "text")
+            self._lanes[lane] = self._lanes.get(lane, "")[: part["length"]]
         if part["kind"] not in TEXT_KINDS:
             return
         lane, off, text = (part["agent"], part["kind"]), part["off"], part["text"]

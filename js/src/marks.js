@@ -11,7 +11,7 @@ const NAMED = 5;
  */
 export function seam(part) {
   const why = typeof part.why === "string" ? part.why : "";
-  return mark("seam", why ? `continued here: ${why}` : "continued here");
+  return mark("seam", `continued here by a new generation${why && `: ${why}`}`);
 }
 
 /**

@@ -21,6 +21,8 @@ const ACK_INTERVAL_MS = 250;
 /** An ack costs 1.9 kB with what the kernel says about it; while less than this was painted since, one in two seconds does. */
 const ACK_UNITS = 16_384;
 const SLOW_ACK_INTERVAL_MS = 2_000;
+/** A live page. Two of them the kernel sends ahead, and then waits. */
+const PAGE_UNITS = 65_536;
 
 export class PaintPace {
   #painted = false;
@@ -54,7 +56,7 @@ export class PaintPace {
   waitMs(now, waiting, { hidden = false } = {}) {
     const least = hidden ? HIDDEN_MS : 0; // no frames come there: a timer
     // The first text at once; the rest of a big write frame by frame, it was split only to keep the page alive.
-    if (!this.#painted || waiting > this.#units) return least;
+    if (!this.#painted || waiting > this.#units / 2) return least;
     const interval = Math.min(LONGEST_MS, Math.max(INTERVAL_MS, SHARE * this.#tookMs));
     return Math.max(least, this.#startedAt + interval - now);
   }
@@ -101,7 +103,7 @@ export class AckPace {
   waitMs(now, behind) {
     if (this.#due <= this.#sent) return null;
     const interval = this.#units >= ACK_UNITS ? ACK_INTERVAL_MS : SLOW_ACK_INTERVAL_MS;
-    return behind ? 0 : Math.max(0, this.#sentAt + interval - now);
+    return behind || this.#units >= PAGE_UNITS ? 0 : Math.max(0, this.#sentAt + interval - now);
   }
 
   /**

@@ -26,7 +26,7 @@
  * `gone`: the kernel that recorded is dead or restarted; `shut`: it was shut down, and does not come back.
  * @typedef {"waiting" | "live" | "cut" | "gone" | "shut"} Link
  */
-/** @typedef {"stop" | "keep" | "resume" | "regenerate" | "interrupt" | "copy"} Action */
+/** @typedef {"stop" | "keep" | "resume" | "continue" | "regenerate" | "interrupt" | "copy"} Action */
 /**
  * @typedef {object} Shown
  * @property {string} state
@@ -44,6 +44,7 @@ export const BUTTONS = new Map([
   ["interrupt", "Interrupt kernel"],
   ["keep", "Keep waiting"],
   ["resume", "Resume"],
+  ["continue", "Continue"],
   ["regenerate", "Regenerate"],
   ["copy", "Copy"],
 ]);

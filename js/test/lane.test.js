@@ -175,7 +175,7 @@ test("seams and gaps are lines in the text, which goes on as it came", async () 
   say("text", "s");
   assert.deepEqual(flow(), [
     ["text", "one wo"],
-    ["mark", "continued here: the connection was lost"],
+    ["mark", "continued here by a new generation: the connection was lost"],
     ["text", "rd"],
     ["mark", "missing: pieces 12-14"],
     ["mark", "missing: piece 20"],

@@ -238,3 +238,14 @@ test("a giant paragraph with an underline stays one: its beginning was a piece b
   for (const { root } of pages) assert.equal(root.querySelectorAll("h2").length, 0);
   assert.deepEqual(normal(pages[0].nodes), normal(pages[1].nodes));
 });
+
+test("an empty fence that gets its language late has it", () => {
+  const sheet = new Sheet();
+  const markdown = new Markdown(sheet);
+  for (const piece of [">- ```", "js", "\n> x"]) {
+    markdown.write(piece);
+    markdown.paint();
+  }
+  markdown.end();
+  assert.equal(sheet.tail.querySelector("code")?.className, "language-js");
+});

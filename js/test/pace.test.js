@@ -21,7 +21,8 @@ test("the rest of a big write follows in the next frame", () => {
   const pace = new PaintPace();
   pace.paint(0, 10, 1000);
   assert.equal(pace.waitMs(10, 40_000), 0);
-  assert.equal(pace.waitMs(10, 32_768), 70);
+  assert.equal(pace.waitMs(10, 32_768), 0); // the second half of a live page
+  assert.equal(pace.waitMs(10, 16_384), 70);
 });
 
 test("a slow page gets smaller pieces, and bigger ones again when it recovers", () => {
@@ -52,6 +53,16 @@ test("acks: four a second in a flood, the newest never left out", () => {
   assert.equal(sent.length, 5);
   assert.equal(sent.at(-1), 44);
   assert.equal(pace.waitMs(2000, false), null);
+});
+
+test("acks: a page that is painted is acknowledged at once, the kernel waits with the next but one", () => {
+  const pace = new AckPace();
+  pace.painted(1, 32_768);
+  pace.take(0);
+  pace.painted(2, 32_768);
+  assert.ok((pace.waitMs(10, false) ?? 0) > 0);
+  pace.painted(3, 32_768);
+  assert.equal(pace.waitMs(20, false), 0);
 });
 
 test("acks: one in two seconds at reading speed", () => {

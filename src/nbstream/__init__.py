@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 from nbstream.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from nbstream.api import clean, inspect, regenerate, replay, resume, show, start, streams
+    from nbstream.api import clean, continue_, inspect, regenerate, replay, resume, show, start, streams
+    from nbstream.conversation import Conversation
     from nbstream.errors import (
         Fenced,
         LeaseOver,
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from nbstream.overview import on_excess, usage
     from nbstream.sources.agent import Agent
     from nbstream.sources.http.sse import sse
-    from nbstream.sources.models import chat
+    from nbstream.sources.models.chat import chat
     from nbstream.sources.team import merge
     from nbstream.state import State
     from nbstream.stream import Stream
@@ -51,23 +52,26 @@ _ERRORS = (
     "SourceMalformed", "SourceRefused", "SourceSilent", "StoreFull", "StreamError", "StreamGone", "TeamFailed",
 )  # fmt: skip
 _HOMES = {
-    **dict.fromkeys(("clean", "inspect", "regenerate", "replay", "resume", "show", "start", "streams"), "nbstream.api"),
+    **dict.fromkeys(
+        ("clean", "continue_", "inspect", "regenerate", "replay", "resume", "show", "start", "streams"), "nbstream.api"
+    ),
     **dict.fromkeys(_ERRORS, "nbstream.errors"),
     **dict.fromkeys(("on_excess", "usage"), "nbstream.overview"),
     "open_store": "nbstream.log.stores",
-    "chat": "nbstream.sources.models",
+    "chat": "nbstream.sources.models.chat",
     "sse": "nbstream.sources.http.sse",
     "Agent": "nbstream.sources.agent",
     "merge": "nbstream.sources.team",
     "State": "nbstream.state",
     "Stream": "nbstream.stream",
+    "Conversation": "nbstream.conversation",
 }
 
 __all__ = [
-    "Agent", "Fenced", "LeaseOver", "LogDamaged", "LogError", "NotCancelled", "RelayError", "SourceError", "SourceLost",
-    "SourceMalformed", "SourceRefused", "SourceSilent", "State", "StoreFull", "Stream", "StreamError", "StreamGone",
-    "TeamFailed", "chat", "clean", "inspect", "merge", "on_excess", "open_store", "regenerate", "replay", "resume",
-    "show", "sse", "start", "streams", "usage",
+    "Agent", "Conversation", "Fenced", "LeaseOver", "LogDamaged", "LogError", "NotCancelled", "RelayError",
+    "SourceError", "SourceLost", "SourceMalformed", "SourceRefused", "SourceSilent", "State", "StoreFull", "Stream",
+    "StreamError", "StreamGone", "TeamFailed", "chat", "clean", "continue_", "inspect", "merge", "on_excess",
+    "open_store", "regenerate", "replay", "resume", "show", "sse", "start", "streams", "usage",
 ]  # fmt: skip
 
 

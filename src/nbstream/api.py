@@ -36,9 +36,11 @@ def show(
     replay: bool = False,
     save: bool = True,
     host: str | None = None,
+    auto_continue: bool | None = None,
     first_s: float | None = None,
     idle_s: float | None = None,
     linger_s: float | None = None,
+    cumulative: bool = False,
 ) -> Stream:
     """
     Stream *source* into this cell and return at once; recording and display go on while the kernel is free.
@@ -48,9 +50,9 @@ def show(
     raises.
 
     Args:
-        source: What `nbstream.chat`, `nbstream.sse` return, any iterator or async iterator of text or of OpenAI chunks,
-            or a factory: a function that makes one. With one parameter it can be resumed: it gets the cursor
-            `{"items": 26, "chars": 172}`, what has already come (None at first), and goes on behind that:
+        source: What `nbstream.chat`, `nbstream.sse` return, any iterator or async iterator of text or of what SDKs and
+            agents yield, or a factory: a function that makes one. With one parameter it can be resumed: it gets the
+            cursor `{"items": 26, "chars": 172}`, what has already come (None at first), and goes on behind that:
             `def f(cursor): for i in range((cursor or {}).get("items", 0), 60): yield ...`
         key: Your own name for the stream, unique in the notebook; else the cell's id and the count of streams in it.
         fresh: Ask anew, whatever is saved.
@@ -58,18 +60,22 @@ def show(
         save: False keeps the stream in memory only.
         host: Where the recorder runs: `relay`, a small process that a kernel restart does not touch, `kernel`, or
             `auto` (default): the relay for addresses and models, the kernel for Python objects.
+        auto_continue: True lets a new generation go on by itself behind a message that was cut and cannot be resumed,
+            at most three times; else the Continue button asks first (default `%config NbStream.auto_continue`).
         first_s: Seconds without any output until the stream is stalled (default 120).
         idle_s: Seconds without new output until it is stalled (default 60).
         linger_s: Seconds the call goes on while no page shows it (default 600); 0 ends it with the last page. What came
             is kept, and Resume goes on behind it.
+        cumulative: Every item of the iterator repeats the whole text so far (Gradio's jobs do):
+            only what is new of it is shown, and what it says otherwise is taken back.
     """
     place = here()
     keep = options().rerun == "saved"
     ask = Ask(None, fresh=fresh, replay=replay, offers=place.front is Front.PAGE, keep_complete=keep)
-    at = _host(place, save=save, host=host, limits=_limits(first_s, idle_s, linger_s))
-    stream = _launch(source, key, ask, at, place)
+    at = host_at(place, save=save, host=host, limits=limits_of(first_s, idle_s, linger_s, auto_continue=auto_continue))
+    stream = _launch(source, key, ask, at, place, cumulative=cumulative)
     stream.hold("process")
-    return _display(stream, place)
+    return displayed(stream, place)
 
 
 def start(
@@ -79,9 +85,11 @@ def start(
     fresh: bool = False,
     save: bool = True,
     host: str | None = None,
+    auto_continue: bool | None = None,
     first_s: float | None = None,
     idle_s: float | None = None,
     linger_s: float | None = None,
+    cumulative: bool = False,
 ) -> Stream:
     """
     Record *source* without showing it; the arguments are those of `show`.
@@ -91,8 +99,8 @@ def start(
     """
     ask = Ask(None, fresh=fresh, keep_complete=options().rerun == "saved")
     place = here()
-    at = _host(place, save=save, host=host, limits=_limits(first_s, idle_s, linger_s))
-    stream = _launch(source, key, ask, at, place)
+    at = host_at(place, save=save, host=host, limits=limits_of(first_s, idle_s, linger_s, auto_continue=auto_continue))
+    stream = _launch(source, key, ask, at, place, cumulative=cumulative)
     stream.hold("process")
     return stream
 
@@ -105,6 +113,17 @@ def resume(stream: str | Stream, agent: str | None = None) -> Stream:
     for a stream that is not in the store.
     """
     gone_on = (_find(stream) if isinstance(stream, str) else stream).resume(agent)
+    gone_on.hold("process")
+    return gone_on
+
+
+def continue_(stream: str | Stream) -> Stream:
+    """
+    Let a new generation go on behind the text of a stream that was cut, given by id, key or object.
+
+    See `Stream.continue_`. Raises `StreamGone` for a stream that is not in the store.
+    """
+    gone_on = (_find(stream) if isinstance(stream, str) else stream).continue_()
     gone_on.hold("process")
     return gone_on
 
@@ -126,7 +145,7 @@ def display_stream(stream: Stream, *, saved: bool = False) -> Stream:
 
     *saved*: the user asked for what is saved, however it ended: no end raises.
     """
-    return _display(stream, here(), raises=not saved)
+    return displayed(stream, here(), raises=not saved)
 
 
 def replay(stream: str | Stream, speed: float = 1.0) -> Stream:
@@ -157,7 +176,7 @@ def inspect(stream: str | Stream) -> Wire:
 
 def streams() -> list[Stream]:
     """Return every saved stream, newest first."""
-    host = _host(here())
+    host = host_at(here())
     return [Stream(host, host.store.log(status.stream), from_store=True) for status in host.store.list()]
 
 
@@ -176,37 +195,47 @@ def find(stream: str) -> Stream:
 
 def last_here() -> Stream | None:
     """Return the newest stream of this notebook (of this process where there is none)."""
-    host = _host(here())
+    host = host_at(here())
     found = host.store.list(key=lambda key: json.loads(key)[0] == host.scope)
     return Stream(host, host.store.log(found[0].stream), from_store=True) if found else None
 
 
-def _display(stream: Stream, place: Place, *, raises: bool = True) -> Stream:
+def displayed(stream: Stream, place: Place, *, raises: bool = True) -> Stream:
+    """Show *stream* at *place*; see `show_stream`."""
     from nbstream.view.show import show_stream
 
     stream.shown_in = place.run
     return show_stream(stream, place, raises=raises)
 
 
-def _launch(source: Any, key: str | None, ask: Ask, host: Host, place: Place) -> Stream:
+def _launch(source: Any, key: str | None, ask: Ask, host: Host, place: Place, *, cumulative: bool) -> Stream:
     from nbstream.sources import as_source
 
-    given = as_source(source)
+    given = as_source(source, cumulative=cumulative)
     ask = replace(ask, fingerprint=given.fingerprint)
     return host.launch(given, place.key(given.fingerprint, key, again=ask.replay), ask)
 
 
-def _limits(first_s: float | None, idle_s: float | None, linger_s: float | None) -> Limits:
+def limits_of(
+    first_s: float | None = None,
+    idle_s: float | None = None,
+    linger_s: float | None = None,
+    *,
+    auto_continue: bool | None = None,
+) -> Limits:
+    """Return the limits of a stream: what is given, else the options."""
     given = options()
     return Limits(
         first_s=given.first_s if first_s is None else first_s,
         idle_s=given.idle_s if idle_s is None else idle_s,
         linger_s=given.linger_s if linger_s is None else linger_s,
+        auto_continue=given.auto_continue if auto_continue is None else auto_continue,
     )
 
 
-def _host(place: Place, *, save: bool = True, host: str | None = None, limits: Limits | None = None) -> Host:
-    choice, limits = host or options().host, limits or _limits(None, None, None)
+def host_at(place: Place, *, save: bool = True, host: str | None = None, limits: Limits | None = None) -> Host:
+    """Return the host of the streams of *place*."""
+    choice, limits = host or options().host, limits or limits_of()
     if choice not in HOSTS:
         msg = f"host={choice!r}: use {', '.join(HOSTS)}"
         raise ValueError(msg)
@@ -224,11 +253,11 @@ def _host(place: Place, *, save: bool = True, host: str | None = None, limits: L
         here=lambda remark: Here(store, place.scope, limits, remark=remark),
         relay=lambda reach, packed: InRelay(reach, place.scope, limits, packed),
     )
-    return Host(store, place.scope, where, reach)
+    return Host(store, place.scope, where, reach, auto_continue=limits.auto_continue)
 
 
 def _find(stream: str) -> Stream:
-    host = _host(here())
+    host = host_at(here())
     store = host.store
     exact = store.find(here().key(None, stream))
     if exact is None:

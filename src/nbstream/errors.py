@@ -57,7 +57,7 @@ class SourceRefused(SourceError):
     The upstream answered, and the answer was no.
 
     `status` is the HTTP status (None for an error frame inside the stream), `retry_after_s` the wait the server asked
-    for, in seconds.
+    for, in seconds. `starting`: the server is there and says that it is not ready yet, as while it loads its model.
     """
 
     def __init__(
@@ -67,11 +67,13 @@ class SourceRefused(SourceError):
         status: int | None = None,
         retryable: bool = False,
         retry_after_s: float | None = None,
+        starting: bool = False,
     ) -> None:
         super().__init__(message)
         self.status = status
         self.retryable = retryable
         self.retry_after_s = retry_after_s
+        self.starting = starting
 
 
 class SourceMalformed(SourceError):

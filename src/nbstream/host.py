@@ -15,7 +15,7 @@ from collections import OrderedDict
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakKeyDictionary
 
 from nbstream.errors import Fenced, LogDamaged, SourceRefused, StoreFull, StreamError, StreamGone
@@ -27,7 +27,7 @@ from nbstream.state import State
 from nbstream.stream import Stream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from nbstream.log.contract import Status, Store
     from nbstream.recording import Recording
@@ -73,6 +73,7 @@ class Host:
 
     *scope*: the notebook. *where* says where a source is recorded, *reach* how recorders elsewhere are reached. One
     that *remembers* knows which cells have run in this process: the second run of a complete one asks anew.
+    *auto_continue*: a cell whose message was cut and cannot be resumed is continued when it runs again.
     """
 
     def __init__(
@@ -83,8 +84,10 @@ class Host:
         reach: Callable[[], Reach | None] = lambda: None,
         *,
         remembers: bool = True,
+        auto_continue: bool = False,
     ) -> None:
         self.store, self.scope, self._reach = store, scope, reach
+        self._auto_continue = auto_continue
         self._remembers = remembers
         self._where = where
 
@@ -98,8 +101,12 @@ class Host:
         """How recorders elsewhere are reached, by the runtime at work."""
         return self._reach()
 
-    def launch(self, source: Source, key: str, ask: Ask) -> Stream:
-        """Do what running the cell under *key* means: start, attach, resume, or show what is saved."""
+    def launch(self, source: Source, key: str, ask: Ask, turn: Mapping[str, Any] | None = None) -> Stream:
+        """
+        Do what running the cell under *key* means: start, attach, resume, or show what is saved.
+
+        *turn*: which turn of a conversation it is, see `Open.turn`.
+        """
         store = self.store
         _sweep_daily(store)
         others = frozenset(_seen) - {key}
@@ -107,7 +114,7 @@ class Host:
             ask = replace(ask, first_run=ask.first_run and _first_run(key))
         for _ in range(TRIES):
             named = store.find(key)
-            if named is None and (offered := self._offer(key, ask, others)) is not None:
+            if named is None and (offered := self._offer(key, ask, others)) is not None and turn is None:
                 return offered
             found, act = self._look(named, _unless_shown(ask, named))
             if found is not None and act in (Act.ATTACH, Act.SAVED):
@@ -115,10 +122,10 @@ class Host:
                     runtime().painted(found.stream)
                 return self.open(found.stream, from_store=act is Act.SAVED)
             if found is not None and act is Act.RESUME:
-                return self._resume(source, found.stream, key)
+                return self._resume(source, found.stream, key, unasked=self._auto_continue)
             if named is not None and act is Act.REPLACE:
                 self._stop_and_wait(named)
-            stream = self._begin(source, Birth(key, replaces=named))
+            stream = self._begin(source, Birth(key, replaces=named, turn=turn))
             if stream is not None:
                 return stream
         raise _contested(key)
@@ -146,6 +153,22 @@ class Host:
             return self.open(stream.id, from_store=True)
         return self._resume(_source_of(found), stream.id, stream.offered_to or found.open.key, agent)
 
+    def continue_(self, stream: Stream) -> Stream:
+        """Let a new generation go on behind the text; see `Stream.continue_`."""
+        if ended(self.store, stream.id):
+            return stream  # it goes on already
+        found = self.store.status(stream.id)
+        if found.live:
+            return stream
+        if found.state is State.COMPLETE:
+            return self.open(stream.id, from_store=True)
+        if stream.resumable:
+            raise StreamError(
+                f"stream {stream.id} can go on as the same message: resume it, no new generation is needed"
+            )
+        key = stream.offered_to or found.open.key
+        return self._resume(_source_of(found), stream.id, key, anew=True)
+
     def regenerate(self, stream: Stream, agent: str | None = None) -> Stream:
         """
         Ask the question anew: a new stream that names the old one as its parent, and takes its key.
@@ -166,7 +189,8 @@ class Host:
             _, act = self._look(named, Ask(source.fingerprint, fresh=True))
             if named is not None and act is Act.REPLACE:
                 self._stop_and_wait(named)
-            new = self._begin(source, Birth(key, "regenerate", parent=stream.id, replaces=named, agent=agent))
+            birth = Birth(key, "regenerate", parent=stream.id, replaces=named, agent=agent, turn=old.open.turn)
+            new = self._begin(source, birth)
             if new is not None:
                 return new
         raise _contested(key)
@@ -217,8 +241,14 @@ class Host:
         _keep(started, source)
         return self.open(started)
 
-    def _resume(self, source: Source, stream: str, key: str, agent: str | None = None) -> Stream:
-        goes_on = self._where(source).resume(source, stream, key, agent)
+    def _resume(
+        self, source: Source, stream: str, key: str, agent: str | None = None, *, anew: bool = False,
+        unasked: bool = False,
+    ) -> Stream:  # fmt: skip
+        goes_on = self._where(source).resume(source, stream, key, agent, anew=anew)
+        if not goes_on and unasked:
+            with suppress(SourceRefused):  # what is saved is shown, and why it cannot be continued
+                goes_on = self._where(source).resume(source, stream, key, anew=True)
         if goes_on:
             _keep(stream, source)
         return self.open(stream, from_store=not goes_on)

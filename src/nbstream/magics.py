@@ -13,7 +13,7 @@ from IPython.core.magic_arguments import argument, magic_arguments
 
 from nbstream.errors import StreamGone
 from nbstream.options import NbStream, options
-from nbstream.question import arguments_of, source_of, unknown_verb
+from nbstream.question import arguments_of, conversation_of, source_of, unknown_verb
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,15 +24,18 @@ HELP = """\
 %stream list                     every saved stream
 %stream show ID                  show a saved stream, or watch a live one; no call
 %stream resume [ID [AGENT]]      go on behind its last record (the last stream of this notebook without ID)
+%stream continue [ID]            let a new generation go on behind the text of one that was cut and cannot be resumed
 %stream stop [ID [AGENT]|all]    stop it: the call is closed and never resumes by itself
 %stream regenerate [ID [AGENT]]  ask the same question anew; the old answer is kept
                                  with AGENT: only that agent of a team, the others are left as they are
 %stream replay ID                show what is saved, without a call
 %stream replay ID --speed 4      play it again, four times as fast as it came (1: as fast as it came)
+%stream models                   providers and whether their keys are set, this machine's servers, formats
+%stream history [NAME]           what was said in a conversation (%%stream --in NAME); without NAME: which there are
 %stream clean [--older-than 30d] delete streams nobody has shown or written for so long
 %stream status [ID]              what kernel, relay and pages use, and the live streams; all about one stream
 %stream --url ADDRESS            stream what an address sends: %%stream without a prompt
-%stream doctor                   check versions, the store, and what else could be in the way
+%stream doctor                   check versions and the store, say where this is, try what survives
 %stream help                     this text;  %%stream? explains the cell magic"""
 
 
@@ -43,8 +46,8 @@ class StreamMagics(Magics):
     last: Stream | None = None
 
     @magic_arguments("%stream")
-    @argument("--model", "-m", help="demo:, openai:NAME, or a bare name together with --base-url")
-    @argument("--base-url", help="address of an OpenAI-compatible server, e.g. http://127.0.0.1:8080/v1")
+    @argument("--model", "-m", help="PROVIDER:NAME (%%stream models lists them), or a bare name with --base-url")
+    @argument("--base-url", help="address of a server that speaks as OpenAI does, e.g. http://127.0.0.1:8080/v1")
     @argument("--system", "-s", help="system prompt")
     @argument("--key", "-k", help="your own name for this stream, unique in the notebook")
     @argument("--fresh", action="store_true", help="ask anew, whatever is saved")
@@ -60,6 +63,10 @@ class StreamMagics(Magics):
         metavar="NAME=VALUE",
         help="parameter of the model; demo knows max_tokens seed tokens_per_s tokens_per_frame fault run",
     )
+    @argument(
+        "--in", dest="conversation", metavar="NAME", help="a turn of this conversation: the model knows the others"
+    )
+    @argument("--cut", help="turns before that did not end: keep what came (the default), continue, leave-out")
     @argument("--url", "-u", help="stream from this address: POST with the cell as its body, GET as %%stream --url")
     @no_var_expand
     @cell_magic("stream")
@@ -81,10 +88,16 @@ class StreamMagics(Magics):
             raise UsageError(msg)
         from nbstream import api
 
-        source = source_of(args, cell, spelled)
         # If this raises, the stream that did not end well is the newest in the store: `last_here` finds it.
-        self.last = None
-        stream = api.show(source, key=args.key, fresh=args.fresh, replay=args.replay, save=not args.no_save)
+        self.last, kept = None, {"key": args.key, "fresh": args.fresh, "replay": args.replay}
+        if args.conversation is not None:
+            conversation, prompt = conversation_of(args, cell, spelled)
+            stream = conversation.ask(prompt, **kept)
+        elif args.cut is not None:
+            msg = "--cut goes with --in NAME: there are no turns before this one"
+            raise UsageError(msg)
+        else:
+            stream = api.show(source_of(args, cell, spelled), save=not args.no_save, **kept)
         self.last = stream
         if args.wait or args.to or options().wait:
             stream.wait()
@@ -103,9 +116,10 @@ class StreamMagics(Magics):
             return
         verb, *rest = line.split() or ["help"]
         verbs: dict[str, Callable[[list[str]], None]] = {
-            "list": self._list, "show": self._show, "resume": self._resume, "stop": self._stop,
-            "regenerate": self._regenerate, "replay": self._replay, "clean": self._clean, "status": self._status,
-            "doctor": self._doctor, "help": self._help,
+            "list": self._list, "show": self._show, "resume": self._resume, "continue": self._continue,
+            "stop": self._stop, "regenerate": self._regenerate, "replay": self._replay, "history": self._history,
+            "clean": self._clean, "status": self._status, "models": self._models, "doctor": self._doctor,
+            "help": self._help,
         }  # fmt: skip
         if verb not in verbs:
             raise UsageError(unknown_verb(verb, [*verbs]))
@@ -169,10 +183,31 @@ class StreamMagics(Magics):
             self.last = stream
             api.replay(stream, speed)
 
+    def _history(self, rest: list[str]) -> None:
+        from nbstream.conversation import Conversation, conversations
+
+        names = conversations()
+        name = " ".join(rest)
+        if not name:
+            for known, turns in names.items():
+                print(f"{known}: {turns} turn{'' if turns == 1 else 's'}")
+            if not names:
+                print("no conversation in this notebook yet: %%stream --in NAME")
+        elif name in names:
+            print(Conversation(name=name).history())
+        else:
+            msg = f"%stream history {name}: no conversation of that name in this notebook; `%stream history` lists them"
+            raise UsageError(msg)
+
     def _resume(self, rest: list[str]) -> None:
         from nbstream import api
 
         self._display(api.resume(*self._one_of(rest, "resume")))
+
+    def _continue(self, rest: list[str]) -> None:
+        from nbstream import api
+
+        self._display(api.continue_(self._one(rest, "continue")))
 
     def _regenerate(self, rest: list[str]) -> None:
         from nbstream import api
@@ -229,6 +264,13 @@ class StreamMagics(Magics):
             print(overview.listed(stream))
         if not live:
             print("nothing is live; `%stream list` shows what is saved")
+
+    def _models(self, rest: list[str]) -> None:
+        from nbstream import catalog
+
+        _none(rest, "models")
+        for line in catalog.lines():
+            print(line)
 
     def _doctor(self, rest: list[str]) -> None:
         from nbstream.doctor import examine

@@ -12,7 +12,9 @@ from traitlets.config import SingletonConfigurable
 class NbStream(SingletonConfigurable):
     """Options of nbstream."""
 
-    model = Unicode("demo:", help="The model when %%stream names none: demo:, openai:NAME, ...").tag(config=True)
+    model = Unicode(
+        "demo:", help="The model when %%stream names none: PROVIDER:NAME; `%stream models` lists them."
+    ).tag(config=True)
     base_url = Unicode("", help="An OpenAI-compatible server's address; empty: the provider's own.").tag(config=True)
     system = Unicode("", help="System prompt when %%stream gives none.").tag(config=True)
     rerun = Enum(
@@ -30,6 +32,10 @@ class NbStream(SingletonConfigurable):
     ).tag(config=True)
     linger_s = Float(
         600.0, min=0, help="Seconds a stream goes on while no page shows it; 0 ends it with its last page."
+    ).tag(config=True)
+    auto_continue = Bool(
+        default_value=False,
+        help="Let a new generation go on, without being asked, behind a message that was cut and cannot be resumed.",
     ).tag(config=True)
     memory_mb = Float(
         0.0, min=0, help="Warn when the kernel uses more memory than so many MB; 0: never, most of it is your own data."

@@ -68,6 +68,13 @@ class Place:
         asked = fingerprint or secrets.token_hex(8)
         return json.dumps([self.scope, f"asked:{asked}", _count(f"{self.scope}\n{asked}", "", again=again)])
 
+    def name(self, kind: str) -> str:
+        """Return a name for the next thing of this *kind* that is made here: the same whenever its cell runs."""
+        if self.cell is None:
+            return f"{kind} {secrets.token_hex(4)}"
+        count = _count(f"{kind}\n{self.scope}\n{self.cell}", self.run)
+        return f"{kind} {self.cell}{f' {count + 1}' * bool(count)}"
+
 
 def here() -> Place:
     """Return the place of the code that is running. To be called in the thread that runs the cell."""

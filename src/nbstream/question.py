@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import math
 from difflib import get_close_matches
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
 
 from nbstream.options import NbStream, options
+
+if TYPE_CHECKING:
+    from nbstream.conversation import Conversation
 
 #: Names that -p would take away from an option, and where they are given.
 _NOT_PARAMS = {
@@ -37,10 +40,32 @@ def unknown_verb(verb: str, verbs: list[str]) -> str:
     return f"%stream {verb}: unknown; {advice} prompt goes into the lines below %%stream"
 
 
+def conversation_of(args: Any, cell: str, spelled: str) -> tuple[Conversation, str]:
+    """Return the conversation that a `%%stream --in NAME` cell asks in, and what it asks."""
+    from nbstream.conversation import Conversation
+
+    for option, wrong in (("--url", args.url), ("--no-save", args.no_save)):
+        if wrong:
+            msg = f"{option} and --in NAME: a turn is asked of a model, and kept in the store"
+            raise UsageError(msg)
+    source_of(args, cell, spelled)  # whatever is wrong with the question is told as for any other
+    given = {"base_url": args.base_url, **dict(_param(text) for text in args.params)}
+    cut = (args.cut or "keep").replace("-", " ")
+    try:
+        conversation = Conversation(
+            args.model, system=args.system, name=args.conversation, cut=cut,  # type: ignore[arg-type]  # it checks that
+            **{name: value for name, value in given.items() if value is not None},
+        )  # fmt: skip
+    except ValueError as exc:
+        msg = f"{spelled}: {exc}"
+        raise UsageError(msg) from None
+    return conversation, cell.strip("\n")
+
+
 def source_of(args: Any, cell: str, spelled: str) -> Any:
     """Return the source that a `%%stream` cell describes."""
     from nbstream.sources.http.sse import sse
-    from nbstream.sources.models import chat
+    from nbstream.sources.models.chat import chat
 
     params = dict(_param(text) for text in args.params)
     prompt = cell.strip("\n")

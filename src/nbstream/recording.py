@@ -9,11 +9,12 @@ import time
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from nbstream.lease import Lease
 from nbstream.log.bell import News
 from nbstream.recorder import Recorder
+from nbstream.recorder.continuation import continued
 from nbstream.recorder.copying import check, take_over
 from nbstream.recorder.plan import Plan, plan
 from nbstream.recorder.progress import Progress
@@ -24,7 +25,7 @@ from nbstream.state import State
 
 if TYPE_CHECKING:
     from asyncio import Semaphore
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from nbstream.log.contract import Lock, Log, Status, Store
     from nbstream.records import Intent
@@ -45,6 +46,8 @@ class Limits:
     first_s: float = 120.0
     idle_s: float = 60.0
     linger_s: float = 600.0
+    #: What is cut and cannot be resumed is continued by a new generation, without being asked for.
+    auto_continue: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,8 @@ class Birth:
     stream: str | None = None
     #: Of a team that is regenerated, the one agent that is asked anew: what the others said is taken from the parent.
     agent: str | None = None
+    #: Which turn of a conversation it is; see `Open.turn`.
+    turn: Mapping[str, Any] | None = None
 
 
 class Recording(Protocol):
@@ -71,11 +76,12 @@ class Recording(Protocol):
         The `open` is on disk before the first byte goes upstream.
         """
 
-    def resume(self, source: Source, stream: str, key: str, agent: str | None = None) -> bool:
+    def resume(self, source: Source, stream: str, key: str, agent: str | None = None, *, anew: bool = False) -> bool:
         """
         Go on behind the last record of *stream*, under *key*; of a team with *agent* only, or with all unfinished ones.
 
         True also if somebody else does so already; False when going on would repeat text or money: show what is saved.
+        *anew*: a new generation goes on behind what *source* has said; raises `SourceRefused` where none can.
         """
 
 
@@ -107,7 +113,7 @@ class Here:
     def begin(self, source: Source, birth: Birth) -> str | None:
         """See `Recording.begin`."""
         first = self._open(birth.stream or new_id(), birth.key, birth.intent, source, birth.parent)
-        who = None
+        first, who = replace(first, turn=birth.turn), None
         if birth.agent is not None:
             first, who = replace(first, agent=birth.agent), Plan(frozenset({birth.agent}), frozenset())
             check(self._store, first)
@@ -123,7 +129,7 @@ class Here:
         self._record(started.log, source, started.lock, progress, who)
         return first.stream
 
-    def resume(self, source: Source, stream: str, key: str, agent: str | None = None) -> bool:
+    def resume(self, source: Source, stream: str, key: str, agent: str | None = None, *, anew: bool = False) -> bool:
         """See `Recording.resume`."""
         found = self._store.status(stream)
         log, lock = self._store.log(stream), self._store.lock(stream)
@@ -139,15 +145,18 @@ class Here:
                 take_over(self._store, first, log, progress)
             status = self._store.status(stream)
             final = status.close is not None and status.close.how == "complete"
-            who = self._plan(source, progress, status, agent) if isinstance(source, Team) else None
-            if who is not None:
+            who = self._plan(source, progress, status, agent) if isinstance(source, Team) and not anew else None
+            if anew and not final:
+                source, goes_on = continued(source, log, progress), True
+            elif who is not None:
                 goes_on = bool(who.called) or status.close is None
             else:
-                goes_on = progress.can_go_on(replayable=source.replayable)
+                goes_on = progress.can_resume(replayable=source.replayable)
             if final or not goes_on:
                 lock.release()
                 return False
-            again = self._open(stream, key, "resume", source, None)
+            again = self._open(stream, key, "continue" if anew else "resume", source, None)
+            again = replace(again, turn=status.open.turn)
             if who is not None:  # made again from the log, a team may know less of its agents than the log does
                 again = replace(again, source=status.open.source, fingerprint=status.open.fingerprint)
             log.append(progress.tail + 1, again)
@@ -174,7 +183,7 @@ class Here:
                 self._store, log, source, lock, progress,
                 first_s=limits.first_s, idle_s=limits.idle_s, changed=changed, slots=slots,
                 attended=lambda: self._attended(stream), lease=lease, totals=runtime().totals,
-                unhurried=lambda: runtime().unhurried(stream), plan=who,
+                unhurried=lambda: runtime().unhurried(stream), plan=who, auto_continue=limits.auto_continue,
             )  # fmt: skip
 
         if self._remark:

@@ -99,6 +99,9 @@ class Open:
     parent: str | None = None
     #: Of a regenerated team, the one agent that is asked anew: what the others said is taken over from the parent.
     agent: str | None = None
+    #: Of a turn: `conversation`, its name; `behind`, the keys of the turns before it; `before`, the stream of the last
+    #: of them; `prompt`, unless it holds a key.
+    turn: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +164,9 @@ def encode(record: Record) -> bytes:
         kind = "open" if isinstance(record, Open) else "close"
         body = {"v": VERSION, "type": kind}
         body.update((name, getattr(record, name)) for name in record.__slots__ if getattr(record, name) is not None)
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+    text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+    # A question or the name of a model may hold half a character; of output the offsets count, so it is whole already.
+    return (text if isinstance(record, Delta) else whole_characters(text)).encode()
 
 
 def decode(data: bytes, *, stream: str, offset: int) -> Record:

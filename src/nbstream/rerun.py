@@ -11,6 +11,9 @@ What running a cell again means: one decision table over what the store holds un
 | damaged beyond telling what it was | an error that says so; new stream with `--fresh` and for a Python object |
 | nothing | new stream, unless the same question was left interrupted elsewhere: then that one is offered |
 
+What cannot be resumed is shown as it is saved, to be continued by a new generation if that is asked for; with
+`auto_continue` it is.
+
 A Python object has no fingerprint and its call was made before we saw it: each run is a new stream.
 """
 
@@ -71,8 +74,8 @@ def left_behind(interrupted: Status, key: str, ask: Ask, *, exists: Callable[[st
     """
     if ask.fingerprint is None or interrupted.open.fingerprint != ask.fingerprint:
         return False
-    if interrupted.state is not State.INTERRUPTED:
-        return False
+    if interrupted.state is not State.INTERRUPTED or interrupted.open.turn is not None:
+        return False  # a turn belongs to its place in its conversation
     (scope, name, _), (other_scope, other_name, _) = json.loads(key), json.loads(interrupted.open.key)
     return other_scope == scope or (name == other_name and name.startswith("cell:") and not exists(other_scope))
 

@@ -10,10 +10,14 @@ from nbstream import words
 from nbstream.errors import LogDamaged
 from nbstream.log.memory import MemoryStore
 from nbstream.log.readback import records_of
+from nbstream.prices import cost
+from nbstream.prices import prepare as prepare_prices
+from nbstream.recorder import continuation
 from nbstream.recorder.plan import state_of
 from nbstream.recorder.progress import Progress
 from nbstream.recorder.together import in_words
 from nbstream.records import Close, Delta, Open
+from nbstream.sources.continuing import can_continue
 from nbstream.state import State
 
 if TYPE_CHECKING:
@@ -62,6 +66,9 @@ class Standing:
         self._begun = False
         self._last_at = 0.0
         self._took_s: float | None = 0.0
+        #: Of that, until the first piece of each call.
+        self._waited_s = 0.0
+        self._waits = True
         self._reading = threading.Lock()
 
     def read_on(self) -> Progress:
@@ -84,7 +91,15 @@ class Standing:
             return any(facts.resumable for facts in self.agent_facts().values() if facts.state is not State.COMPLETE)
         if source.get("kind") == "object" or self.damage is not None:
             return False
-        return progress.can_go_on(replayable=bool(source.get("replayable")))
+        return progress.can_resume(replayable=bool(source.get("replayable")))
+
+    @property
+    def hindrance(self) -> str | None:
+        """Why no new generation can go on behind the text, in words; empty where there is nothing to say of it."""
+        source, progress = self._store.status(self._log.stream).open.source, self.read_on()
+        if self.damage is not None or not can_continue(source):
+            return ""
+        return continuation.hindrance(progress)
 
     def facts(self) -> words.Facts:
         """Return what the state line says."""
@@ -125,6 +140,7 @@ class Standing:
         return self._runtime.recorder(self._log.stream) is None
 
     def _live(self, recorder: AtWork) -> words.Facts:
+        prepare_prices()
         live, now, runtime = recorder.live, time.monotonic(), self._runtime
         # What is heard of a recorder elsewhere is older than what it has stored.
         stored = self.read_on() if self._far else recorder
@@ -142,16 +158,20 @@ class Standing:
 
     def _at_rest(self) -> words.Facts:
         status, progress = self._store.status(self._log.stream), self.read_on()
-        close = status.close
+        close, hindrance = status.close, self.hindrance
         return words.Facts(
             state=status.state, chars=progress.chars, tail=status.tail,
             model=(close.model if close else None) or progress.model or self._asked,
             error=close.error if close else None, finish=close.finish if close else None,
-            took_s=self._took_s if close else None,
+            took_s=self._took_s if close else None, usage=close.usage if close else {},
+            came_s=self._took_s - self._waited_s if close and self._took_s is not None else None,
+            cost=_cost(status, close) if close else None,
             ended_at=close.at if close else None,
             elsewhere=status.live and not in_relay(status), outlives_kernel=in_relay(status),
             resumable=self.resumable, from_store=self._from_store,
-            repeatable=status.open.source.get("kind") != "object", resumed=progress.opens - 1,
+            continuable=hindrance is None, hindrance=hindrance,
+            repeatable=status.open.source.get("kind") != "object", resumed=progress.opens - 1 - progress.continues,
+            continued=progress.seams,
             note=self._note() or self._count_agents(),
             in_memory=self._in_memory, unknown=dict(progress.unknown),
         )  # fmt: skip
@@ -161,6 +181,8 @@ class Standing:
         if not isinstance(record, Open):
             passed = record.at - self._last_at
             self._took_s = self._took_s + passed if passed >= 0 and self._took_s is not None else None
+            self._waited_s += passed if self._waits else 0.0
+        self._waits = isinstance(record, Open)
         self._last_at = record.at
 
     def _count_agents(self) -> str | None:
@@ -173,6 +195,11 @@ class Standing:
         if self._offered:
             return "left here from before; running the cell again asks anew"
         return self._runtime.note(self._log.stream)
+
+
+def _cost(status: Status, close: Close) -> float | None:
+    prepare_prices()
+    return cost(str(status.open.source.get("url", "")), close.model, close.usage)
 
 
 def _agent_live(agent: AgentAtWork, track: Track | None, now: float) -> words.Facts:

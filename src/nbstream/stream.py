@@ -47,6 +47,9 @@ class Host(Protocol):
     def resume(self, stream: Stream, agent: str | None = None) -> Stream:
         """See `Stream.resume`."""
 
+    def continue_(self, stream: Stream) -> Stream:
+        """See `Stream.continue_`."""
+
     def regenerate(self, stream: Stream, agent: str | None = None) -> Stream:
         """See `Stream.regenerate`."""
 
@@ -266,6 +269,19 @@ class Stream:
         only *agent*: then also one that was stopped, and the others are left alone.
         """
         return self._host.resume(self, self._one(agent))
+
+    def continue_(self) -> Stream:
+        """
+        Let a new generation go on behind the text of a message that was cut and cannot be resumed.
+
+        It costs a call and may say something else than the first one would have: the place is a seam (`seams`, and a
+        line in the text). The text stays as it is but for its last word, which may be half of one and is taken back.
+        The model gets the text as the beginning of its answer where it takes that, else in a further turn of the user;
+        what it repeats is left out. Attaches when somebody already does; one that is complete is given as it is saved.
+        Raises `SourceRefused` where it cannot be done (inside a tool call or reasoning, say), `StreamError` where
+        `resume` does it.
+        """
+        return self._host.continue_(self)
 
     def regenerate(self, agent: str | None = None) -> Stream:
         """

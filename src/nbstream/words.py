@@ -1,8 +1,8 @@
 """
 The state line in words, and which buttons stand beside it.
 
-Honest words: *resumed* is the same message, *regenerated* a new stream. Every state that is not final says what to do
-next. One author for page, terminal and saved form.
+Honest words: *resumed* is the same message, *continued* a new generation behind it, *regenerated* a new stream. Every
+state that is not final says what to do next. One author for page, terminal and saved form.
 """
 
 from __future__ import annotations
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 _UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 #: A new kernel does not know the cell's magic yet.
 _FIRST = "(%load_ext nbstream first)"
+#: An answer that came within less has no speed worth telling.
+SPEED_S = 0.5
+#: The smallest price that is told.
+LEAST_USD = 0.0001
 #: Types of unknown pieces that the line names.
 UNKNOWN_NAMED = 3
 
@@ -48,19 +52,29 @@ class Facts:
     speed: float | None = None
     #: All its calls together; the time between them does not count.
     took_s: float | None = None
+    #: The part of it in which the answer came: without the wait for its first piece.
+    came_s: float | None = None
     ended_at: float | None = None
+    #: Tokens as the provider counted them, and about what they cost, in US dollars.
+    usage: Mapping[str, int] = field(default_factory=dict)
+    cost: float | None = None
     #: Somebody else's process records it.
     elsewhere: bool = False
     #: A relay records it, whatever becomes of the kernel.
     outlives_kernel: bool = False
     #: Calling again would repeat neither text nor money.
     resumable: bool = True
+    #: A new generation can go on behind the text.
+    continuable: bool = False
+    #: Why none can, where that is to be said.
+    hindrance: str | None = None
     #: The question can be asked anew from here (a Python object cannot: its cell makes it).
     repeatable: bool = True
     #: The saved answer is shown instead of a new call.
     from_store: bool = False
-    #: How often this message was resumed.
+    #: How often this message was resumed, and how often a new generation went on behind it.
     resumed: int = 0
+    continued: int = 0
     #: The stream lies in the memory of its process (`--no-save`).
     in_memory: bool = False
     #: Type -> how many pieces of it came that nobody here can show.
@@ -83,7 +97,9 @@ def actions(facts: Facts) -> list[str]:
         return ["regenerate"] if facts.repeatable else []
     # What was refused before any text has nothing to go on behind: asking again is all there is.
     resumes = facts.resumable and not (facts.state is State.FAILED and not facts.chars and facts.repeatable)
-    return [name for name, offered in (("resume", resumes), ("regenerate", facts.repeatable)) if offered]
+    continues = facts.continuable and not resumes
+    offers = ("resume", resumes), ("continue", continues), ("regenerate", facts.repeatable)
+    return [name for name, offered in offers if offered]
 
 
 def line(facts: Facts, *, buttons: bool = True) -> str:
@@ -134,7 +150,8 @@ def lost_line(facts: Facts, *, shut: bool = False) -> str:
     if not facts.repeatable or facts.state in (State.STOPPED, State.COMPLETE) or refused:
         return "running the cell again asks anew"
     if not facts.resumable:
-        return "the source cannot resume: running the cell again shows what is saved"
+        further = ", and a new generation can continue it" if facts.continuable else ""
+        return f"the source cannot resume: running the cell again shows what is saved{further}"
     return f"run the cell again to {'go on behind them' if facts.chars else 'ask again'} {_FIRST}"
 
 
@@ -180,13 +197,43 @@ def _figures(facts: Facts) -> list[str]:
         out.append(f"{facts.speed:,.0f} pieces/s")
     if not facts.state.live and facts.took_s is not None:
         out.append(f"{facts.took_s:,.1f} s")
+    if not facts.state.live and facts.usage:
+        out += filter(None, [_tokens(facts)])
+    if not facts.state.live and facts.cost is not None:
+        out.append(_price(facts.cost))
     if facts.unknown and not facts.state.live and facts.state is not State.FAILED:
         out.append(_unknown(facts))
-    if facts.resumed and not facts.state.live:
-        out.append(f"resumed {_times(facts.resumed)}")
+    out += _gone_on(facts)
     if facts.in_memory:
         out.append("kept in memory only")
     return out
+
+
+def _tokens(facts: Facts) -> str:
+    read, written = facts.usage.get("input"), facts.usage.get("output")
+    counts = [f"{read:,} tokens in" if read is not None else "", f"{written:,} out" if written is not None else ""]
+    total = facts.usage.get("total")
+    told = ", ".join(filter(None, counts)) or (f"{total:,} tokens" if total is not None else "")
+    # Of a message in several calls nobody says which of them the tokens are of; of a very short one it says nothing.
+    timed = written and facts.came_s is not None and facts.came_s >= SPEED_S and not (facts.resumed or facts.continued)
+    return f"{told} ({written / facts.came_s:,.0f}/s)" if timed and written and facts.came_s else told
+
+
+def _price(dollars: float) -> str:
+    # No dollar sign: a notebook takes two of them for a formula.
+    if dollars >= 1:
+        return f"about {dollars:,.2f} USD"
+    if 0 < dollars < LEAST_USD:
+        return f"less than {LEAST_USD:.4f} USD"
+    return f"about {dollars:.2g} USD" if dollars else "no charge"
+
+
+def _gone_on(facts: Facts) -> list[str]:
+    """Say how often a message at rest went on: the same one, and by a new generation."""
+    if facts.state.live:
+        return []
+    resumed = [f"resumed {_times(facts.resumed)}"] if facts.resumed else []
+    return [*resumed, f"continued {_times(facts.continued)} by a new generation"] if facts.continued else resumed
 
 
 def _times(count: int) -> str:
@@ -238,7 +285,8 @@ def _interrupted(facts: Facts) -> str:
 
 def _failed(facts: Facts) -> str:
     resumes = "resume" in actions(facts)
-    return _with("failed", _message(facts), _resume(facts, "tries again") if resumes else _anew(facts))
+    how = _resume(facts, "tries again") if resumes else _continue(facts) if facts.chars else _anew(facts)
+    return _with("failed", _message(facts), how)
 
 
 def _complete(facts: Facts) -> str:
@@ -259,7 +307,16 @@ def _with(head: str, cause: str, how: str) -> str:
 
 
 def _unable(facts: Facts) -> str:
-    return f"the source cannot resume; {_anew(facts)}" if facts.ways else ""
+    return f"the source cannot resume; {_continue(facts)}" if facts.ways else ""
+
+
+def _continue(facts: Facts) -> str:
+    """Say how a new generation goes on behind the text, or why none does; it asks first, as it costs and may differ."""
+    if not facts.ways:
+        return ""
+    if facts.continuable:
+        return "Continue lets a new generation go on" if facts.buttons else "it can be continued by a new generation"
+    return "; ".join(filter(None, [facts.hindrance, _anew(facts)]))
 
 
 def _resume(facts: Facts, does: str) -> str:

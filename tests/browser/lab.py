@@ -52,16 +52,24 @@ def wait_for(what: str, probe: Callable[[], Any], timeout_s: float = 30.0) -> An
 
 
 class Lab:
-    """A JupyterLab server of its own, with its own home for everything."""
+    """
+    A JupyterLab server of its own, with its own home for everything.
 
-    def __init__(self, home: Path, env: dict[str, str] | None = None) -> None:
+    *python* runs it, below *prefix* (a hub's: "/user/xyz/"), on the notebooks in *root*.
+    """
+
+    def __init__(
+        self, home: Path, env: dict[str, str] | None = None, *,
+        python: str = sys.executable, prefix: str = "/", root: Path | None = None,
+    ) -> None:  # fmt: skip
         self.home = home
-        self.root = home / "root"
-        self.root.mkdir(parents=True)
+        self.root = root or home / "root"
+        self.root.mkdir(parents=True, exist_ok=True)
         self.store = home / "streams"
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port: int = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}{prefix}"
         self.token = secrets.token_hex(16)
         # A question about news would lie over the notebook.
         settings = home / "settings" / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
@@ -80,9 +88,10 @@ class Lab:
         self._log = (home / "lab.log").open("ab")
         self._process = subprocess.Popen(
             [
-                sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1",
+                python, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1",
                 f"--port={self.port}", f"--ServerApp.root_dir={self.root}", f"--IdentityProvider.token={self.token}",
-                "--ServerApp.port_retries=0", "--LabApp.expose_app_in_browser=True", "--LabApp.news_url=None",
+                f"--ServerApp.base_url={prefix}", "--ServerApp.port_retries=0",
+                "--LabApp.expose_app_in_browser=True", "--LabApp.news_url=None",
                 "--JupyterNotebookApp.expose_app_in_browser=True",
                 "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
             ],
@@ -93,7 +102,7 @@ class Lab:
     def api(self, method: str, path: str, body: Any = None) -> Any:
         """Call the server's REST interface."""
         request = urllib.request.Request(
-            f"http://127.0.0.1:{self.port}{path}",
+            f"{self.url}{path.removeprefix('/')}",
             method=method,
             data=None if body is None else json.dumps(body).encode(),
             headers={"Authorization": f"token {self.token}", "Content-Type": "application/json"},
@@ -167,7 +176,7 @@ class Tab:
         self.ready()
 
     def _goto(self) -> None:
-        url = f"http://127.0.0.1:{self._lab.port}/lab/tree/{self.name}?token={self._lab.token}&reset"
+        url = f"{self._lab.url}lab/tree/{self.name}?token={self._lab.token}&reset"
         self.page.goto(url, wait_until="domcontentloaded")
 
     def ready(self) -> None:

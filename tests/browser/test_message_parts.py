@@ -37,7 +37,7 @@ EVERYTHING = [
     ["text", "Weather in Lisbon"],
     ["mark", "missing: pieces 12-14"],
     ["text", rich_answer.BEFORE_SEAM[:17]],
-    ["mark", "continued here: the connection was lost"],
+    ["mark", "continued here by a new generation: the connection was lost"],
     ["text", rich_answer.BEHIND_SEAM.strip()],
     ["tool", "book_a_table", "called"],
     ["refusal", rich_answer.REFUSAL],

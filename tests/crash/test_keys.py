@@ -11,6 +11,7 @@ import nbformat
 import pytest
 import relays
 from nbclient import NotebookClient
+from providers import CASES
 from questions import wait_until
 
 from nbstream.testing import Answer, FaultServer, Gate
@@ -26,18 +27,18 @@ QUOTED = json.dumps(
 )
 
 
-def spellings():
-    """Return every way in which a secret may be spelled."""
-    for secret in (KEY, HEADER, IN_URL):
+def spellings(secrets):
+    """Return every way in which *secrets* may be spelled."""
+    for secret in secrets:
         yield secret.encode()
         yield quote(secret, safe="").encode()
         yield base64.b64encode(secret.encode())
         yield json.dumps(secret)[1:-1].encode()
 
 
-def find_keys(what, told):
+def find_keys(what, told, secrets=(KEY, HEADER, IN_URL)):
     """Fail if a secret stands in *told*."""
-    found = [spelling for spelling in spellings() if spelling in told]
+    found = [spelling for spelling in spellings(secrets) if spelling in told]
     assert not found, f"{what} holds {found}"
 
 
@@ -121,6 +122,81 @@ def test_no_key_comes_out_anywhere(kernels, secrets_in_env, tmp_path):
     for file in sorted(kernels.home.rglob("*")):
         if file.is_file():
             find_keys(file, file.read_bytes())
+
+
+#: The key of each provider, by its variable. None has a shape by which it could be told.
+CANARIES = {
+    case.key[0]: f"{name.replace(' ', '-')}+harbour/{number}c9b1="
+    for number, (name, case) in enumerate(CASES.items())
+    if case.key is not None
+}
+#: The question to a provider, as `chat` makes it but for the address: a server of the test stands in for all of them.
+ASK = """
+import dataclasses, logging, os
+from nbstream.sources.http.sse import SSESource
+logging.basicConfig(level=logging.DEBUG)
+def ask(model, url, given, **options):
+    if given:
+        options["api_key"] = lambda: os.environ[given]
+    made = nbstream.chat("hi", model, **options)
+    return SSESource(dataclasses.replace(made.call, url=url), made.format)
+"""
+
+
+def test_no_key_of_any_provider_comes_out(kernels, monkeypatch):
+    """
+    Each provider answers, and refuses the key by quoting it, before and in the stream; once a function gives the key.
+
+    Then everything that was written, shown, logged or told is searched.
+    """
+    for name, value in CANARIES.items():
+        monkeypatch.setenv(name, value)
+    messages = []
+    with FaultServer(max_connections=100) as server:
+        kernel = kernels.start().load(sources=ASK)
+        kernel.hears = messages.append
+        for name, case in CASES.items():
+            if case.key is None:
+                continue
+            variable, header, scheme = case.key
+            key = CANARIES[variable]
+            refusal = json.dumps({"error": {"message": f"Incorrect API key provided: {key}", "type": key}})
+            as_json = {"Content-Type": "application/json"}
+            server.script(
+                [
+                    case.answer,
+                    Answer([refusal], 401, as_json),
+                    Answer.sse(f"event: error\ndata: {refusal}\n\n"),
+                    Answer([f"no {scheme}{key} here"], 403),
+                ]
+            )
+            before = len(server.requests)
+            ends = []
+            for number in range(4):
+                given = variable if number == 3 else ""
+                url = f"{server.url}/{case.path}"
+                code = f"s = nbstream.show(ask({case.model!r}, {url!r}, {given!r}, **{case.options!r}))"
+                page = kernel.execute(code, f"{name} {number}").page
+                ends.append(page.wait_state("complete", "failed", "interrupted"))
+            assert ends == ["complete", "failed", "failed", "failed"], name
+            asked = server.requests[before:]
+            assert [request.headers[header] for request in asked] == [scheme + key] * 4
+            assert "***" in page.state["line"]
+        kernel.execute("print(repr(s), s.error, s.status())", "told").ok()
+        kernel.execute("%stream list\n", "list")
+        if kernels.host == "relay":
+            (pid,) = relays.pids(kernels.home / "runtime")
+            for part in ("environ", "cmdline"):
+                find_keys(part, Path(f"/proc/{pid}/{part}").read_bytes(), CANARIES.values())
+            for path, told in answers_of(kernels.home / "runtime"):
+                find_keys(path, told, CANARIES.values())
+        told = json.dumps(messages, default=str)
+        assert ("HTTP Request: POST" in told) == (kernels.host == "kernel")
+        find_keys("the kernel's messages", told.encode(), CANARIES.values())
+        find_keys("stderr", kernel.stderr.encode(), CANARIES.values())
+    for file in sorted(kernels.home.rglob("*")):
+        if file.is_file():
+            find_keys(file, file.read_bytes(), CANARIES.values())
 
 
 def answers_of(runtime):

@@ -4,6 +4,7 @@ import pytest
 from kernels import Kernels
 
 import nbstream
+from nbstream.demo import DemoModel
 from nbstream.options import options
 from nbstream.runtime import runtime
 from nbstream.testing import Answer, Gate
@@ -49,7 +50,7 @@ def frames(*texts, done=True):
         ),
         ("%stream --ulr http://127.0.0.1:9/", "UsageError: %stream: unrecognized arguments: --ulr"),
         ("%stream --ulr http://127.0.0.1:9/", "(did you mean --url? %%stream? lists the options)"),
-        ("%stream frobnicate", "%stream frobnicate: unknown; use list, show, resume, stop"),
+        ("%stream frobnicate", "%stream frobnicate: unknown; use list, show, resume, continue, stop"),
         ("%stream hello there", "help; a prompt goes into the lines below %%stream"),
         ("%stream shwo", "%stream shwo: unknown; did you mean show? A prompt goes into the lines below %%stream"),
         ("%stream list all", "%stream list takes no arguments, found 'all'"),
@@ -212,7 +213,7 @@ def test_what_is_saved_is_shown_without_an_error(cells):
     last_line(said, "SourceLost")
     for verb in ("show", "replay"):
         said = cells(f"%stream {verb}")
-        assert "; everything shown is saved, the source cannot resume; it can be asked anew" in said
+        assert "; everything shown is saved, the source cannot resume; it can be continued by a new generation" in said
         assert "SourceLost" not in said
 
 
@@ -227,6 +228,28 @@ def test_resume_goes_on_with_the_one_that_just_failed(cells, server):
     assert "one, two\n[complete" in cells("%stream resume")
     assert server.requests[-1].last_event_id == "1"
     assert len(nbstream.streams()) == 2
+
+
+def test_continue_lets_a_new_generation_go_on(cells):
+    """Without an ID the last stream; the output has the seam, and the text of the demo model is that of the whole."""
+    said = cells("%%stream -p tokens_per_s=0 -p max_tokens=90 -p fault=cut:100,noresume\nto be continued")
+    last_line(said, "SourceLost")
+    said = cells("%stream continue")
+    assert "[continued here by a new generation: demo, behind its own words]" in said
+    assert "continued once by a new generation]" in said
+    (stream,) = nbstream.streams()
+    assert stream.text == DemoModel().text("to be continued", max_tokens=90)
+
+
+def test_a_conversation_in_cells(cells):
+    """`--in NAME` makes a cell a turn; `%stream history` tells all of it, and which conversations there are."""
+    assert cells("%stream history") == "no conversation in this notebook yet: %%stream --in NAME\n"
+    cells(f"%%stream --in trip {FAST}\nrivers")
+    cells(f"%%stream --in trip {FAST} --cut leave-out\nbridges")
+    assert cells("%stream history") == "trip: 2 turns\n"
+    history = cells("%stream history trip")
+    assert history.startswith("── 1: you ──\nrivers\n── 1: demo ──\nYou asked: `rivers`")
+    assert "── 2: you ──\nbridges\n── 2: demo ──\nYou asked: `bridges`" in history
 
 
 def test_regenerate_keeps_the_old_one(cells):

@@ -218,6 +218,26 @@ def test_chat_resumes_by_id_and_by_offset():
     run(case)
 
 
+def test_chat_goes_on_behind_a_prefill():
+    """An assistant message at the end that is how the answer begins: the rest, at its offsets; any other is a 400."""
+
+    async def case(server):
+        def begun(text, **more):
+            return {**chat_body(**more), "messages": [*chat_body()["messages"], {"role": "assistant", "content": text}]}
+
+        for length in (1, 7, 800, 801, len(TEXT)):
+            answer = await ask(server, "/v1/chat/completions", body=begun(TEXT[:length]))
+            assert answer.text == TEXT[length:]
+            assert [one["data"]["offset"] for one in answer.events[1:2]] == [length]
+        answer = await ask(server, "/v1/chat/completions", body=begun(TEXT[:800], stream=False))
+        assert answer.json["choices"][0]["message"]["content"] == TEXT[800:]
+        for other in (f"{TEXT[:20]}?", f"{TEXT}?", [{"type": "text", "text": "You"}]):
+            answer = await ask(server, "/v1/chat/completions", body=begun(other))
+            assert answer.status == 400
+
+    run(case)
+
+
 def test_chat_without_stream_is_one_object():
     """`stream: false` is the same text, whole."""
 

@@ -73,14 +73,14 @@ def test_a_get_without_ids_is_repeated_and_verified(chain, cut):
 
 
 def test_a_post_without_a_cursor_is_sent_exactly_once(chain, cut):
-    """Once text was shown, a POST that cannot resume is not repeated: interrupted, Regenerate offered, not Resume."""
+    """Once text was shown, a POST that cannot resume is not repeated: interrupted, and offered is all but Resume."""
     message = in_dialect("chat-once")
     stream = chain.start(message, cut(message), otherwise=message.whole())
     assert chain.rest(stream) == "interrupted"
     assert stream.text == "".join(message.pieces[:WHOLE])
     assert not stream.resumable
-    assert stream.status()["actions"] == ["regenerate"]
-    assert "Regenerate" in stream.status()["line"]
+    assert stream.status()["actions"] == ["continue", "regenerate"]
+    assert "Continue lets a new generation go on" in stream.status()["line"]
     assert chain.rest(nbstream.resume(stream)) == "interrupted"  # asked all the same, it is shown as it is
     assert len(chain.requests) == 1
 

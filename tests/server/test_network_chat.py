@@ -105,11 +105,11 @@ def test_an_error_that_may_pass_is_asked_again_only_before_text(chain, begun):
 
 @pytest.mark.parametrize("cut", [{"end": "clean"}, {"end": "reset"}, {"end": "cut"}, {"framing": "close"}], ids=str)
 def test_neither_finish_nor_done_is_a_cut(chain, cut):
-    """Text, then the connection ends, cleanly or not: interrupted, sent once, Regenerate offered and no Resume."""
+    """Text, then the connection ends, cleanly or not: interrupted, sent once, and offered is all but Resume."""
     stream = chat(chain, Answer.sse(*HELLO, **cut), otherwise=Answer.sse(*HELLO, STOP, DONE))
     assert chain.rest(stream) == "interrupted"
     assert stream.text == TEXT
-    assert stream.status()["actions"] == ["regenerate"]
+    assert stream.status()["actions"] == ["continue", "regenerate"]
     assert len(chain.requests) == 1
 
 

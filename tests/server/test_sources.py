@@ -18,7 +18,7 @@ from nbstream.sources import from_spec
 from nbstream.sources.closing import to_the_end
 from nbstream.sources.contract import Pulse
 from nbstream.sources.http.sse import sse
-from nbstream.sources.models import chat
+from nbstream.sources.models.chat import chat
 from nbstream.sources.objects.source import from_object
 from nbstream.wire.listening import stop_listening
 

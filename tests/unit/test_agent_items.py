@@ -89,6 +89,85 @@ def test_a_model_alone_has_one_voice():
     assert parts(arrivals) == [Part("text", "Hel"), Part("text", "lo")]
 
 
+def told(**about):
+    """Return the metadata of a piece of an OpenAI model's message."""
+    return {"model_provider": "openai", **about}
+
+
+LAST = chunk("", chunk_position="last", response_metadata={})
+
+
+@pytest.mark.parametrize(
+    ("reason", "finish"),
+    [("stop", "stop"), ("tool_calls", "tool_calls"), ("length", "length"), ("odd", "other"), ("end_turn", "stop")],
+)
+def test_why_a_message_of_a_model_ended(reason, finish):
+    """Where the integration writes down why, it is the stream's finish; under whichever name, and with a new id."""
+    for name in ("finish_reason", "stop_reason", "done_reason", "status"):
+        pieces = [chunk("Hel", "resp_1", response_metadata=told()), chunk("lo", "run-2", response_metadata=told())]
+        end = chunk("", "run-2", response_metadata=told(**{name: reason}))
+        counted = chunk("", "run-2", response_metadata=told(), usage_metadata={"output_tokens": 2})
+        assert hears(*pieces, end, counted, LAST)[-1].end == End(finish, reason)
+
+
+def test_a_message_that_was_cut_under_langchain():
+    """LangChain passes a cut stream on as a whole one: an integration that always says how it ends did not."""
+    piece = chunk("Hel", response_metadata=told())
+    for items in ([piece], [piece, LAST], [(piece, about("writer"))], [(chunk("a"), {"ls_provider": "ollama"})]):
+        with pytest.raises(SourceLost, match="without a finish_reason"):
+            hears(*items)
+    assert hears(chunk("Hel", response_metadata={"model_provider": "somebody"}), LAST)[-1].end == End()
+
+
+def test_each_node_s_message_needs_its_end():
+    """Two nodes at once: the end of one is not that of the other."""
+
+    def says(node, **more):
+        return chunk("x", node, response_metadata=told(**more)), about(node)
+
+    whole_one = [says("one"), says("two"), says("one", finish_reason="stop")]
+    with pytest.raises(SourceLost):
+        hears(*whole_one)
+    assert hears(*whole_one, says("two", finish_reason="stop"))[-1].end == End("stop", "stop")
+
+
+def event(kind, run="r1", parents=(), **data):
+    """Return an event of `astream_events`."""
+    return {"event": kind, "run_id": run, "parent_ids": list(parents), "name": "x", "metadata": {}, "data": data}
+
+
+def test_the_events_of_a_run():
+    """Each text once: of models that stream as they do, of others as a whole, of chains without a model theirs."""
+    streams = [
+        event("on_chain_start", "r0", input="q"),
+        event("on_chat_model_stream", "r1", ["r0"], chunk=chunk("Hel")),
+        event("on_chain_stream", "r0", chunk=chunk("Hel")),
+        event("on_chat_model_stream", "r1", ["r0"], chunk=chunk("lo")),
+        event("on_parser_stream", "r2", ["r0"], chunk="lo"),
+        event("on_chain_stream", "r0", chunk="lo"),
+        event("on_chat_model_end", "r1", ["r0"], output=whole("Hello")),
+        event("on_chain_end", "r0", output=whole("Hello")),
+    ]
+    assert said(hears(*streams)) == {("assistant", "text"): "Hello"}
+    silent = [event("on_chat_model_start"), event("on_chat_model_end", output=whole("Hello"))]
+    assert list(said(hears(*silent)).values()) == ["Hello"]
+    chain = [event("on_chain_stream", "r2", ["r0"], chunk="Hel"), event("on_chain_stream", "r0", chunk="Hel"),
+             event("on_chain_stream", "r0", chunk="lo"), event("on_chain_end", "r0", output="Hello")]  # fmt: skip
+    assert said(hears(*chain)) == {("assistant", "text"): "Hello"}
+    completed = [event("on_llm_stream", chunk=Thing(text="Hel")), event("on_llm_stream", chunk="lo")]
+    assert said(hears(*completed)) == {("assistant", "text"): "Hello"}
+
+
+def test_what_a_tool_answered_among_the_events_of_a_run():
+    """It belongs to the call of the model that asked."""
+    asks = chunk("", tool_call_chunks=[{"index": 0, "id": "c1", "name": "weather", "args": "{}"}])
+    answer = Message(type="tool", content="windig", tool_call_id="c1", id="t1")
+    arrivals = hears(event("on_chat_model_stream", chunk=asks), event("on_tool_end", "r2", output=answer))
+    assert [part.fields for part in parts(arrivals) if part.kind == "tool_result"] == [
+        {"id": "c1", "content": "windig"}
+    ]
+
+
 class Kind(str, enum.Enum):
     RUN_STARTED = "RUN_STARTED"
     TEXT = "TEXT_MESSAGE_CHUNK"
@@ -197,10 +276,79 @@ def test_a_model_that_fails_is_no_success():
         hears(speaker("one"), failed)
 
 
+# pydantic-ai
+
+
+def starts(index, kind, **fields):
+    """Return the event that a part begins."""
+    return Thing(event_kind="part_start", index=index, part=Thing(part_kind=kind, **fields))
+
+
+def grows(index, kind, **fields):
+    """Return the event that a part goes on."""
+    return Thing(event_kind="part_delta", index=index, delta=Thing(part_delta_kind=kind, **fields))
+
+
+def ends(index, **fields):
+    """Return the event that a part has ended."""
+    return Thing(event_kind="part_end", index=index, part=Thing(**fields))
+
+
+def asks(*events, args):
+    """Return the events of a call to a tool, and of its result."""
+    return [
+        starts(1, "tool-call", tool_call_id="c1", tool_name="weather", args=None), *events, ends(1, args=args),
+        Thing(event_kind="function_tool_call", part=Thing(part_kind="tool-call", tool_call_id="c1", args=args)),
+        Thing(event_kind="function_tool_result",
+              part=Thing(part_kind="tool-return", tool_call_id="c1", content="windig")),
+    ]  # fmt: skip
+
+
+USED = Thing(input_tokens=3, output_tokens=2, cache_read_tokens=1)
+RESULT = Thing(output="Windig.", response=Thing(model_name="m-1"), usage=USED)
+
+
+@pytest.mark.parametrize(
+    "calls",
+    [
+        asks(*(grows(1, "tool_call", args_delta=one) for one in ('{"city": ', '"Z"}')), args='{"city": "Z"}'),
+        asks(args={"city": "Z"}),
+        asks(grows(1, "tool_call", args_delta={"city": "Z"}), args={"city": "Z"}),
+    ],
+    ids=["pieces", "at once", "dicts"],
+)  # fmt: skip
+def test_a_run_of_pydantic_ai(calls):
+    """Parts of two answers with a tool between them, and the result, which holds the text again."""
+    events = [
+        starts(0, "thinking", content="h"), grows(0, "thinking", content_delta="m"),
+        grows(0, "thinking", content_delta=None), ends(0, content="hm"), *calls,
+        starts(0, "text", content="Win"), Thing(event_kind="final_result", tool_name=None),
+        grows(0, "text", content_delta="dig."), ends(0, content="Windig."),
+        Thing(event_kind="agent_run_result", result=RESULT),
+    ]  # fmt: skip
+    arrivals = hears(*events)
+    assert said(arrivals) == {("assistant", "reasoning"): "hm", ("assistant", "text"): "Windig."}
+    told = [part.fields for part in parts(arrivals) if part.kind == "tool_call"]
+    assert "".join(call["args_delta"] for call in told) == '{"city": "Z"}'
+    assert (told[0]["id"], told[0]["name"], told[-1]["final"]) == ("c1", "weather", True)
+    assert [part.fields for part in parts(arrivals) if part.kind == "tool_result"] == [
+        {"id": "c1", "content": "windig"}
+    ]
+    assert arrivals[-2].usage == {"input": 3, "output": 2, "cached": 1}
+    assert arrivals[-2].model == "m-1"
+    assert [part for part in parts(arrivals) if part.kind == "raw"] == []
+
+
+def test_an_older_result_of_pydantic_ai():
+    """Its usage was a method."""
+    event = Thing(event_kind="agent_run_result", result=Thing(usage=lambda: USED))
+    assert hears(starts(0, "text", content="a"), event)[1].usage == {"input": 3, "output": 2, "cached": 1}
+
+
 @pytest.mark.parametrize(
     "item",
     [((), "messages", 5), ("messages", chunk("a")), Thing(type="raw_response_event"),
-     {"type": "TEXT_MESSAGE_CONTENT"}],
+     {"type": "TEXT_MESSAGE_CONTENT"}, Thing(event_kind="part_start"), grows(7, "tool_call", args_delta="x")],
 )  # fmt: skip
 def test_what_has_the_shape_but_not_the_content_is_malformed(item):
     """It is an error that quotes the item, not a crash."""

@@ -3,7 +3,8 @@
 import pytest
 
 import nbstream
-from nbstream import cli, doctor
+from nbstream import cli
+from nbstream.doctor import installed
 
 
 @pytest.mark.parametrize(
@@ -52,7 +53,7 @@ def test_version(capsys):
 @pytest.mark.parametrize("wrong", ["7.0.0", "7.0.1", "5.5.6"])
 def test_doctor_names_a_kernel_that_cannot_work(wrong):
     """Version 7.0 loses messages from threads and 5 is too old: a problem, with the command that cures it."""
-    check = doctor.ipykernel(wrong)
+    check = installed.ipykernel(wrong)
     assert not check.ok
     assert str(check).startswith("problem  ipykernel")
     assert 'pip install --upgrade "ipykernel!=7.0.*"' in str(check)
@@ -61,12 +62,12 @@ def test_doctor_names_a_kernel_that_cannot_work(wrong):
 @pytest.mark.parametrize("right", ["6.29.0", "6.31.0", "7.1.0", "7.4.0", "10.0"])
 def test_doctor_accepts_a_kernel_that_works(right):
     """Every other version is fine, those to come too."""
-    assert doctor.ipykernel(right).ok
+    assert installed.ipykernel(right).ok
 
 
 def test_doctor_misses_a_package():
     """What is not installed is a problem whose cure can be copied."""
-    assert str(doctor.ipykernel(None)) == "problem  ipykernel      not installed: pip install ipykernel"
+    assert str(installed.ipykernel(None)) == "problem  ipykernel      not installed: pip install ipykernel"
 
 
 def test_lab_is_bound_to_this_machine(tmp_path):

@@ -16,7 +16,7 @@ from nbstream.sources.formats.plain import Custom, PlainText
 from nbstream.sources.formats.registry import Auto
 from nbstream.sources.http.call import Call, with_offset
 from nbstream.sources.http.sse import sse
-from nbstream.sources.models import chat
+from nbstream.sources.models.chat import chat
 from nbstream.sources.redaction import HIDDEN, Redactor, holds_key, safe_url
 
 
@@ -368,7 +368,7 @@ def test_where_a_model_lives(model, base_url, url, name, key_env):
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda: chat("x", "gpt-5"), "unknown model 'gpt-5': use demo:, openai:NAME, or"),
+        (lambda: chat("x", "gpt-5"), "unknown model 'gpt-5': use demo:, openai:NAME (or anthropic, "),
         (lambda: chat("x", "openai:"), "unknown model"),
         (lambda: chat("x", base_url="http://h"), "name the model"),
         (lambda: chat("  "), "the prompt is empty"),
@@ -389,7 +389,7 @@ def test_where_a_model_lives(model, base_url, url, name, key_env):
         (lambda: chat("x", "m", base_url="/v1/"), "address: '/v1/'"),
         (lambda: chat("x", "m", base_url="http://[::1/v1"), "address: 'http://[::1/v1'"),
         (lambda: chat("x", "m", base_url=""), "address: ''"),
-        (lambda: sse("http://h", format="xml"), "unknown format 'xml': use openai.chat, nbstream"),
+        (lambda: sse("http://h", format="xml"), "unknown format 'xml': use openai.chat, "),
         (lambda: sse("http://h", json={}, content="x"), "json= or content="),
         (lambda: sse("http://h", json=float("nan")), "not JSON"),
         (lambda: sse("http://h", headers={"X-Key": "secret\n"}), "header 'X-Key' holds characters"),

@@ -27,6 +27,7 @@ ROWS = {
     "truncation": 1,
     "place": 2,
     "options": 2,
+    "prices": 2,
     "demo": 2,  # an island, see below; for those who import it, it stands beside wire
     "rerun": 3,  # pure too, but it decides over what the log says
     "sources": 3,
@@ -45,7 +46,9 @@ ROWS = {
     "relay": 9,
     "view": 9,
     "api": 10,
+    "catalog": 10,
     "overview": 10,
+    "conversation": 11,
     "question": 11,
     "magics": 11,
     "cli": 11,

@@ -13,8 +13,12 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 
 import pytest
+from recording import Recording, until
+from recording import run as run_recorder
 
+import nbstream
 from nbstream.errors import SourceError, SourceLost, SourceMalformed, SourceRefused
+from nbstream.log.readback import records_of
 from nbstream.records import Part
 from nbstream.sources.contract import End, Pulse
 from nbstream.sources.objects.handover import LIMIT
@@ -436,7 +440,7 @@ def test_a_fast_iterator_waits_for_its_reader():
 
     async def main():
         async with aclosing(from_object(flood()).connect(None, Pulse(0))) as arrivals:
-            for _ in range(3):
+            for _ in range(2):
                 await anext(arrivals)
             await asyncio.sleep(0.05)
             assert len(made) <= 2 * LIMIT + 2
@@ -562,6 +566,81 @@ def test_a_read_that_waits_for_a_socket_is_woken():
     there.close()
 
 
+def through_a_generator(read):
+    """Yield what is behind several generators, as frameworks have them."""
+    yield "a"
+    yield from (line.decode() for line in read)
+
+
+class Buffered:
+    """A library's stream, which holds its socket and reads it from C."""
+
+    def __init__(self, sock):
+        self._sock = sock
+
+    def __iter__(self):
+        return iter(lambda: self._sock.recv(10), b"")
+
+
+@pytest.mark.parametrize(
+    "make",
+    [lambda here: through_a_generator(here.makefile("rb")), lambda here: through_a_generator(Buffered(here))],
+    ids=["a file", "a library"],
+)
+def test_whatever_reads_the_socket_is_woken(make):
+    """However deep in a library the read is, the thread that waits for it says where: no response leads there."""
+    import socket
+
+    here, there = socket.socketpair()
+
+    async def main():
+        source = from_object(make(here))
+        arrivals = source.connect(None, Pulse(0))
+        await anext(arrivals)
+        await anext(arrivals)
+        await asyncio.sleep(0.02)
+        await arrivals.aclose()
+        assert source.note is None
+
+    asyncio.run(main())
+    assert there.recv(10) == b""
+    here.close()
+    there.close()
+
+
+def test_an_async_iterator_that_is_stopped_before_it_begins_is_closed():
+    """Its own loop was busy all the time: once it is free, the connection under the stream is closed all the same."""
+    busy, closed, given = threading.Event(), threading.Event(), {}
+
+    class Stream:
+        def __aiter__(self):
+            raise AssertionError
+
+        async def close(self):
+            closed.set()
+
+    async def give():
+        given["source"] = from_object(Stream())
+
+    async def main():
+        arrivals = given["source"].connect(None, Pulse(0))
+        await anext(arrivals)
+        waiting = asyncio.ensure_future(anext(arrivals))
+        await asyncio.sleep(0.01)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        assert given["source"].note == LEFT_RUNNING
+        assert not closed.is_set()
+
+    with running_loop() as loop:
+        asyncio.run_coroutine_threadsafe(give(), loop).result(5)
+        loop.call_soon_threadsafe(busy.wait, 10)
+        asyncio.run(main())
+        busy.set()
+        assert closed.wait(5)
+
+
 def test_a_factory_that_is_given_up_closes_what_it_made():
     """Stopped while the factory waits for its server: what it returns at last is closed, not leaked."""
     go, closed = threading.Event(), threading.Event()
@@ -607,6 +686,18 @@ class ReadError(Exception):
     pass
 
 
+def of(name, told="x", **fields):
+    """Return an exception of class *name* with *fields*, as an SDK raises it."""
+    exc = type(name, (Exception,), {})(told)
+    for field, value in fields.items():
+        setattr(exc, field, value)
+    return exc
+
+
+MID_STREAM = {"type": "error", "error": {"type": "overloaded_error", "message": "busy"}}
+THROTTLED = {"Error": {"Code": "throttlingException", "Message": "slow"}, "ResponseMetadata": {"HTTPStatusCode": 200}}
+
+
 def caused(exc, cause):
     """Return *exc* as if raised from *cause*."""
     exc.__cause__ = cause
@@ -626,6 +717,16 @@ def caused(exc, cause):
         (ValueError("my bug"), SourceRefused, None, False),
         (KeyError("x"), SourceRefused, None, False),
         (SourceMalformed("ours"), SourceMalformed, None, False),
+        (of("APIStatusError", status_code=200, body=MID_STREAM), SourceRefused, None, True),
+        (of("ServerError", code=503), SourceRefused, 503, True),
+        (of("ResponseError", status_code=-1), SourceRefused, None, False),
+        (of("EventStreamError", response=THROTTLED), SourceRefused, None, True),
+        (
+            of("ClientError", response={**THROTTLED, "ResponseMetadata": {"HTTPStatusCode": 403}}),
+            SourceRefused,
+            403,
+            False,
+        ),
         (KeyboardInterrupt(), SourceRefused, None, False),
     ],
 )
@@ -683,3 +784,117 @@ class running_loop:  # noqa: N801 - used as a function
         self.loop.call_soon_threadsafe(self.loop.stop)
         self.thread.join()
         self.loop.close()
+
+
+@pytest.mark.parametrize("raised", [SystemExit(3), KeyboardInterrupt(), asyncio.CancelledError(), MemoryError()])
+@pytest.mark.parametrize("shape", ["iterator", "factory", "awaitable"])
+def test_what_is_raised_in_our_loop_ends_one_stream(raised, shape):
+    """`sys.exit()` in an async iterator without a loop of its own fails its stream; the loop of all streams goes on."""
+
+    async def iterator():
+        yield "a"
+        raise raised
+
+    async def factory():
+        raise raised
+
+    made = {"iterator": iterator(), "factory": factory, "awaitable": None}[shape]
+    beside = nbstream.start(slowly(), save=False)
+    stream = nbstream.start(factory() if made is None else made, save=False)
+    assert stream.wait(10) in ("failed", "interrupted")
+    assert stream.text == ("a" if shape == "iterator" else "")
+    assert beside.wait(10) == "complete"
+    assert beside.text == "one two three "
+
+
+async def slowly():
+    """Yield three words, each a moment later."""
+    for word in ("one ", "two ", "three "):
+        await asyncio.sleep(0.02)
+        yield word
+
+
+@pytest.mark.parametrize("begins", [True, False])
+def test_a_loop_that_ends_cuts_what_moves_on_it(begins):
+    """`asyncio.run` that is over before the iterator is: its text is kept, and it is no error of the iterator's."""
+
+    async def main():
+        stream = nbstream.start(endlessly(), save=False)
+        while begins and not stream.text:  # noqa: ASYNC110 - the iterator moves on this loop meanwhile
+            await asyncio.sleep(0.001)
+        return stream
+
+    async def endlessly():
+        while True:
+            yield "a "
+            await asyncio.sleep(0.01)
+
+    stream = asyncio.run(main())
+    assert stream.wait(10) == ("interrupted" if begins else "failed"), "what has not begun cannot be asked again"
+    assert "event loop" in stream.error["message"]
+
+
+@pytest.mark.parametrize(
+    "part", [Part("text", "a", agent=None), Part("text", "a", agent=3), Part(None, "a"), Part("text", None)]
+)
+def test_a_part_that_no_log_can_hold_is_refused(part):
+    """It would make everything before and behind it unreadable."""
+    stream = nbstream.start(iter(["before ", part]), save=False)
+    assert stream.wait(10) == "failed"
+    assert stream.text == "before "
+    assert "no text" in stream.error["message"]
+
+
+def test_half_a_character_in_the_name_of_an_agent():
+    """It is replaced there too, and the text is kept."""
+    stream = nbstream.start(iter([Part("text", "a", agent="x\ud800"), Part("text", "b", agent="x\ud800")]), save=False)
+    assert stream.wait(10) == "complete"
+    assert {name: agent.text for name, agent in stream.agents.items()} == {"x\ufffd": "ab"}
+
+
+@pytest.mark.parametrize("kind", ["TEXT", "ERROR", "X"])
+def test_types_in_capitals_are_not_all_of_one_protocol(kind):
+    """An unknown one is counted, and begins no run that would have to end."""
+    stream = nbstream.start(iter(["a ", {"type": kind, "text": "x"}, "b"]), save=False)
+    assert stream.wait(10) == "complete"
+    assert stream.text == "a b"
+    assert stream.facts().unknown == {kind: 1}
+
+
+def test_somebody_elses_message_is_of_unknown_kind():
+    """What is called `ai` and is no model of LangChain's is counted, not fatal."""
+    stream = nbstream.start(iter(["a ", SimpleNamespace(type="ai", content="x"), "b"]), save=False)
+    assert stream.wait(10) == "complete"
+    assert stream.text == "a b"
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_an_object_that_never_got_its_turn_is_closed(asynchronous):
+    """Its call was made before we saw it: Stop while it waits for a slot ends that too."""
+    closed = threading.Event()
+
+    def close():
+        closed.set()
+
+    async def aclose():
+        closed.set()
+
+    async def main():
+        never = {"__aiter__": None} if asynchronous else {"__iter__": None}
+        obj = type("Unread", (), {**never, "close": staticmethod(aclose if asynchronous else close)})()
+        slots = asyncio.Semaphore(0)
+        stream = Recording(spec={"kind": "object"}).start(from_object(obj), slots=slots)
+        await until(lambda: stream.live.note)
+        stream.recorder.stop()
+        assert (await stream).how == "stopped"
+        assert closed.is_set()
+
+    run_recorder(main())
+
+
+def test_the_close_of_a_cumulative_stream_counts_what_stands():
+    """What was taken back is not counted, though what stands in its place comes with it."""
+    stream = nbstream.start(iter(["Hello wor", "Hello world", "Hello, all"]), cumulative=True, save=False)
+    assert stream.wait(10) == "complete"
+    *_, close = records_of(stream.log)
+    assert (stream.text, close.chars) == ("Hello, all", len("Hello, all"))

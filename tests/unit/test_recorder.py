@@ -223,6 +223,44 @@ def test_halves_keep_the_offsets_true():
     run(main())
 
 
+def test_halves_in_the_arguments_of_a_tool_are_joined():
+    """A character that two deltas of arguments cut in two is whole again; a half that stays alone is marked."""
+
+    def piece(text, index=0, **more):
+        return Part("tool_call", fields={"index": index, "args_delta": text, **more})
+
+    async def main():
+        frames = [
+            piece('{"a":"\ud83d', id="t", name="f"),
+            piece("b\ud83d", 1),
+            piece("\ude42"),
+            piece('"}', final=True),
+        ]
+        stream = Recording().start(ScriptedSource([*frames, End()]))
+        assert (await stream).how == "complete"
+        told = {}
+        for part in (part for delta in stream.deltas for part in delta.parts):
+            index = part.fields["index"]
+            told[index] = told.get(index, "") + part.fields["args_delta"]
+        assert told == {0: '{"a":"🙂"}', 1: "b\ufffd"}
+
+    run(main())
+
+
+@pytest.mark.parametrize("last", [End("other", "why\ud83d"), SourceRefused("no \ud83d")])
+def test_lone_surrogates_do_not_keep_an_end_from_the_log(last):
+    """A model's name, a reason, an error with half a character in it: the stream ends as it ended."""
+
+    async def main():
+        stream = Recording().start(ScriptedSource([Arrival((Part("text", "a"),), model="m\ud83d"), last]))
+        close = await stream
+        assert close.how == ("complete" if isinstance(last, End) else "failed")
+        assert (stream.text, close.model) == ("a", "m\ufffd")
+        assert "\ufffd" in (close.raw_finish or close.error["message"])
+
+    run(main())
+
+
 def test_lone_surrogates_in_fields_do_not_break_the_log():
     """Tool arguments with half a character are stored with a replacement mark."""
 
@@ -381,6 +419,24 @@ def test_a_post_without_a_cursor_is_sent_once_after_text():
         close = await stream
         assert (close.how, stream.text, len(source.connections)) == ("interrupted", "Hello", 1)
         assert not stream.recorder.can_reconnect
+
+    run(main())
+
+
+def test_a_server_that_starts_is_not_asked_for_ever():
+    """A model that does not come in five minutes does not come: interrupted, with how often it was asked."""
+
+    async def main():
+        loading = SourceRefused("503: Loading model", status=503, retryable=True, starting=True)
+        source = ScriptedSource(*[[loading]] * 200)
+        stream = Recording().start(source)
+        for _ in range(149):
+            await stream.after(2.0)
+        assert (stream.state, len(source.connections)) == ("retrying", 150)
+        await stream.after(2.0)
+        assert (await stream).how == "interrupted"
+        assert len(source.connections) == 151
+        assert "(150 retries)" in stream.close.error["message"]
 
     run(main())
 

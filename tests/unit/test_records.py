@@ -100,6 +100,13 @@ def test_a_lone_surrogate_is_refused():
         encode(Delta((Part("text", "\ud83d", sequence=1),), at=1.0))
 
 
+def test_half_a_character_in_a_name_loses_no_end():
+    """What a server calls its model, and what an error quotes, may be cut anywhere: the end is stored all the same."""
+    close = Close("complete", 1.0, raw_finish="sto\ud800", model="m\ud83d", error={"message": "\udc00"})
+    stored = decode(encode(close), stream="s1", offset=0)
+    assert (stored.raw_finish, stored.model, stored.error) == ("sto\ufffd", "m\ufffd", {"message": "\ufffd"})
+
+
 @pytest.mark.parametrize(
     ("text", "whole"),
     [

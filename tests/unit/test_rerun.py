@@ -144,3 +144,5 @@ def test_what_was_left_behind_is_offered(key, exists, offered):
     assert not left_behind(left, HERE, Ask(None), exists=lambda _: exists)
     stopped = replace(left, stop_requested=True)
     assert not left_behind(stopped, HERE, ask, exists=lambda _: exists)
+    turn = replace(left, open=replace(left.open, turn={"conversation": "talk"}))
+    assert not left_behind(turn, HERE, ask, exists=lambda _: exists), "it belongs to its place in its conversation"

@@ -60,6 +60,13 @@ def test_the_server_cannot_ask_for_more_tries():
     assert wait_s(3, jitter=0.0, server_s=1.0) is None
 
 
+def test_a_server_that_starts_is_waited_for_and_not_for_ever():
+    """Every 2 s for five minutes; its own wait, if it names one, replaces ours."""
+    waits = [wait_s(attempt, jitter=0.5, starting=True) for attempt in range(151)]
+    assert waits == [2.0] * 150 + [None]
+    assert wait_s(7, jitter=0.5, server_s=9.0, starting=True) == 9.0
+
+
 def test_last_words_name_the_tries_or_the_wait():
     """Who gives up says how often it was tried, or how long the server wants to be left alone."""
     assert last_words(LOST, 3) == "gone (3 retries)"

@@ -593,6 +593,20 @@ def test_a_rerun_while_a_long_answer_waits_leaks_nothing():
     assert not stream._looks
 
 
+@pytest.mark.parametrize(
+    ("size", "seen_after_s", "told_after_s"), [(1_000_000, 1, 1), (1_000_000, 99, 3), (1_000, 99, 0)]
+)
+def test_a_long_answer_is_seen_to_its_end_before_it_is_saved(size, seen_after_s, told_after_s):
+    """The page paints the end first, and gets the saved form then, at most 3 s later; a short one comes at once."""
+    stream, shown = Growing(size, 1e9), Shown()
+    came = stream.monotonic()
+    saved = SavedOutput(shown, clock=stream, painted=lambda _: stream.monotonic() - came >= seen_after_s)
+    saved.show(stream)
+    asyncio.run(saved.follow(stream))
+    assert "x" * size in shown.published[-1]
+    assert told_after_s <= stream.monotonic() - came <= told_after_s + 1
+
+
 @pytest.mark.parametrize("rate", [400, 20_000, 400_000])
 def test_a_megabyte_is_published_at_little_more_than_its_size(rate):
     """Refreshed while short, once at the end: at most 2.2 bytes a byte, and the end holds everything."""

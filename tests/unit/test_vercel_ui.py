@@ -11,6 +11,7 @@ from nbstream.records import Part
 from nbstream.sources.contract import End
 from nbstream.sources.formats.registry import Auto
 from nbstream.sources.formats.vercel_ui import VercelUI
+from nbstream.sources.http.call import Call
 from nbstream.transcript import AgentText
 
 
@@ -163,6 +164,6 @@ def test_what_is_no_chunk_is_malformed_and_quoted(chunk):
 def test_auto_knows_it_by_header_or_by_its_first_chunk():
     """The header alone decides, also where the first chunk is one that tells nothing."""
     reader = Auto(None)
-    reader.met({"x-vercel-ai-ui-message-stream": "v1"})
+    reader.met(Call.of("GET", "http://127.0.0.1/"), {"x-vercel-ai-ui-message-stream": "v1"})
     assert said(heard(reader, data({"type": "text-delta", "id": "t", "delta": "a"}))) == {("assistant", "text"): "a"}
     assert said(heard(Auto(None), agent_wire.VERCEL)) == agent_wire.VERCEL_SAYS

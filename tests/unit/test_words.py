@@ -34,6 +34,28 @@ def test_what_cannot_be_done_is_not_offered():
     assert "run its cell" in line(replace(CUT, resumable=False, repeatable=False))
 
 
+def test_what_cannot_be_resumed_is_continued_only_when_asked():
+    """Continue stands in Resume's place, says what it is, and is never called resumed; else the line says why not."""
+    cut = replace(CUT, resumable=False, continuable=True)
+    assert actions(cut) == ["continue", "regenerate"]
+    assert line(cut).endswith(
+        "the source cannot resume; Continue lets a new generation go on · demo · 1,234 characters"
+    )
+    assert "it can be continued by a new generation" in line(cut, buttons=False)
+    for state in (State.FAILED, State.STOPPED):
+        assert actions(replace(cut, state=state)) == ["continue", "regenerate"]
+    assert "Continue lets" in line(replace(cut, state=State.FAILED))
+    assert actions(replace(cut, state=State.COMPLETE)) == ["regenerate"]
+    assert actions(replace(cut, resumable=True)) == ["resume", "regenerate"]
+    why = replace(cut, continuable=False, hindrance="it was cut in a message with tool calls")
+    assert actions(why) == ["regenerate"]
+    assert "it was cut in a message with tool calls; Regenerate asks anew" in line(why)
+    assert "a new generation can continue it" in lost_line(cut)
+    done = line(replace(cut, state=State.COMPLETE, continued=2))
+    assert "continued twice by a new generation" in done
+    assert "resumed" not in done
+
+
 def test_what_becomes_of_a_message_without_its_kernel():
     """Only a message that can be resumed is promised to go on."""
     assert "go on behind them" in lost_line(STREAMING)
@@ -163,6 +185,32 @@ def test_a_message_at_rest_has_a_short_line():
     assert line(replace(done, state=State.STOPPED)) == "stopped by you · demo:tiny · 1,204 characters · 8.1 s"
     assert line(STREAMING) == "streaming · demo · 1,234 characters · 50 pieces/s"
     assert not kept(replace(done, tail=56))
+
+
+@pytest.mark.parametrize(
+    ("usage", "more", "said"),
+    [
+        ({"input": 1200, "output": 345, "total": 1545}, {"came_s": 8.0}, "1,200 tokens in, 345 out (43/s)"),
+        ({"input": 12, "output": 345}, {"came_s": 8.0, "resumed": 1}, "12 tokens in, 345 out · resumed once"),
+        ({"input": 12, "output": 3}, {"came_s": 0.4}, "12 tokens in, 3 out"),
+        ({"input": 12}, {"came_s": 8.0}, "12 tokens in"),
+        ({"total": 99}, {"came_s": 8.0}, "99 tokens"),
+        ({"cached": 7}, {"came_s": 8.0}, "1,204 characters · 8.1 s"),
+        ({"input": 12, "output": 3}, {"cost": 0.00225}, "12 tokens in, 3 out · about 0.0022 USD"),
+        ({"input": 12, "output": 3}, {"cost": 12.345}, "12 tokens in, 3 out · about 12.35 USD"),
+        ({"input": 12, "output": 3}, {"cost": 2e-5}, "12 tokens in, 3 out · less than 0.0001 USD"),
+        ({"input": 12, "output": 3}, {"cost": 0.0}, "12 tokens in, 3 out · no charge"),
+        ({}, {"came_s": 8.0}, "1,204 characters · 8.1 s"),
+    ],
+)
+def test_what_an_answer_used_is_said_at_its_end(usage, more, said):
+    """Tokens, their speed and price, which a growing message does not tell; no dollar sign, which is a formula's."""
+    done = replace(CUT, state=State.COMPLETE, chars=1204, took_s=8.14, usage=usage, **more)
+    assert line(done).endswith(said)
+    assert "$" not in line(done)
+    growing = line(replace(done, state=State.STREAMING))
+    assert "token" not in growing
+    assert "USD" not in growing
 
 
 @pytest.mark.parametrize(

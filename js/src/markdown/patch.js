@@ -39,9 +39,18 @@ export function update(old, now) {
   }
   // Attributes of one kind of element differ rarely; a button has a listener of its own.
   if (!(old instanceof Element) || !(now instanceof Element) || old.nodeName === "BUTTON" || !sameAttributes(old, now)) return old.isEqualNode(now);
-  // Code that has got its colours keeps them.
-  if (old.nodeName !== "PRE" || old.textContent !== now.textContent) patch(old, now);
+  if (!sameCode(old, now)) patch(old, now);
   return true;
+}
+
+/**
+ * Code that has got its colours keeps them.
+ * @param {Element} old
+ * @param {Element} now
+ */
+function sameCode(old, now) {
+  const [before, after] = [old.firstElementChild, now.firstElementChild];
+  return old.nodeName === "PRE" && old.textContent === now.textContent && before !== null && after !== null && sameAttributes(before, after);
 }
 
 /**

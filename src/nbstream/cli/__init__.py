@@ -90,7 +90,9 @@ def _parser() -> argparse.ArgumentParser:
     relay.add_argument(
         "--stop", action="store_true", help="end the relays of the store; what they record is interrupted"
     )
-    command("doctor", _doctor, "check versions and the store; exit code 1 if something needs you")
+    command(
+        "doctor", _doctor, "check versions and the store, and try what survives; exit code 1 if something needs you"
+    )
     return parser
 
 

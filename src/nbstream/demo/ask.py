@@ -49,8 +49,9 @@ class Ask:
     last_event_id: str | None
     streamed: bool
     include_usage: bool
-    fingerprint: str  # equal for a request and those that resume it
+    fingerprint: str  # equal for a request and those that resume it, or go on behind a prefill
     run: str
+    prefill: str = ""  # an assistant message at the end: the answer goes on behind it
 
     @property
     def resumed(self) -> bool:
@@ -70,6 +71,7 @@ def parse_ask(request: Request) -> Ask:
     large = "10mb" in faults
     # Chat bodies bring many parameters of other models; what we ignore changes nothing but the fingerprint.
     same = {name: value for name, value in given.items() if name not in ("offset", "limit")}
+    prefill = _prefill(same)
     spelled = json.dumps([request.path, same], sort_keys=True)
     fingerprint = hashlib.sha256(spelled.encode()).hexdigest()
     tokens = _number(given, "max_tokens", _number(given, "max_completion_tokens", 400, 1), 1)
@@ -91,6 +93,7 @@ def parse_ask(request: Request) -> Ask:
         include_usage=isinstance(options, dict) and options.get("include_usage") is True,
         fingerprint=fingerprint,
         run=_text(given, "run") or fingerprint[:12],
+        prefill=prefill,
     )
     if faults.need_a_stream and not ask.streamed:
         raise BadRequest("this fault needs a stream: use 429, 503, 401, html, slow or split here")
@@ -134,6 +137,20 @@ def _prompt(given: dict[str, Any]) -> str:
     if not all(isinstance(text, str) for text in texts):
         raise BadRequest("the content of a message must be text, or a list of parts of type text")
     return "\n".join(map(str, texts))
+
+
+def _prefill(same: dict[str, Any]) -> str:
+    """Take an assistant message at the end of the conversation out of *same*, and return its text."""
+    messages = same.get("messages")
+    if not isinstance(messages, list) or not messages:
+        return ""
+    last = messages[-1]
+    if not isinstance(last, dict) or last.get("role") != "assistant":
+        return ""
+    if not isinstance(last.get("content"), str):
+        raise BadRequest("the content of an assistant message at the end must be text")
+    same["messages"] = messages[:-1]
+    return str(last["content"])
 
 
 def _text(given: dict[str, Any], name: str) -> str:

@@ -136,11 +136,11 @@ def chat_frames(ask: Ask, created: int) -> Iterator[Frame]:
     if after:
         after += _GAP_TOKENS * ("gap" in ask.faults) - ask.tokens_per_frame * ("duplicate" in ask.faults)
     marked = "noresume" not in ask.faults
-    spans = DemoModel(ask.seed).spans(ask.prompt, max_tokens=ask.max_tokens)
+    spans = _spans(ask)
     walk = Walk(
         spans,
         after_tokens=after,
-        after_chars=0 if ask.last_event_id else ask.offset or 0,
+        after_chars=0 if ask.last_event_id else ask.offset or len(ask.prefill),
         per_frame=ask.tokens_per_frame,
     )
     head = {"id": _completion_id(ask), "object": "chat.completion.chunk", "created": created, "model": "demo"}
@@ -161,9 +161,25 @@ def chat_frames(ask: Ask, created: int) -> Iterator[Frame]:
     yield Frame(b"data: [DONE]\n\n", walk.chars, walk.tokens, end=True)
 
 
+def _spans(ask: Ask) -> Iterator[list[str]]:
+    """Return the answer; raises `BadRequest` for a prefill that is none of it: this model can say nothing else."""
+    model = DemoModel(ask.seed)
+    if ask.prefill:
+        begun = ""
+        for span in model.spans(ask.prompt, max_tokens=ask.max_tokens):
+            begun += "".join(span)
+            if len(begun) >= len(ask.prefill):
+                break
+        if not begun.startswith(ask.prefill):
+            raise BadRequest(
+                "the last message is not how this model's answer begins: it goes on behind its own text only"
+            )
+    return model.spans(ask.prompt, max_tokens=ask.max_tokens)
+
+
 def chat_completion(ask: Ask, created: int) -> dict[str, Any]:
     """`/v1/chat/completions` without `stream`: the whole answer as one object."""
-    walk = Walk(DemoModel(ask.seed).spans(ask.prompt, max_tokens=ask.max_tokens), per_frame=ask.tokens_per_frame)
+    walk = Walk(_spans(ask), after_chars=len(ask.prefill), per_frame=ask.tokens_per_frame)
     message = {"role": "assistant", "content": "".join(piece.text for piece in walk)}
     return {
         "id": _completion_id(ask),

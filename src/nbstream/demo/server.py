@@ -7,8 +7,9 @@ The HTTP server in front of the demo model: loopback only, real sockets, a loop 
     GET  /poll                  a page of text behind an offset
     GET  /healthz   /log        is it there; what it served, and how many streams are open
 
-All streams resume behind `Last-Event-ID`; `/stream` and chat also behind `offset`. `ask.py` names the parameters,
-`faults.py` what can go wrong on request.
+All streams resume behind `Last-Event-ID`; `/stream` and chat also behind `offset`. Chat goes on behind an assistant
+message at the end of the conversation, if that is how its answer begins (else 400); `max_tokens` counts it. `ask.py`
+names the parameters, `faults.py` what can go wrong on request.
 """
 
 from __future__ import annotations

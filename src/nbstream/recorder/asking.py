@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from nbstream.errors import SourceRefused, StreamError
-from nbstream.sources.objects.items import error_of
+from nbstream.sources.objects.raised import error_of
 from nbstream.sources.team import Team
 
 if TYPE_CHECKING:

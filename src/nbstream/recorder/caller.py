@@ -67,11 +67,11 @@ class Caller:
 
     async def run(self) -> End:
         """Call until the end mark; raises `Ended` without one."""
-        attempt, hole = 0, False
+        attempt, starts, hole = 0, 0, False
         while True:
             place = await self._intake.connect()
             # Where nothing has come but a place, that one counts: a run that has begun is not begun again.
-            self.cursor = self._begun if place is None and not self._track.shown else place
+            self.cursor = self._begun if place is None and not self._track.begun else place
             if self.call is not None:
                 self._tell("called", **({"behind": _name(self.cursor)} if self.cursor is not None else {}))
             stored, now = self._track.parts, self._clock.monotonic()
@@ -91,12 +91,14 @@ class Caller:
                     continue
                 await self._writer.flush()
                 if self._track.parts > stored:
-                    attempt, hole = 0, False
+                    attempt, starts, hole = 0, 0, False
                 malformed = isinstance(exc, SourceMalformed) and not isinstance(exc, Hole)
                 if hole and malformed:
                     raise Ended(Event.REFUSED, exc) from exc  # still there when asked again
-                await self._wait_to_retry(exc, attempt, self.call.pulse)
-                attempt, hole = attempt + 1, hole or malformed
+                starting = isinstance(exc, SourceRefused) and exc.starting
+                await self._wait_to_retry(exc, starts if starting else attempt, self.call.pulse, starting=starting)
+                attempt, starts = attempt + (not starting), starts + starting
+                hole = hole or malformed
 
     def reconnect(self) -> None:
         """Drop a connection that is silent and call again behind the last record."""
@@ -112,14 +114,14 @@ class Caller:
         """Whether calling again would repeat neither text nor money."""
         return self._track.can_go_on(replayable=self._source.replayable)
 
-    async def _wait_to_retry(self, error: SourceError, attempt: int, pulse: Pulse) -> None:
-        event = retry.verdict(error, shown=self._track.shown, resumable=self.can_reconnect)
+    async def _wait_to_retry(self, error: SourceError, attempt: int, pulse: Pulse, *, starting: bool) -> None:
+        event = retry.verdict(error, shown=self._track.begun, resumable=self.can_reconnect)
         if event is not Event.LOST:
             raise Ended(event, error)
         asked = error.retry_after_s if isinstance(error, SourceRefused) else None
         if asked is None and pulse.retry_ms is not None:
             asked = pulse.retry_ms / 1000
-        wait = retry.wait_s(attempt, jitter=self._jitter(), server_s=asked)
+        wait = retry.wait_s(attempt, jitter=self._jitter(), server_s=asked, starting=starting)
         if wait is None:
             error.args = (retry.last_words(error, attempt, server_s=asked),)
             self._event(Event.LOST)
@@ -135,7 +137,7 @@ class Caller:
 
     def _may_gather(self) -> bool:
         # The first text is never delayed.
-        return self._track.shown and self._live.state is State.STREAMING and self._unhurried()
+        return self._track.begun and self._live.state is State.STREAMING and self._unhurried()
 
     def _take(self, arrival: Arrival) -> Awaitable[None] | None:
         """Let the log have what is new of one arrival; returns what to wait for before the next."""

@@ -28,13 +28,17 @@ class Characters:
     def __init__(self) -> None:
         #: The open half of each agent and kind, and where its character begins if the frame said so.
         self._halves: dict[Name, tuple[str, int | None]] = {}
+        #: That of the arguments of each tool call, by agent and index: they come in deltas, too.
+        self._arguments: dict[tuple[str, Any], str] = {}
 
     def are_whole(self, arrival: Arrival) -> bool:
         """Whether there is nothing to do."""
-        if self._halves:
+        if self._halves or self._arguments:
             return False
         for part in arrival.parts:
             if part.fields is not None or whole_characters(part.text) is not part.text:
+                return False
+            if whole_characters(part.agent) is not part.agent:
                 return False
         return True
 
@@ -45,9 +49,9 @@ class Characters:
         for part in arrival.parts:
             fields, text = part.fields, part.text
             if fields is not None:
-                fields = _clean(fields)
+                fields = _clean(self._joined(part) if part.kind == "tool_call" else fields)
             if part.kind in TEXT_KINDS:
-                name = part.agent, part.kind
+                name = whole_characters(part.agent), part.kind
                 half, began = self._halves.pop(name, ("", None))
                 if half and start is not None:
                     start = began
@@ -55,11 +59,29 @@ class Characters:
                 if "\ud800" <= text[-1:] <= "\udbff":
                     self._halves[name] = text[-1], None if start is None else start + len(text) - 1
                     text = text[:-1]
-            parts.append(part._replace(text=whole_characters(text), fields=fields))
+            agent = whole_characters(part.agent)
+            parts.append(part._replace(text=whole_characters(text), agent=agent, fields=fields))
         if arrival.end is not None:
             parts += [Part(kind, REPLACEMENT, agent) for agent, kind in self._halves]
+            parts += [
+                Part("tool_call", agent=agent, fields={"index": index, "args_delta": REPLACEMENT})
+                for agent, index in self._arguments
+            ]
             self._halves.clear()
-        return arrival._replace(parts=tuple(parts), start=start, cursor=None if self._halves else arrival.cursor)
+            self._arguments.clear()
+        cursor = None if self._halves or self._arguments else arrival.cursor
+        return arrival._replace(parts=tuple(parts), start=start, cursor=cursor)
+
+    def _joined(self, part: Part) -> Mapping[str, Any]:
+        """Return the fields of a piece of a tool call, the half before it joined on and its own open one kept back."""
+        fields = part.fields or {}
+        name, more = (part.agent, fields.get("index")), fields.get("args_delta")
+        if type(more) is not str or name[1] is None:
+            return fields
+        text = self._arguments.pop(name, "") + more
+        if "\ud800" <= text[-1:] <= "\udbff" and not fields.get("final"):
+            self._arguments[name], text = text[-1], text[:-1]
+        return fields if text is more else {**fields, "args_delta": text}
 
 
 def _clean(fields: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -7,6 +7,7 @@ import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nbstream.errors import LeaseOver, NotCancelled, SourceError, StreamError, TeamFailed
+from nbstream.records import whole_characters
 from nbstream.sources.redaction import Redactor, secrets_of_environment
 from nbstream.sources.refusal import plain_text
 from nbstream.state import Event
@@ -43,10 +44,14 @@ class Outcome(NamedTuple):
     def of(cls, pulled: asyncio.Task[End], intent: Event | None, left: StreamError | None) -> Outcome:
         """Read it from the task that made the call, and from what it was cancelled for."""
         try:
-            return cls(Event.FINISHED, pulled.result())
+            end = pulled.result()
+            raw = end.raw_finish and whole_characters(end.raw_finish)  # as the server wrote it
+            return cls(Event.FINISHED, end._replace(raw_finish=raw))
         except asyncio.CancelledError:
             return cls(Event.STOP) if intent is Event.STOP else cls(Event.LEFT, error=left)
         except Ended as ended:
+            if intent is Event.STOP and ended.event is not Event.REFUSED:
+                return cls(Event.STOP)  # it came in the moment of the cut: nothing may resume it
             return cls(ended.event, error=ended.error)
 
     @property
@@ -55,6 +60,11 @@ class Outcome(NamedTuple):
         if self.end is not None:
             return self.end.finish
         return "error" if isinstance(self.error, SourceError) else "cancelled"
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether somebody may go on by itself."""
+        return self.event not in (Event.FINISHED, Event.STOP, Event.REFUSED)
 
     @property
     def unwanted(self) -> bool:
@@ -102,7 +112,7 @@ def _not_cancelled(why: str) -> NotCancelled:
 
 def error_json(error: StreamError) -> dict[str, Any]:
     """Return *error* as `close` records carry it."""
-    return {"type": error.type, "message": str(error), "retryable": error.retryable}
+    return {"type": error.type, "message": whole_characters(str(error)), "retryable": error.retryable}
 
 
 async def ended(*tasks: asyncio.Task[Any]) -> None:

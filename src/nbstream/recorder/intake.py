@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from nbstream.errors import SourceMalformed
 from nbstream.recorder.characters import Characters
 from nbstream.recorder.ordering import Hole, Ordering
-from nbstream.recorder.progress import take_back
+from nbstream.recorder.progress import measure, take_back
 from nbstream.recorder.shown import Shown
 from nbstream.recorder.splice import Splice
-from nbstream.records import TEXT_KINDS
+from nbstream.records import TEXT_KINDS, whole_characters
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -47,8 +47,8 @@ class Intake:
         self._characters = Characters()
         self._replayable = replayable
         self._splice = Splice(log.stream, self._shown, track)
-        #: Code points taken back so far, stored or on their way.
-        self._taken = dict(track.taken)
+        #: What was let through so far, stored or on its way, and the code points of it that were taken back.
+        self._have, self._taken = dict(track.lengths), dict(track.taken)
         self._ordering = Ordering(self._splice.numbers, self._splice.lengths, track.gaps.copy())
         #: The last place named with a number, and the one before it at another id.
         self._ids: tuple[str | None, str | None] = (None, None)
@@ -73,7 +73,7 @@ class Intake:
         return self._ordering.waiting
 
     def _lengths(self) -> dict[Name, int]:
-        return {name: length - self._taken.get(name, 0) for name, length in self._splice.lengths.items()}
+        return {name: length - self._taken.get(name, 0) for name, length in self._have.items()}
 
     async def connect(self) -> Cursor | None:
         """Be ready for a new connection and return the cursor to make it behind: nothing is on its way any more."""
@@ -104,7 +104,7 @@ class Intake:
         if arrival.usage:
             self.usage.update(arrival.usage)
         if arrival.model:
-            self._track.model = arrival.model[:MODEL_CHARS]
+            self._track.model = whole_characters(arrival.model)[:MODEL_CHARS]
         if not self._ordering.in_order(arrival):
             return self._sort(arrival, now)
         if arrival.end is None and self._characters.are_whole(arrival) and self._splice.lets_pass(arrival):
@@ -194,7 +194,9 @@ class Intake:
         self._live.arrived(now, arrival.pieces)
         for part in arrival.parts:
             if part.kind == "truncate":
-                take_back(part, self._splice.lengths, self._taken)
+                take_back(part, self._have, self._taken)
+            name = part.agent, part.kind
+            self._have[name] = self._have.get(name, 0) + measure(part)
         if cursor is not None and self._splice.numbers:
             self._placed = True
             if cursor.get("id") != self._ids[0]:

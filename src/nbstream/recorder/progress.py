@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 #: Whose output, and which kind of it: (agent, kind).
 Name: TypeAlias = tuple[str, str]
 
+#: What an agent says; the other kinds of output are about it.
+SPOKEN = TEXT_KINDS | {"tool_call", "tool_result"}
+
 #: A server may name as many types as it likes.
 UNKNOWN_TYPES = 16
 
@@ -88,6 +91,10 @@ class Track:
     gaps: Gaps = field(default_factory=Gaps)
     late: int = 0
     gapped: bool = False
+    #: Output has come; of a stream that was continued: since its last generation began.
+    begun: bool = False
+    #: The agent and kind that spoke last.
+    last: Name | None = None
     #: Who spawned it, and the source it was spawned with: nobody else knows of it.
     parent: str | None = None
     spec: Mapping[str, Any] | None = None
@@ -99,7 +106,7 @@ class Track:
 
     def can_go_on(self, *, replayable: bool) -> bool:
         """Whether calling again would repeat neither text nor money; *replayable*: the source says all of it again."""
-        return not self.shown or self.cursor is not None or replayable
+        return not self.begun or self.cursor is not None or replayable
 
     @property
     def behind(self) -> int:
@@ -125,6 +132,9 @@ class Track:
             return
         name, length = (part.agent, part.kind), measure(part)
         self.lengths[name] = self.lengths.get(name, 0) + length
+        self.begun = True
+        if part.kind in SPOKEN:
+            self.last = name
         if part.kind in TEXT_KINDS:
             self.chars += length
         elif part.kind == "truncate":
@@ -149,6 +159,10 @@ class Track:
                 trail.insert(0, (name, length - surplus))
             surplus -= length
         self.trail = trail
+
+    def begin_anew(self) -> None:
+        """Go on with a new generation, whose upstream knows none of the places before it."""
+        self.begun, self.cursor, self.trail, self.numbers = False, None, [], {}
 
     def _mark(self, part: Part) -> None:
         fields = part.fields or {}
@@ -175,8 +189,10 @@ class Progress(Track):
     voices: dict[str, Track] = field(default_factory=dict)
     #: Type -> how many pieces came of it that no reader here understands.
     unknown: Counter[str] = field(default_factory=Counter)
-    #: How often the call was opened: once, and once more for every resume.
+    #: How often the call was opened: once, and once more for every resume and every new generation behind the text.
     opens: int = 0
+    #: New generations that were asked for.
+    continues: int = 0
 
     @classmethod
     def of(cls, log: Log) -> Progress:
@@ -200,7 +216,19 @@ class Progress(Track):
         else:
             self.opens += 1
             self.team = "agents" in record.source
+            if record.intent == "continue":
+                self.continues += 1
+                self.begin_anew()
         self.tail += 1
+
+    def can_resume(self, *, replayable: bool) -> bool:
+        """Whether the same message can go on; a new generation that is cut is continued by a further one."""
+        return not self.continues and self.can_go_on(replayable=replayable)
+
+    @property
+    def seams(self) -> int:
+        """How many new generations have said something."""
+        return sum(count for (_, kind), count in tuple(self.marks.items()) if kind == "seam")
 
     def track(self, voice: str) -> Track:
         """Return the upstream of this name; "" is that of a stream which has only one."""

@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import asyncio
 import random
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from nbstream.clock import Clock
-from nbstream.errors import LogError
+from nbstream.errors import LogError, SourceRefused
+from nbstream.recorder.continuation import MOST_UNASKED, continued, hindrance
 from nbstream.recorder.crew import Crew
 from nbstream.recorder.ending import ended, error_json
 from nbstream.recorder.live import Live
@@ -23,6 +25,7 @@ from nbstream.recorder.solo import Solo
 from nbstream.recorder.totals import Totals
 from nbstream.recorder.voice import Setting
 from nbstream.recorder.writer import Writer
+from nbstream.records import Open
 from nbstream.sources.origin import raised_under
 from nbstream.sources.team import Team
 from nbstream.state import State
@@ -57,7 +60,8 @@ class Recorder:
     nobody holds the stream (None: for ever). *changed* is called whenever `live` has changed in a way a reader may want
     to see. *slots* bounds how many calls are made at a time. *totals* counts over all recorders. *unhurried* says
     whether only pages look, so that tokens may be gathered for some hundredths of a second. *plan*: of a team, who is
-    called (None: all); the others stay as they ended.
+    called (None: all); the others stay as they ended. *auto_continue*: what is cut and cannot be resumed is continued
+    by a new generation without being asked for.
     """
 
     def __init__(
@@ -79,8 +83,10 @@ class Recorder:
         totals: Totals | None = None,
         unhurried: Callable[[], bool] = lambda: False,
         plan: Plan | None = None,
+        auto_continue: bool = False,
     ) -> None:
         self.source = source
+        self._auto_continue = auto_continue
         self._store, self._log, self._lock, self._progress = store, log, lock, progress
         self._clock, self._changed = clock or Clock(), changed
         self._lease = lease
@@ -96,6 +102,7 @@ class Recorder:
             return Setting(
                 log, self._writer, self._clock, totals or Totals(), first_s, idle_s, attended, changed, jitter,
                 slots or asyncio.Semaphore(UNBOUNDED), unhurried, self._voice_stop_requested, crew.turn,
+                self._go_on,
             )  # fmt: skip
 
         self._crew: Crew | Solo
@@ -302,6 +309,26 @@ class Recorder:
     async def _voice_stop_requested(self, voice: Voice) -> bool:
         since = voice.since
         return since is not None and await asyncio.to_thread(self._is_stopped, voice.name, since)
+
+    async def _go_on(self, voice: Voice) -> Source | None:
+        """Open the stream for a new generation behind a message that was cut, if nobody needs to be asked first."""
+        progress = self._progress
+        unasked = self._auto_continue and progress.continues < MOST_UNASKED
+        if not unasked or not progress.begun or voice.can_reconnect or hindrance(progress) is not None:
+            return None
+        if await self._voice_stop_requested(voice):  # set while nobody looked: it ends as stopped
+            return None
+        progress.usage = voice.intake.usage  # no `close` tells of what this call has cost
+        await self._writer.flush()
+        try:
+            source = await asyncio.to_thread(continued, self.source, self._log, progress)
+        except SourceRefused:
+            return None  # whoever presses Continue is told why not
+        (last,) = await asyncio.to_thread(self._log.read, self._crew.opens[-1] - 1, limit=1)
+        assert isinstance(last, Open)  # noqa: S101 - that is where it stands
+        anew = replace(last, intent="continue", parent=None, at=self._clock.time())
+        self._crew.opens.append(await self._writer.append(anew))
+        return source
 
     def _is_stopped(self, name: str, since: int) -> bool:
         """Look (blocking) whether a stop row stands for a voice: one set since the `open` it began with."""

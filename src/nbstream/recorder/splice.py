@@ -45,14 +45,14 @@ class Splice:
         #: What the upstream sends once more before anything new, by agent and kind.
         self._behind = track.behind_of
         #: How far a repetition has come, and how far it must come; None when this call is no repetition.
-        self._repeated: dict[Name, int] | None = {} if track.cursor is None and track.shown else None
+        self._repeated: dict[Name, int] | None = {} if track.cursor is None and track.begun else None
         self._goal = dict(track.lengths)
         #: Marks that a repetition makes once more.
         self._marks = track.marks.copy() if self._repeated is not None else type(track.marks)()
         self._made = track.marks.copy()
         #: Held back until it is clear whether they start over.
         self._held: list[Arrival] = []
-        self._deciding = track.cursor is not None and track.shown
+        self._deciding = track.cursor is not None and track.begun
 
     def lets_pass(self, arrival: Arrival) -> bool:
         """Whether *arrival* is new as a whole, without a look at what is shown; it is counted then."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbstream.errors import SourceError
 from nbstream.recorder.caller import Caller
-from nbstream.recorder.ending import Outcome, call_off, ended, error_json
+from nbstream.recorder.ending import Ended, Outcome, call_off, ended, error_json
 from nbstream.recorder.intake import Intake
 from nbstream.recorder.live import Live
 from nbstream.recorder.patience import Patience
@@ -56,6 +56,8 @@ class Setting:
     stop_requested: Callable[[Voice], Awaitable[bool]]
     #: Entered once it is a voice's turn to call.
     turn: Callable[[Voice], AbstractAsyncContextManager[None]] = field(repr=False)
+    #: Opens the stream for a new generation behind what a voice has said, and returns its source; None: ask first.
+    go_on: Callable[[Voice], Awaitable[Source | None]] = field(repr=False)
 
 
 class Voice:
@@ -72,17 +74,22 @@ class Voice:
         self.rested = asyncio.Event()
         self._setting = setting
         self._patience = Patience(setting.first_s, setting.idle_s, setting.clock.monotonic())
-        self.intake = Intake(
-            setting.log, setting.writer, track, self.live, name, replayable=lambda: self.source.replayable
-        )
-        self._caller = Caller(
-            source, intake=self.intake, writer=setting.writer, track=track, live=self.live, patience=self._patience,
-            totals=setting.totals, clock=setting.clock, jitter=setting.jitter, event=self._event,
-            tell=self._tell, unhurried=setting.unhurried,
-        )  # fmt: skip
+        self._ask(source)
         self._pulling: asyncio.Task[End] | None = None
         self._intent: Event | None = None
         self._left: StreamError | None = None
+
+    def _ask(self, source: Source) -> None:
+        """Let the next calls be those of *source*, behind all that is stored."""
+        setting, self.source = self._setting, source
+        self.intake = Intake(
+            setting.log, setting.writer, self.track, self.live, self.name, replayable=lambda: self.source.replayable
+        )
+        self._caller = Caller(
+            source, intake=self.intake, writer=setting.writer, track=self.track, live=self.live,
+            patience=self._patience, totals=setting.totals, clock=setting.clock, jitter=setting.jitter,
+            event=self._event, tell=self._tell, unhurried=setting.unhurried,
+        )  # fmt: skip
 
     def stop(self) -> None:
         """See `Recorder.stop`."""
@@ -171,7 +178,7 @@ class Voice:
             return
         setting = self._setting
         found = self._patience.look(
-            self.live.state, call.pulse, shown=self.track.shown, attended=setting.attended, now=now
+            self.live.state, call.pulse, shown=self.track.begun, attended=setting.attended, now=now
         )
         found = found if isinstance(found, SourceError) else self.intake.expire(now) or found
         if isinstance(found, SourceError):
@@ -189,10 +196,13 @@ class Voice:
     async def _outcome(self, pulled: asyncio.Task[End]) -> Outcome:
         """Say what the call came to; an upstream that must be told that nobody wants the rest is told first."""
         setting = self._setting
-        if self._intent is Event.LEFT and await setting.stop_requested(self):
-            self._intent = Event.STOP  # the row was set while nobody looked
         outcome = Outcome.of(pulled, self._intent, self._left)
-        if not outcome.unwanted or self._caller.call is None:
+        if outcome.interrupted and await setting.stop_requested(self):
+            self._intent = Event.STOP  # the row was set while nobody looked
+            outcome = Outcome.of(pulled, self._intent, self._left)
+        # The call of an object was made before we saw it.
+        made = self._caller.call is not None or self.source.spec.get("kind") == "object"
+        if not outcome.unwanted or not made:
             return outcome
         remark = await call_off(self.source, self._caller.cursor, self.live, setting.clock, setting.changed)
         outcome = Outcome.of(pulled, self._intent, self._left)  # somebody may have pressed Stop meanwhile
@@ -212,13 +222,26 @@ class Voice:
                     self.live.note = None
             try:
                 with owned_by(self.owner):
-                    return await self._caller.run()
+                    return await self._call()
             finally:
                 setting.slots.release()
 
     def _tell(self, what: str, **fields: Any) -> None:
         who = {"agent": self.name} if self.name else {}
         self._setting.writer.tell(what, **who, **fields)
+
+    async def _call(self) -> End:
+        """Call; behind a cut that nothing else mends, a new generation goes on if nobody needs to be asked."""
+        while True:
+            try:
+                return await self._caller.run()
+            except Ended as cut:
+                further = await self._setting.go_on(self) if cut.error.retryable else None
+                if further is None:
+                    raise
+                self.live.error = error_json(cut.error)
+                self._event(Event.LOST)
+                self._ask(further)
 
     def _event(self, event: Event) -> None:
         self.live.state = step(self.live.state, event)

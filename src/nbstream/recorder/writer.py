@@ -72,7 +72,7 @@ class Writer:
                 await self._arrived.wait()
                 self._arrived.clear()
                 # The first text is never delayed.
-                if self._progress.shown and self._unhurried():
+                if self._progress.begun and self._unhurried():
                     await self._clock.sleep(GATHER_S)
                 while self._batch:
                     async with self._pen:

@@ -30,6 +30,29 @@ def text(ask: Mapping[str, Any], name: str) -> str | None:
     return value
 
 
+def turn_of(ask: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return which turn of a conversation it is, None for none."""
+    turn = ask.get("turn")
+    if turn is None:
+        return None
+    known = {"conversation", "behind", "before", "prompt"}
+    if not isinstance(turn, dict) or set(turn) - known or not text(turn, "conversation"):
+        raise TypeError("turn: an object with conversation, a name, and behind, before and prompt where there are any")
+    behind = turn.get("behind") or []
+    if not isinstance(behind, list) or not all(isinstance(key, str) for key in behind):
+        raise TypeError("turn: behind must be a list of keys")
+    texts = {name: value for name in ("conversation", "before", "prompt") if (value := text(turn, name)) is not None}
+    return {**texts, "behind": behind}
+
+
+def flag(ask: Mapping[str, Any], name: str) -> bool:
+    """Return a field that is true or false, False if it is left out."""
+    value = ask.get(name)
+    if value is not None and not isinstance(value, bool):
+        raise TypeError(f"{name}: expected true or false, found {type(value).__name__}")
+    return bool(value)
+
+
 def seconds(name: str, value: Any) -> float:
     """Return one of the limits of a call."""
     if name not in ("first_s", "idle_s", "linger_s"):

@@ -31,14 +31,23 @@ class InRelay:
         started, answer = self._ask(
             lambda client: client.start({
                 **self._common, "key": birth.key, "parent": birth.parent,
-                "replaces": birth.replaces, "id": stream, "agent": birth.agent,
+                "replaces": birth.replaces, "id": stream, "agent": birth.agent, "turn": birth.turn,
             })
         )  # fmt: skip
         return answer["id"] if started else None
 
-    def resume(self, source: Source, stream: str, key: str, agent: str | None = None) -> bool:  # noqa: ARG002
+    def resume(
+        self,
+        source: Source,  # noqa: ARG002
+        stream: str,
+        key: str,
+        agent: str | None = None,
+        *,
+        anew: bool = False,
+    ) -> bool:
         """See `Recording.resume`."""
-        answer = self._ask(lambda client: client.resume(stream, {**self._common, "key": key, "agent": agent}))
+        body = {**self._common, "key": key, "agent": agent}
+        answer = self._ask(lambda client: client.resume(stream, body, anew=anew))
         return bool(answer["resumed"])
 
     @property
@@ -47,6 +56,7 @@ class InRelay:
         return {
             "source": self._packed, "scope": self._scope, "holder": self._reach.holder,
             "limits": {"first_s": limits.first_s, "idle_s": limits.idle_s, "linger_s": limits.linger_s},
+            "auto_continue": limits.auto_continue,
         }  # fmt: skip
 
     def _ask(self, question: Callable[[Any], Any]) -> Any:
@@ -113,11 +123,11 @@ class _OrHere:
                 raise
             return self._here(f"{FALLBACK} ({exc})").begin(source, birth)
 
-    def resume(self, source: Source, stream: str, key: str, agent: str | None = None) -> bool:
+    def resume(self, source: Source, stream: str, key: str, agent: str | None = None, *, anew: bool = False) -> bool:
         """See `Recording.resume`."""
         try:
-            return self._relay.resume(source, stream, key, agent)
+            return self._relay.resume(source, stream, key, agent, anew=anew)
         except RelayError as exc:
             if exc.status is not None:
                 raise
-            return self._here(f"{FALLBACK} ({exc})").resume(source, stream, key, agent)
+            return self._here(f"{FALLBACK} ({exc})").resume(source, stream, key, agent, anew=anew)

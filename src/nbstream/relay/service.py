@@ -13,7 +13,7 @@ from nbstream.host import Host
 from nbstream.recorder.progress import Progress
 from nbstream.recording import Birth, Here, Limits, ended
 from nbstream.relay.again import source_again
-from nbstream.relay.asking import key_of, seconds, text
+from nbstream.relay.asking import flag, key_of, seconds, text, turn_of
 from nbstream.relay.holders import LONGEST_S, Holders
 from nbstream.rerun import Ask
 from nbstream.runtime import runtime
@@ -80,7 +80,7 @@ class Service:
             parent = text(ask, "parent")
             birth = Birth(
                 key, "regenerate" if parent else "new", parent=parent, replaces=text(ask, "replaces"),
-                stream=text(ask, "id"), agent=text(ask, "agent"),
+                stream=text(ask, "id"), agent=text(ask, "agent"), turn=turn_of(ask),
             )  # fmt: skip
             if birth.stream is not None and self.store.find(key) == birth.stream:
                 return True, self._answer(birth.stream, ask)  # asked again: the first answer was lost
@@ -89,14 +89,14 @@ class Service:
             return started is not None, self._answer(stream, ask)
         before = self.store.find(key)
         host = Host(self.store, scope, lambda _: self._with_room(here), remembers=False)
-        found = host.launch(source, key, Ask(source.fingerprint, fresh=bool(ask.get("fresh")))).id
+        found = host.launch(source, key, Ask(source.fingerprint, fresh=bool(ask.get("fresh"))), turn_of(ask)).id
         return found != before, self._answer(found, ask)
 
-    def resume(self, stream: str, ask: Mapping[str, Any]) -> dict[str, Any]:
+    def resume(self, stream: str, ask: Mapping[str, Any], *, anew: bool = False) -> dict[str, Any]:
         """
         Go on behind the last record; of one that is live: end its stall, if it is stalled.
 
-        With `agent` that one of a team goes on, else all that are unfinished.
+        With `agent` that one of a team goes on, else all that are unfinished. *anew*: a new generation goes on.
         """
         agent = self._agent(stream, text(ask, "agent"))
         if ended(self.store, stream):
@@ -109,7 +109,7 @@ class Service:
             source = unpack(ask["source"]) if ask.get("source") else source_again(self.store, status, ask, agent)
             self._remember(source)
             key = key_of(ask) if ask.get("key") else status.open.key
-            goes_on = self._with_room(self._here(ask)).resume(source, stream, key, agent)
+            goes_on = self._with_room(self._here(ask)).resume(source, stream, key, agent, anew=anew)
         return {**self._answer(stream, ask), "resumed": goes_on}
 
     def stop(self, stream: str, agent: str | None = None) -> dict[str, Any]:
@@ -242,7 +242,8 @@ class Service:
         given = ask.get("limits") or {}
         if not isinstance(given, dict):
             raise TypeError("limits: an object of seconds")
-        limits = Limits(**{name: seconds(name, value) for name, value in given.items()})
+        auto = flag(ask, "auto_continue")
+        limits = Limits(**{name: seconds(name, value) for name, value in given.items()}, auto_continue=auto)
         return Here(
             self.store, text(ask, "scope") or "relay", limits,
             writer="relay", held=self.holders.held, attended=self.holders.attended,

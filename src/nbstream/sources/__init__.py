@@ -12,13 +12,15 @@ if TYPE_CHECKING:
     from nbstream.sources.contract import Source
 
 
-def as_source(given: Any) -> Source:
+def as_source(given: Any, *, cumulative: bool = False) -> Source:
     """
-    Return *given* if it is a source, else the source for a Python object.
+    Return *given* if it is a source, else the source for a Python object, *cumulative* or not: see `from_object`.
 
     Raises `TypeError` with one line for what cannot be streamed.
     """
     if hasattr(given, "connect") and hasattr(given, "spec"):
+        if cumulative:
+            raise TypeError("cumulative=True is for iterators that repeat the whole text: leave it out here")
         source: Source = given
         return source
     if isinstance(given, str):
@@ -26,7 +28,7 @@ def as_source(given: Any) -> Source:
         raise TypeError(msg)
     from nbstream.sources.objects.source import from_object
 
-    return from_object(given)
+    return from_object(given, cumulative=cumulative)
 
 
 def from_spec(spec: Mapping[str, Any]) -> Source:

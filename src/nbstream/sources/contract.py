@@ -125,8 +125,8 @@ class Listening(Protocol):
         """The run that it reads, if it is one."""
         ...
 
-    def met(self, headers: Mapping[str, str]) -> None:
-        """Take note of the headers of an answer, before its first frame."""
+    def met(self, call: Call, headers: Mapping[str, str]) -> None:
+        """Take note of the call that was made and of the headers of its answer, before its first frame."""
         ...
 
     def finished(self, status: str) -> Arrival | None:

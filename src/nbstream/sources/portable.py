@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 from typing import TYPE_CHECKING, Any
 
 from nbstream.sources.agent import Agent
 from nbstream.sources.formats.registry import READERS
 from nbstream.sources.http.call import Call
+from nbstream.sources.http.key import BEARER, Key
 from nbstream.sources.http.sse import SSESource
 from nbstream.sources.team import Team, merge
 
@@ -19,18 +19,19 @@ if TYPE_CHECKING:
     from nbstream.sources.contract import Source
 
 #: What may stand in the description of an address, and of a model.
-_URL_NAMES = frozenset({"url", "method", "json", "content", "content_base64", "headers", "format", "key_env", "key"})
-_MODEL_NAMES = frozenset({"prompt", "messages", "model", "base_url", "system", "params", "key_env", "key", "headers"})
+_KEY_NAMES = frozenset({"key_env", "key_header", "key"})
+_URL_NAMES = _KEY_NAMES | {"url", "method", "json", "content", "content_base64", "headers", "format"}
+_MODEL_NAMES = _KEY_NAMES | {"prompt", "messages", "model", "base_url", "api", "system", "params", "headers"}
 #: And of a team, whose agents are described as above.
 _TEAM_NAMES = frozenset({"agents", "limit", "wait_for", "parents", "fail_fast"})
 
 
 def pack(source: Source) -> dict[str, Any] | None:
     """
-    Return the description of *source* that `unpack` reads, with the key from this process's environment.
+    Return the description of *source* that `unpack` reads, with the key as this process has it now.
 
     None for what only this process can call: a Python object, an endpoint read by the user's own function, a team with
-    such an agent.
+    such an agent. Raises `SourceRefused` when the user's function for the key fails.
     """
     if isinstance(source, Team):
         return _pack_team(source)
@@ -47,8 +48,8 @@ def pack(source: Source) -> dict[str, Any] | None:
             packed["content_base64"] = base64.b64encode(call.body).decode()
     if call.headers:
         packed["headers"] = dict(call.headers)
-    if call.key_env is not None:
-        packed["key_env"], packed["key"] = call.key_env, os.environ.get(call.key_env, "").strip()
+    if call.key is not None:
+        packed["key_env"], packed["key_header"], packed["key"] = call.key.env, call.key.sent_as, call.key.read()
     return packed
 
 
@@ -115,9 +116,11 @@ def _unpack_one(packed: Mapping[str, Any]) -> SSESource:
         "content",
         "content_base64",
         "key_env",
+        "key_header",
         "key",
         "model",
         "base_url",
+        "api",
         "system",
     ):
         if not isinstance(packed.get(name), (str, type(None))):
@@ -146,23 +149,34 @@ def _of_url(packed: Mapping[str, Any]) -> SSESource:
         json_body=packed.get("json"),
         content=content,
         headers=packed.get("headers"),
-        key_env=packed.get("key_env"),
+        key=_key(packed),
     )
     return SSESource(call, name)
 
 
+def _key(packed: Mapping[str, Any]) -> Key | None:
+    """Return where the key goes: under a name of its own, or (from a function of the user's) without one."""
+    if all(packed.get(name) is None for name in _KEY_NAMES):
+        return None
+    return Key(packed.get("key_env"), packed.get("key_header") or BEARER)
+
+
 def _of_model(packed: Mapping[str, Any]) -> SSESource:
-    from nbstream.sources.models import chat
+    from nbstream.sources.models.chat import chat
 
     prompt = packed.get("messages") or packed.get("prompt")
     if not prompt:
         raise ValueError("source needs a url, or a prompt (or messages) with a model")
-    return chat(
+    source = chat(
         prompt,
         packed.get("model") or "demo:",
         base_url=packed.get("base_url"),
+        api=packed.get("api"),
         system=packed.get("system"),
         api_key_env=packed.get("key_env"),
         headers=packed.get("headers"),
         **(packed.get("params") or {}),
     )
+    if not isinstance(source, SSESource):
+        raise TypeError(f"model {packed.get('model')!r} is made by Python code, which is not run for a request")
+    return source

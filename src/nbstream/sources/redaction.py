@@ -26,7 +26,9 @@ _SECRET_NAME = re.compile(
     r"(key|token|secret|passw(or)?d|pwd|auth(orization)?|cookie|signature|sig|credentials?)$", re.IGNORECASE
 )
 #: Headers whose values are words that an error text may well contain.
-_PLAIN_HEADERS = frozenset({"accept", "accept-language", "cache-control", "content-type", "user-agent"})
+_PLAIN_HEADERS = frozenset({
+    "accept", "accept-language", "anthropic-beta", "anthropic-version", "cache-control", "content-type", "user-agent",
+})  # fmt: skip
 #: The prefixes that providers give their keys.
 _PREFIXED = re.compile(r"\b(?:(?:sk|pk|rk|gsk|xai|hf)[-_]|AIza)[\w-]{16,}")
 #: What may be a key wherever it stands: `Bearer ...`, `Basic ...`, or a prefix. `_is_key` has the last word.

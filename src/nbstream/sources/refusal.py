@@ -40,12 +40,17 @@ _NO_KEY = "the call was made without a key"
 
 
 class ErrorObject(NamedTuple):
-    """An error as JSON carries it: `names` are its type and code, `retryable` its own word on that if it gives one."""
+    """
+    An error as JSON carries it.
+
+    `names` are its type and code, `retryable` its own word on that if it gives one, `wait_s` the seconds to wait.
+    """
 
     message: str
     names: tuple[str, ...] = ()
     status: int | None = None
     retryable: bool | None = None
+    wait_s: float | None = None
 
 
 def is_retryable(status: int) -> bool:
@@ -77,6 +82,7 @@ def read_error(body: Any, *, strict: bool = True) -> ErrorObject | None:
         names=tuple(value.lower() for value in named if isinstance(value, str) and value != "error"),
         status=status,
         retryable=retryable if isinstance(retryable, bool) else None,
+        wait_s=_wait_s(error.get("details")),
     )
 
 
@@ -90,7 +96,8 @@ def refused_by_frame(error: ErrorObject) -> SourceRefused:
         transient = error.status is not None and is_retryable(error.status)
         retryable = transient or any(name in _TRANSIENT for name in error.names)
     named = f" ({', '.join(error.names)})" if error.names else ""
-    return SourceRefused(f"the upstream reported an error: {error.message}{named}", retryable=retryable)
+    message = f"the upstream reported an error: {error.message}{named}"
+    return SourceRefused(message, retryable=retryable, retry_after_s=error.wait_s)
 
 
 def refused_by_status(
@@ -110,17 +117,24 @@ def refused_by_status(
             error = None  # cut off, or not JSON at all: quoted as text below
     quota = error is not None and any(name in _QUOTA for name in error.names)
     said = error.message if error else plain_text(text)
+    # llama.cpp answers so from its first second on, until the model is in memory.
+    starting = status == 503 and said.lower().startswith("loading model")
     message = f"{what} answered {status} {reason}".rstrip()
     if said:
         message += f": {said}"
     if quota:
         message += "; the quota is used up"
+    elif starting:
+        message += "; it is asked again until the model is there"
     elif status in {401, 403} and not keyed:
         message += f"; {_NO_KEY}"
     elif status in _ADVICE:
         message += f"; {_ADVICE[status]}"
+    wait_s = retry_after_s(headers, now)
+    if wait_s is None and error is not None:
+        wait_s = error.wait_s
     return SourceRefused(
-        message, status=status, retryable=is_retryable(status) and not quota, retry_after_s=retry_after_s(headers, now)
+        message, status=status, retryable=is_retryable(status) and not quota, retry_after_s=wait_s, starting=starting
     )
 
 
@@ -142,6 +156,15 @@ def plain_text(text: str) -> str:
     line = " ".join(html.unescape(text).split())
     line = "".join(char for char in line if char.isprintable())
     return line if len(line) <= QUOTE_CHARS else f"{line[:QUOTE_CHARS]}..."
+
+
+def _wait_s(details: Any) -> float | None:
+    """Return the wait that Google's services ask for, who send no header: `{"retryDelay": "34.1s"}`."""
+    for one in details if isinstance(details, list) else ():
+        asked = one.get("retryDelay") if isinstance(one, dict) else None
+        if isinstance(asked, str) and re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?s", asked):
+            return float(asked[:-1])
+    return None
 
 
 def _message(error: Mapping[str, Any]) -> str:

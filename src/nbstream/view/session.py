@@ -133,7 +133,7 @@ class PageSession:
             self._ack(view, message)
         elif kind == "here":
             self._here(view, message)
-        elif kind in ("stop", "keep", "resume", "regenerate"):
+        elif kind in ("stop", "keep", "resume", "continue", "regenerate"):
             _keep(self._press(str(kind), message.get("agent")), self._presses)
         elif kind == "turn":
             _keep(self._press("turn", int(message["answer"])), self._presses)
@@ -205,6 +205,8 @@ class PageSession:
             async with self._switching:
                 if button == "turn":
                     new = await asyncio.to_thread(self._answers.turn, self.stream, which)
+                elif button == "continue":
+                    new = await asyncio.to_thread(self.stream.continue_)
                 else:
                     new = await asyncio.to_thread(getattr(self.stream, button), which)
                 self._switch_to(new)

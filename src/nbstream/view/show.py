@@ -108,7 +108,7 @@ def _on_page(stream: Stream, place: Place) -> None:
     shell = get_ipython()
     listen(shell.kernel)
     _tell_when_busy(shell)
-    saved = SavedOutput(KernelDisplay())
+    saved = SavedOutput(KernelDisplay(), painted=_painted)
     shown = _Shown(saved, place.run)
     shown.widget = StreamWidget(stream, runtime(), shown.follow)
     shown.widget.saved_wanted = shown.give
@@ -116,6 +116,11 @@ def _on_page(stream: Stream, place: Place) -> None:
     display(shown.widget)  # type: ignore[no-untyped-call]
     saved.show(stream)
     shown.follow(stream)
+
+
+def _painted(stream: str) -> bool:
+    """Whether nobody waits to see the end of *stream*."""
+    return runtime().was_painted(stream) or not runtime().attended(stream)
 
 
 def _tell_when_busy(shell: Any) -> None:

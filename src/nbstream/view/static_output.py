@@ -12,6 +12,8 @@ from nbstream.view.harmless import plain
 from nbstream.view.saved_form import saved_form
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from nbstream.stream import Stream
     from nbstream.view.publish import Display
 
@@ -20,8 +22,10 @@ if TYPE_CHECKING:
 LIVE_LIMIT = 64 * 1024
 GROWTH = 2.0
 PAUSES_S = (0.5, 2.0)
-#: How long a long message that was there already waits for the page to paint it.
+#: How long a long message that was there already waits for the page to paint it; and how long at most one that has just
+#: come to its end: a megabyte that nobody sees would stand before its last words, on the socket and in the page.
 LATE_S = 1.0
+MOST_LATE_S = 3.0
 LOOK_S = 0.25
 
 
@@ -33,8 +37,12 @@ class SavedOutput:
     regenerate, follow (the new stream) again: it stays the same output.
     """
 
-    def __init__(self, display: Display, *, clock: Clock | None = None) -> None:
+    def __init__(
+        self, display: Display, *, clock: Clock | None = None, painted: Callable[[str], bool] = lambda _: True
+    ) -> None:
         self._display = display
+        #: Whether whoever looks at a stream has seen all of it.
+        self._painted = painted
         self._clock = clock or Clock()
         self._last: str | None = None
         self._late = False
@@ -81,7 +89,15 @@ class SavedOutput:
                     due.cancel()
         finally:
             end()
+        await self._wait_for_page(stream)
         await asyncio.to_thread(self.update, stream)
+
+    async def _wait_for_page(self, stream: Stream) -> None:
+        """Let a long message be seen to its end first."""
+        facts = await asyncio.to_thread(stream.facts)
+        until = self._clock.monotonic() + (MOST_LATE_S if facts.chars > LIVE_LIMIT else 0)
+        while self._clock.monotonic() < until and not self._painted(stream.id):
+            await self._clock.sleep(LOOK_S)
 
     def _due(self, chars: int) -> bool:
         grown = self._chars * GROWTH < chars <= LIVE_LIMIT

@@ -39,9 +39,9 @@ class EventTooLarge(ValueError):
     *events* holds the events which the same chunk completed before it. The parser that raised is of no further use.
     """
 
-    def __init__(self, limit: int) -> None:
-        advice = "let the server send smaller events, each with a blank line behind it"
-        super().__init__(f"a server-sent event is larger than {limit} bytes: {advice}")
+    def __init__(self, limit: int, what: str = "a server-sent event", end: str = "a blank line") -> None:
+        advice = f"let the server send smaller ones, each with {end} behind it"
+        super().__init__(f"{what} is larger than {limit} bytes: {advice}")
         self.events: list[ServerSentEvent] = []
 
 

@@ -65,6 +65,7 @@ class Endpoints:
             _route(f"{stream}/records", GET=self._records),
             _route(f"{stream}/stop", POST=self._stop),
             _route(f"{stream}/resume", POST=self._resume),
+            _route(f"{stream}/continue", POST=self._continue),
             _route(f"{stream}/keep", POST=self._keep),
             _route(f"{stream}/hold", PUT=self._hold),
             _route(f"{stream}/ticket", POST=self._ticket),
@@ -93,6 +94,11 @@ class Endpoints:
         self._take_calls()
         stream, ask = stream_of(request), await json_body(request, self._limits)
         return JSONResponse(await self._understood(self._service.resume, stream, ask))
+
+    async def _continue(self, request: Request) -> ASGIApp:
+        self._take_calls()
+        stream, ask = stream_of(request), await json_body(request, self._limits)
+        return JSONResponse(await self._understood(partial(self._service.resume, anew=True), stream, ask))
 
     async def _stop(self, request: Request) -> ASGIApp:
         stream, ask = stream_of(request), await json_body(request, self._limits)

@@ -39,9 +39,13 @@ class RelayClient:
         answer = await self._line.ask("POST", "/v1/streams", body)
         return answer.status == 201, answer.body
 
-    async def resume(self, stream: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Go on behind the last record; *body* is like that of `start`, all of it optional."""
-        return await self._press(stream, "resume", body)
+    async def resume(self, stream: str, body: Mapping[str, Any], *, anew: bool = False) -> dict[str, Any]:
+        """
+        Go on behind the last record; *body* is like that of `start`, all of it optional.
+
+        *anew*: by a new generation.
+        """
+        return await self._press(stream, "continue" if anew else "resume", body)
 
     async def stop(self, stream: str, agent: str | None = None) -> dict[str, Any]:
         """Stop the stream, or one agent of it, for good."""

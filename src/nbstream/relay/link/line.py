@@ -114,7 +114,8 @@ class Line:
         try:
             yield
         except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException) as exc:
-            reason = " ".join(f"{type(exc).__name__}: {exc}".rstrip(": ").split())
+            said = str(exc) or ("no answer in time" if isinstance(exc, httpcore.TimeoutException) else "")
+            reason = " ".join(f"{type(exc).__name__}: {said}".rstrip(": ").split())
             raise RelayError(f"the relay at {self.address.url} cannot be reached ({reason})") from exc
 
 

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from httpx_sse import ServerSentEvent
 
     from nbstream.records import Cursor
+    from nbstream.sources.http.call import Call
 
 #: What a server takes for "from the beginning"; without an id it sends only what is new.
 BEGINNING = "-1"
@@ -67,7 +68,7 @@ class LangGraph:
         self._starting = bool(cursor.get("seen"))
         self._skipping = False
 
-    def met(self, headers: Mapping[str, str]) -> None:
+    def met(self, call: Call, headers: Mapping[str, str]) -> None:  # noqa: ARG002 - it says what all do
         """Take from the answer's headers which run it is."""
         self.run.met(headers)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit, urlunsplit
 
@@ -69,5 +68,4 @@ class LangGraphRun:
             return None
         path, _, query = tail.partition("?")
         url = urlunsplit((here.scheme, here.netloc, there.path + path, query, ""))
-        headers = tuple(pair for pair in call.headers if pair[0].lower() != "content-type")
-        return replace(call, method=method, url=url, body=None, headers=headers, is_json=False)
+        return call.beside(method, url)

@@ -1,8 +1,9 @@
 """
 The stream of OpenAI's chat completions, as OpenAI and many servers like it send it.
 
-Seen in the wild and therefore read: `content: null`, `choices: []`, usage behind the finish, reasoning under several
-names at once, content as a list, a missing `[DONE]`, and an error object followed by `[DONE]`.
+Seen in the wild and therefore read: `content: null`, `choices: []` (Azure's verdict on the prompt), usage behind the
+finish or under `x_groq`, reasoning under several names at once, content as a list, a missing `[DONE]`, an error object
+followed by `[DONE]`, the older completions, whose choices have a `text` and no `delta`, and a whole `message` at once.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from nbstream.errors import SourceRefused
 from nbstream.records import ASSISTANT, Part
 from nbstream.sources.contract import Arrival, End, Traits
 from nbstream.sources.formats.frames import Place, frame_of, malformed
-from nbstream.sources.refusal import read_error, refused_by_frame
+from nbstream.sources.formats.usage import CHAT, used, within
+from nbstream.sources.refusal import ErrorObject, plain_text, read_error, refused_by_frame
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,9 +41,10 @@ class OpenAIChat:
     """
     Reads chat-completion chunks.
 
-    The end mark is `[DONE]`. A clean end of the connection counts too, but only behind a finish_reason: some servers
-    leave `[DONE]` out. There is a cursor only where chunks carry an event id *and* `"offset"`, the code points of the
-    whole text before the chunk, as the demo model's do: an id alone promises nothing here.
+    The end mark is `[DONE]`. A clean end of the connection counts too, but only behind the finish_reason of every
+    choice that has said something: some servers leave `[DONE]` out. There is a cursor only where chunks carry an event
+    id *and* `"offset"`, the code points of the whole text before the chunk, as the demo model's do: an id alone
+    promises nothing here.
     """
 
     traits = Traits(
@@ -55,6 +58,8 @@ class OpenAIChat:
         self._place = Place(cursor)
         self._model: str | None = None
         self._finish: str | None = None
+        #: Choices that have said something, and whether they have not ended.
+        self._open: dict[int, bool] = {}
         #: Has a chunk come at all?
         self.begun = False
 
@@ -105,29 +110,48 @@ class OpenAIChat:
         else:
             self._model = model
         usage = frame.get("usage")
+        if (extra := frame.get("x_groq")) is not None:
+            if error := extra.get("error"):
+                raise refused_by_frame(ErrorObject(plain_text(str(error))))
+            usage = usage or extra.get("usage")
         return Arrival(parts, usage=_usage(usage) if usage else None, model=model)
 
     def eof(self) -> Arrival | None:
-        """Return the end if a finish_reason came."""
-        return self._end() if self._finish is not None else None
+        """Return the end if a finish_reason came, and no choice was cut off."""
+        return self._end() if self._finish is not None and not any(self._open.values()) else None
 
     def _choice(self, choice: Mapping[str, Any]) -> tuple[Part, ...]:
-        finish = choice.get("finish_reason")
+        finish, index = choice.get("finish_reason"), choice.get("index") or 0
         if finish:
+            if index in self._open:
+                self._open[index] = False
             if finish in _FAILURES:
                 raise SourceRefused(f"the upstream gave up with finish_reason {finish!r}", retryable=True)
             # Only the first choice's reason is told; the others are voices beside it.
-            if self._finish is None or not choice.get("index"):
+            if self._finish is None or not index:
                 self._finish = str(finish)
         delta = choice.get("delta")
         if not delta:
-            return ()
-        index = choice.get("index")
+            delta = self._whole(choice, index)
+            if not delta:
+                return ()
         agent = f"{ASSISTANT}-{index + 1}" if index else ASSISTANT
         content = delta.get("content")
         if content and len(delta) == 1 and type(content) is str:
-            return (Part("text", content, agent),)
-        return tuple(_parts(delta, agent))
+            parts: tuple[Part, ...] = (Part("text", content, agent),)
+        else:
+            parts = tuple(_parts(delta, agent))
+        if parts:
+            self._open[index] = not finish
+        return parts
+
+    def _whole(self, choice: Mapping[str, Any], index: int) -> Mapping[str, Any] | None:
+        """Return what a choice without a delta says: text of the older completions, or a message that came at once."""
+        if text := choice.get("text"):
+            return {"content": text}
+        # Beside deltas it repeats them.
+        message: Mapping[str, Any] | None = choice.get("message")
+        return message if "delta" not in choice and index not in self._open else None
 
     def _end(self, event_id: str | None = None) -> Arrival:
         raw = self._finish
@@ -150,10 +174,10 @@ def _parts(delta: Mapping[str, Any], agent: str) -> list[Part]:
         parts += _listed(content, agent)
     if refusal := delta.get("refusal"):
         parts.append(Part("refusal", _text(refusal), agent))
-    for call in delta.get("tool_calls") or ():
-        parts.append(_tool_call(call, call.get("function") or {}, agent))
+    for at, call in enumerate(delta.get("tool_calls") or ()):
+        parts.append(_tool_call(call, call.get("function") or {}, agent, at))
     if function := delta.get("function_call"):
-        parts.append(_tool_call({"index": 0}, function, agent))
+        parts.append(_tool_call({}, function, agent, 0))
     return parts
 
 
@@ -176,8 +200,11 @@ def _texts(pieces: Any, names: tuple[str, ...]) -> list[str]:
     return [text for piece in pieces for name in names if type(text := piece.get(name)) is str]
 
 
-def _tool_call(call: Mapping[str, Any], function: Mapping[str, Any], agent: str) -> Part:
-    fields: dict[str, Any] = {"index": call.get("index") or 0, "args_delta": _text(function.get("arguments") or "")}
+def _tool_call(call: Mapping[str, Any], function: Mapping[str, Any], agent: str, at: int) -> Part:
+    # Some servers do not number calls: several in one chunk are several all the same.
+    index = call.get("index")
+    index = at if index is None else index
+    fields: dict[str, Any] = {"index": index, "args_delta": _text(function.get("arguments") or "")}
     # Only the first piece of a call carries its id and name.
     if call.get("id"):
         fields["id"] = _text(call["id"])
@@ -187,15 +214,9 @@ def _tool_call(call: Mapping[str, Any], function: Mapping[str, Any], agent: str)
 
 
 def _usage(usage: Mapping[str, Any]) -> dict[str, int]:
-    prompt, answer = usage.get("prompt_tokens_details") or {}, usage.get("completion_tokens_details") or {}
-    counts = {
-        "input": usage.get("prompt_tokens"),
-        "output": usage.get("completion_tokens"),
-        "reasoning": answer.get("reasoning_tokens"),
-        "cached": prompt.get("cached_tokens"),
-        "total": usage.get("total_tokens"),
-    }
-    return {name: count for name, count in counts.items() if type(count) is int}
+    # Where it is not in OpenAI's group, what came from the cache has a field of its own.
+    own = usage.get("prompt_cache_hit_tokens", usage.get("cached_tokens"))
+    return {**({"cached": own} if type(own) is int else {}), **used(within(usage), CHAT)}
 
 
 def _raw(name: Any) -> Arrival:

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nbstream.errors import SourceMalformed
 from nbstream.sources.contract import Arrival, Traits, listening
 from nbstream.sources.formats.agui import AGUI
+from nbstream.sources.formats.anthropic_messages import AnthropicMessages
 from nbstream.sources.formats.frames import QUOTE_CHARS
+from nbstream.sources.formats.gemini_generate import GeminiGenerate
+from nbstream.sources.formats.gemini_interactions import GeminiInteractions
 from nbstream.sources.formats.langgraph import LangGraph
+from nbstream.sources.formats.llamacpp import SERVER, LlamaCpp
 from nbstream.sources.formats.native import AgentOutput, Native
+from nbstream.sources.formats.ollama_chat import OllamaChat
 from nbstream.sources.formats.openai_chat import OpenAIChat
+from nbstream.sources.formats.openai_responses import OpenAIResponses
 from nbstream.sources.formats.plain import PlainText
 from nbstream.sources.formats.vercel_ui import HEADER, VercelUI
 
@@ -22,11 +28,13 @@ if TYPE_CHECKING:
 
     from nbstream.records import Cursor
     from nbstream.sources.contract import FrameReader, Run
+    from nbstream.sources.http.call import Call
 
 #: What the first frame of a format calls itself.
 TYPES = {
     "agent_output": "agent_output", "delta": "nbstream", "done": "nbstream",
     "RUN_STARTED": "agui", "RUN_ERROR": "agui", "TEXT_MESSAGE_START": "agui", "TEXT_MESSAGE_CHUNK": "agui",
+    "message_start": "anthropic.messages",
     "start": "vercel.ui", "start-step": "vercel.ui", "text-start": "vercel.ui", "reasoning-start": "vercel.ui",
 }  # fmt: skip
 #: LangGraph's frames have no type: its events are named.
@@ -34,8 +42,20 @@ LANGGRAPH_MODES = frozenset({
     "metadata", "messages", "messages/metadata", "messages/partial", "updates", "values", "custom",
 })  # fmt: skip
 
+#: Frames that have no type are known by fields that stand in all of them.
+FIELDS = (
+    ("gemini.generate", {"candidates"}), ("gemini.generate", {"promptFeedback"}),
+    ("gemini.generate", {"usageMetadata"}), ("ollama.chat", {"model", "done"}), ("llamacpp", {"content", "stop"}),
+)  # fmt: skip
+
 READERS: dict[str, Callable[[Cursor | None], FrameReader]] = {
     "openai.chat": OpenAIChat,
+    "openai.responses": OpenAIResponses,
+    "anthropic.messages": AnthropicMessages,
+    "gemini.generate": GeminiGenerate,
+    "gemini.interactions": GeminiInteractions,
+    "ollama.chat": OllamaChat,
+    "llamacpp": LlamaCpp,
     "nbstream": Native,
     "agent_output": AgentOutput,
     "agui": AGUI,
@@ -62,6 +82,7 @@ class Auto:
     def __init__(self, cursor: Cursor | None) -> None:
         self._chosen: FrameReader | None = None
         self._unknown: str | None = None
+        self._call: Call | None = None
         self._headers: Mapping[str, str] = {}
         if cursor and cursor.get("format") in READERS:
             self._chosen = READERS[cursor["format"]](cursor)
@@ -91,14 +112,16 @@ class Auto:
         chosen = listening(self._chosen)
         return chosen.run if chosen is not None else None
 
-    def met(self, headers: Mapping[str, str]) -> None:
+    def met(self, call: Call, headers: Mapping[str, str]) -> None:
         """Choose by the headers where they tell; else the chosen one gets them."""
-        self._headers = headers
+        self._call, self._headers = call, headers
         chosen = listening(self._chosen)
         if chosen is not None:
-            chosen.met(headers)
+            chosen.met(call, headers)
         elif self._chosen is None and headers.get(HEADER) == "v1":
             self._choose("vercel.ui")
+        elif self._chosen is None and headers.get("server") == SERVER:
+            self._choose("llamacpp")
 
     def finished(self, status: str) -> Arrival | None:
         """Ask the chosen one."""
@@ -107,8 +130,8 @@ class Auto:
 
     def _choose(self, name: str) -> FrameReader:
         chosen = self._chosen = READERS[name]({"format": name})
-        if (listener := listening(chosen)) is not None:
-            listener.met(self._headers)
+        if (listener := listening(chosen)) is not None and self._call is not None:
+            listener.met(self._call, self._headers)
         self.read = chosen.read  # type: ignore[method-assign] # from now on without the detour
         return chosen
 
@@ -138,10 +161,18 @@ def _format_of(event: ServerSentEvent) -> str | None:
     kind = frame.get("type")
     if isinstance(kind, str) and kind in TYPES:
         return TYPES[kind]
-    if event.event in {"done", "error"}:
-        return "nbstream"
-    is_chat = "choices" in frame or "error" in frame or frame.get("object") == "error"
-    return "openai.chat" if is_chat else None
+    return "nbstream" if event.event in {"done", "error"} else _format_of_frame(frame)
+
+
+def _format_of_frame(frame: Mapping[str, Any]) -> str | None:
+    """Return the format of a frame that does not call itself by a name of its own."""
+    if str(frame.get("type")).startswith("response."):
+        return "openai.responses"
+    if isinstance(frame.get("event_type"), str):
+        return "gemini.interactions"
+    if "choices" in frame or "error" in frame or frame.get("object") == "error":
+        return "openai.chat"
+    return next((name for name, fields in FIELDS if fields <= frame.keys()), None)
 
 
 READERS["auto"] = Auto

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from nbstream.records import ASSISTANT, Part
+from nbstream.records import ASSISTANT, Part, whole_characters
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -49,7 +49,7 @@ class Speech:
             text = _GAP[2 - _missing(tail) :] + text
         self.messages[kind] = message
         self.lengths[kind] = self.lengths.get(kind, 0) + len(text)
-        self.tails[kind] = (tail + text)[-2:]
+        self.tails[kind] = whole_characters((tail + text)[-2:])  # it stands in cursors
         return (Part(kind, text, self.agent),)
 
     def takes_back(self, length: int, *, kind: str = "text", tail: str = "") -> tuple[Part, ...]:
@@ -185,4 +185,11 @@ def text_of(value: Any) -> str:
     """Return *value*, which the format says is text; `TypeError` for anything else."""
     if type(value) is not str:
         raise TypeError(f"expected text, found {type(value).__name__}")
+    return value
+
+
+def number_of(value: Any) -> int:
+    """Return *value*, which the format says is a number of something; `TypeError` for anything else."""
+    if type(value) is not int:
+        raise TypeError(f"expected a number, found {type(value).__name__}")
     return value

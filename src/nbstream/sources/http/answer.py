@@ -14,6 +14,7 @@ import ssl
 import threading
 import time
 from contextlib import asynccontextmanager
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
@@ -21,18 +22,26 @@ import httpx
 
 from nbstream.errors import SourceLost, SourceMalformed, SourceRefused
 from nbstream.sources.closing import cancelled_once, to_the_end
-from nbstream.sources.http.call import DEMO, with_offset
+from nbstream.sources.http.call import DEMO, OWN, with_offset
 from nbstream.sources.http.connections import standing
 from nbstream.sources.http.library_logs import redacted
 from nbstream.sources.redaction import safe_url
 from nbstream.sources.refusal import plain_text, refused_by_status
+from nbstream.wire.ndjson import LineParser
+from nbstream.wire.sse import SSEParser
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
     from nbstream.sources.http.call import Call
 
-__all__ = ["answer", "tell"]
+__all__ = ["answer", "is_loopback", "parser_of", "tell", "tls"]
+
+#: What is read, by media type: server-sent events, and JSON by the line.
+PARSERS: Final[dict[str, type[SSEParser | LineParser]]] = {
+    "text/event-stream": SSEParser, "application/x-ndjson": LineParser, "application/ndjson": LineParser,
+    "application/jsonl": LineParser, "application/x-jsonl": LineParser,
+}  # fmt: skip
 
 MAX_REDIRECTS: Final = 5
 #: How much of a refusal is read, and for how long: some servers never end it.
@@ -54,16 +63,16 @@ _context_lock = threading.Lock()
 @asynccontextmanager
 async def answer(call: Call, *, event_id: str = "", offset: int | None = None) -> AsyncIterator[httpx.Response]:
     """
-    Send *call* and enter with its answer, a 2xx of type text/event-stream; everything else raises `SourceError`.
+    Send *call* and enter with its answer, a 2xx of a type in `PARSERS`; everything else raises `SourceError`.
 
     *event_id* goes out as `Last-Event-ID`, as it came; *offset* as a query parameter. On leaving, the connection is
     closed before anything else happens, even if the task is cancelled twice.
     """
     url = call.url if offset is None else with_offset(call.url, offset)
-    if _context is None or url.startswith(DEMO):
+    if _context is None or url.startswith(OWN):
         url = await asyncio.to_thread(_prepare, url)
     client = httpx.AsyncClient(
-        verify=_ssl_context(), timeout=TIMEOUTS, limits=LIMITS, trust_env=not _is_loopback(httpx.URL(url).host)
+        verify=tls(), timeout=TIMEOUTS, limits=LIMITS, trust_env=not is_loopback(httpx.URL(url).host)
     )
     with standing(safe_url(url), client.aclose):
         try:
@@ -74,6 +83,11 @@ async def answer(call: Call, *, event_id: str = "", offset: int | None = None) -
             await to_the_end(client.aclose())
 
 
+def parser_of(response: httpx.Response, event_id: str) -> SSEParser | LineParser:
+    """Return what turns the bytes of an `answer` into events; *event_id* is that of the last one before them."""
+    return PARSERS[_media_type(response)](last_event_id=event_id)
+
+
 async def tell(call: Call) -> dict[str, Any]:
     """
     Send *call*, which is answered at once, and return the JSON object of the answer ({} for none).
@@ -81,14 +95,14 @@ async def tell(call: Call) -> dict[str, Any]:
     A run that has ended already (404, 409) is no error. Raises `SourceError`; the connection is closed before it
     returns.
     """
+    url = await asyncio.to_thread(_prepare, call.url)
     client = httpx.AsyncClient(
-        verify=await asyncio.to_thread(_ssl_context),
-        timeout=ANSWER_S, limits=LIMITS, trust_env=not _is_loopback(httpx.URL(call.url).host),
-    )  # fmt: skip
+        verify=tls(), timeout=ANSWER_S, limits=LIMITS, trust_env=not is_loopback(httpx.URL(url).host)
+    )
     with standing(safe_url(call.url), client.aclose):
         try:
             with _our_errors(call):
-                response = await cancelled_once(_send(client, call, call.url, ""))
+                response = await cancelled_once(_send(client, call, url, ""))
                 if response.status_code in {404, 409}:
                     return {}
                 if not 200 <= response.status_code < 300:
@@ -107,7 +121,7 @@ async def _open(client: httpx.AsyncClient, call: Call, url: str, event_id: str, 
     response = await _send(client, call, url, event_id)
     if response.status_code == 204:
         raise _no_content(call, resumed=resumed)
-    if not 200 <= response.status_code < 300 or not _is_event_stream(response):
+    if not 200 <= response.status_code < 300 or _media_type(response) not in PARSERS:
         raise await _refusal(call, response)
     return response
 
@@ -223,16 +237,21 @@ def _text(exc: Exception) -> str:
 
 
 def _prepare(url: str) -> str:
-    """Do in a thread what would hold up the loop: build the TLS context, start the demo server."""
-    _ssl_context()
-    if not url.startswith(DEMO):
-        return url
-    from nbstream.demo import demo_url
+    """Do in a thread what would hold up the loop: build the TLS context, start a server of ours."""
+    tls()
+    if url.startswith(DEMO):
+        from nbstream.demo import demo_url
 
-    return demo_url() + url.removeprefix(DEMO)
+        return demo_url() + url.removeprefix(DEMO)
+    if url.startswith(OWN):
+        from nbstream.sources.models.local import local_url
+
+        name, _, path = url.partition(":/")[2].partition("/")
+        return f"{local_url(name)}/{path}"
+    return url
 
 
-def _ssl_context() -> ssl.SSLContext:
+def tls() -> ssl.SSLContext:
     """Return the one context of this process: building it takes 40-100 ms."""
     global _context  # noqa: PLW0603 - built once, on first use, by whichever thread comes first
     with _context_lock:
@@ -241,13 +260,17 @@ def _ssl_context() -> ssl.SSLContext:
         return _context
 
 
-def _is_event_stream(response: httpx.Response) -> bool:
+def _media_type(response: httpx.Response) -> str:
     media_type: str = response.headers.get("content-type", "").partition(";")[0]
-    return media_type.strip(" \t").lower() == "text/event-stream"
+    return media_type.strip(" \t").lower()
 
 
-def _is_loopback(host: str) -> bool:
-    return host == "localhost" or host.startswith("127.") or host in {"::1", "[::1]"}
+def is_loopback(host: str) -> bool:
+    """Whether *host* is this machine, by its name or address."""
+    try:
+        return host == "localhost" or ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
 
 
 def _origin(url: httpx.URL) -> tuple[str, str, int | None]:

@@ -44,7 +44,8 @@ def _is_plain_text(arrival: Arrival) -> bool:
 
 
 def _goes_on(before: Arrival, arrival: Arrival) -> bool:
-    if not _is_plain_text(arrival):
+    # Behind an event that names a place one without joins no more: the place would be lost.
+    if not _is_plain_text(arrival) or (before.cursor is not None and arrival.cursor is None):
         return False
     last, part = before.parts[0], arrival.parts[0]
     if last.kind != part.kind or last.agent != part.agent:

@@ -1,7 +1,8 @@
-"""Any SSE endpoint as a source: one call, read in one format, resumed by Last-Event-ID and offset."""
+"""Any endpoint that streams, as a source: one call, read in one format, resumed by Last-Event-ID and offset."""
 
 from __future__ import annotations
 
+import asyncio
 import time
 from contextlib import aclosing
 from functools import partial
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from nbstream.records import Cursor
     from nbstream.sources.contract import FrameReader, Pulse, Run
     from nbstream.sources.formats.plain import Read
+    from nbstream.wire.ndjson import LineParser
     from nbstream.wire.sse import SSEParser
 
 
@@ -36,7 +38,7 @@ def sse(
     read: Read | None = None,
 ) -> SSESource:
     """
-    Stream from any endpoint that sends server-sent events.
+    Stream from any endpoint that sends server-sent events, or JSON by the line.
 
     Args:
         url: http(s) address, or `demo:` plus a path of the embedded demo server.
@@ -45,8 +47,9 @@ def sse(
         json: Body, sent as JSON.
         content: Body, sent as it is. Not together with *json*.
         headers: Sent to this origin only; never stored, never shown.
-        format: `openai.chat`, `nbstream` (delta/done), `agent_output`, `agui`, `vercel.ui`, `langgraph`, `text`, or
-            `auto`: what the first frame says.
+        format: `openai.chat`, `openai.responses`, `anthropic.messages`, `gemini.generate`, `gemini.interactions`,
+            `ollama.chat`, `llamacpp`, `nbstream` (delta/done), `agent_output`, `agui`, `vercel.ui`, `langgraph`,
+            `text`, or `auto`: what the first frame says.
         read: For any other format: gets each event (`event`, `data`, `id`) and returns the text in it, a `Part`, an
             `Arrival`, or None for nothing. `[DONE]`, or None for an event named `done` or `end`, ends the message.
     """
@@ -57,7 +60,7 @@ def sse(
 
 
 class SSESource:
-    """A call that answers with server-sent events. Made by `sse()` and `chat()`; may be connected again and again."""
+    """A call that answers with a stream of events. Made by `sse()` and `chat()`; may be connected again and again."""
 
     note: str | None = None
 
@@ -97,10 +100,9 @@ class SSESource:
 
     async def connect(self, cursor: Cursor | None, pulse: Pulse) -> AsyncGenerator[Arrival, None]:
         """Make the call and yield what arrives; see `Source.connect`."""
-        from nbstream.sources.http.answer import answer
-        from nbstream.wire.sse import SSEParser
+        from nbstream.sources.http.answer import answer, parser_of
 
-        call = self.call.ready()
+        call = await self._ready()
         reader = self._reader(cursor)
         if cursor is not None and (run := _run_of(reader)) is not None:
             call = run.joining(call)
@@ -113,9 +115,9 @@ class SSESource:
                 aclosing(cast("AsyncGenerator[bytes, None]", response.aiter_bytes())) as chunks,
             ):
                 if (listener := listening(reader)) is not None:
-                    listener.met(response.headers)
+                    listener.met(call, response.headers)
                 yield Arrival()
-                parser = SSEParser(last_event_id=event_id)
+                parser = parser_of(response, event_id)
                 # The first event of a connection stays alone: the recorder looks at it to recognise a start-over.
                 alone = 1
                 async for chunk in chunks:
@@ -144,20 +146,28 @@ class SSESource:
     async def cancel(self, cursor: Cursor | None) -> None:
         """End a run that goes on without listeners; where closing the connection ends the call, do nothing."""
         run = self._run or (_run_of(self._reader(cursor)) if cursor is not None else None)
-        cancelling = run.cancelling(self.call.ready()) if run is not None else None
+        if run is None:
+            return
+        call = await self._ready()
+        cancelling = run.cancelling(call)
         if cancelling is not None:
             from nbstream.sources.http.answer import tell
 
             try:
                 await tell(cancelling)
             except SourceError as exc:
-                exc.args = (self.call.ready().redact(str(exc)),)
+                exc.args = (call.redact(str(exc)),)
                 raise
+
+    async def _ready(self) -> Call:
+        """Return the call with its key. A function of the user's may ask a key store, which takes its time."""
+        asks = self.call.key is not None and self.call.key.ask is not None
+        return await asyncio.to_thread(self.call.ready) if asks else self.call.ready()
 
     async def _asked(self, reader: FrameReader) -> Arrival | None:
         """Return the end if the run that *reader* read says itself that it has ended."""
         run = _run_of(reader)
-        asking = run.asking(self.call.ready()) if run is not None else None
+        asking = run.asking(await self._ready()) if run is not None else None
         listener = listening(reader)
         if asking is None or listener is None:
             return None
@@ -190,7 +200,7 @@ def _read(reader: FrameReader, events: Iterator[ServerSentEvent]) -> tuple[list[
     return read, None
 
 
-def _events(parser: SSEParser, chunk: bytes, pulse: Pulse) -> Iterator[ServerSentEvent]:
+def _events(parser: SSEParser | LineParser, chunk: bytes, pulse: Pulse) -> Iterator[ServerSentEvent]:
     """Yield the events that *chunk* completes, but for pings, and note the signs of life in it."""
     from nbstream.wire.sse import EventTooLarge
 

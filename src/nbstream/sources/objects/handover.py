@@ -32,6 +32,8 @@ class Handover:
         #: What the maker raised, if it did.
         self.error: BaseException | None = None
         self._room: Callable[[], None] = lambda: None
+        #: What a maker on a loop iterates, once it does.
+        self.iterated: Any = None
         #: The taker is gone: the maker stops at its next item.
         self.closed = False
 

@@ -1,48 +1,43 @@
-"""What an iterator yields, in our words; and what it raises, as our errors."""
+"""What an iterator yields, in our words."""
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
-from nbstream.errors import SourceError, SourceLost, SourceMalformed, SourceRefused
+from nbstream.errors import SourceMalformed
 from nbstream.records import Part
 from nbstream.sources.contract import Arrival, End
 from nbstream.sources.formats.native import Native
-from nbstream.sources.formats.openai_chat import OpenAIChat
 from nbstream.sources.objects.agent_items import AgentItems
-from nbstream.sources.origin import line_of
-from nbstream.sources.refusal import ErrorObject, is_retryable, plain_text, read_error, refused_by_frame, retry_after_s
+from nbstream.sources.objects.chunks import text_alone
+from nbstream.sources.objects.messages import Messages
+from nbstream.sources.objects.shapes import CHAT, plain, see
+from nbstream.sources.refusal import read_error, refused_by_frame
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
-# By name, never by class: the SDKs of OpenAI, Anthropic and Google bring an HTTP library of their own (httpx2), and
-# importing theirs to compare would be slow and often impossible.
-_LOST = frozenset({
-    "APIConnectionError", "APITimeoutError", "ConnectError", "ConnectTimeout", "ReadError", "ReadTimeout", "WriteError",
-    "RemoteProtocolError", "NetworkError", "TimeoutException", "TransportError", "ConnectionError", "TimeoutError",
-    "ProtocolError", "IncompleteRead", "ChunkedEncodingError", "ClientConnectionError", "ClientPayloadError",
-    "ServerDisconnectedError",
-})  # fmt: skip
-_REFUSED: dict[str, int] = {
-    "BadRequestError": 400, "AuthenticationError": 401, "PermissionDeniedError": 403, "NotFoundError": 404,
-    "RateLimitError": 429, "InternalServerError": 500,
-}  # fmt: skip
+    from nbstream.sources.objects.shapes import Seen
+
+_BARE = (str, Part, bytes, bytearray, memoryview)
+_NATIVE = frozenset({"delta", "agent_output", "done"})
+QUOTE_CHARS = 80
 
 
 class ItemReader:
     """
-    Reads str, `Part`, chat-completion chunks (dicts or objects), native frames as dicts, and what agents yield.
+    Reads str, `Part`, native frames as dicts, and what SDKs (`shapes.py`) and agents (`agent_items.py`) yield.
 
-    The iterator's own end is the end mark, except behind chunks: their SDKs report a cut connection as a normal end, so
-    there a finish_reason must have come. An iterator of nothing that we know is no empty answer: its end is an error.
+    The iterator's own end is the end mark, except behind what has one itself: SDKs report a cut connection as a normal
+    end. An iterator of nothing that we know is no empty answer: its end is an error.
     """
 
     def __init__(self) -> None:
-        self._chat = OpenAIChat()
+        self._messages: dict[str, Messages] = {}
         self._native = Native()
         self._agents = AgentItems()
+        #: The last chunk of a chat that was read in full.
+        self._chunk: Any = None
         self._end: Arrival | None = None
         self._unknown: str | None = None
         self._understood = False
@@ -50,48 +45,61 @@ class ItemReader:
     def read(self, item: Any) -> Arrival:
         """Return what *item* says."""
         arrival = self._read(item)
-        if arrival.parts and arrival.parts[0].kind == "raw":
-            self._unknown = self._unknown or type(item).__name__
-        elif item:
-            self._understood = True
+        if not self._understood:
+            if arrival.parts and arrival.parts[0].kind == "raw":
+                self._unknown = self._unknown or type(item).__name__
+            else:
+                self._understood = item != ""
         return arrival
 
     def _read(self, item: Any) -> Arrival:
-        if isinstance(item, str):
-            return Arrival((Part("text", item),) if item else ())
-        if isinstance(item, Part):
-            return Arrival((item,))
-        if isinstance(item, (bytes, bytearray, memoryview)):
-            raise SourceMalformed(f"the iterator yields {type(item).__name__}: decode to str before showing")
+        if isinstance(item, _BARE):
+            return _bare(item)
+        if self._chunk is not None and (text := text_alone(item, self._chunk)) is not None:
+            return Arrival((Part("text", text),))
         try:
+            seen = see(item)
+            if seen is not None:
+                self._chunk = item if seen.format == CHAT else None
+                return self._frame(seen)
             said = self._agents.read(item)
-            if said is not None:
-                return said
-            frame = item if isinstance(item, dict) else _plain(item) if hasattr(item, "choices") else None
-            if frame is None:
-                return Arrival((Part("raw", fields={"type": type(item).__name__}),))
-            if frame.get("type") in {"delta", "agent_output", "done", "error"} and "choices" not in frame:
-                return self._frame(frame)
-            return self._chat.frame(frame)
-        except (AttributeError, TypeError, LookupError, ValueError) as exc:
-            raise SourceMalformed(f"the iterator yields an item that is no chunk: {str(item)[:80]!r}") from exc
+            return self._other(item) if said is None else said
+        except (AttributeError, TypeError, LookupError, ValueError, RecursionError) as exc:
+            quoted = str(item)[:QUOTE_CHARS]
+            raise SourceMalformed(f"the iterator yields an item that is no chunk: {quoted!r}") from exc
 
     def eof(self) -> Arrival:
-        """Return the end; raises `SourceLost` if chunks came without a finish_reason, or nothing that we know came."""
-        if self._end is not None:
-            return self._end
-        end = self._chat.eof() or self._agents.eof()
+        """Return the end; raises `SourceLost` where an end mark is missing, `SourceMalformed` if nothing known came."""
+        ends = [messages.eof() for messages in self._messages.values()]
+        end = self._end or (ends[-1] if ends else self._agents.eof())
         if end is not None:
             return end
-        if self._chat.begun:
-            raise SourceLost("the iterator ended without a finish_reason: the connection under it was probably cut")
         if self._unknown and not self._understood:
             raise SourceMalformed(
                 f"nothing to show: the iterator yields {self._unknown}; let it yield str (say, `x.text for x in it`)"
             )
         return Arrival(end=End())
 
-    def _frame(self, frame: Mapping[str, Any]) -> Arrival:
+    def _frame(self, seen: Seen) -> Arrival:
+        messages = self._messages.get(seen.format)
+        if seen.frame is None:
+            # Helpers yield what they make of a frame behind the frame: alone it counts, else it would be there twice.
+            return Arrival((seen.part,) if seen.part is not None and messages is None else ())
+        if messages is None:
+            messages = self._messages[seen.format] = Messages(seen.format)
+        return messages.read(seen.frame)
+
+    def _other(self, item: Any) -> Arrival:
+        if isinstance(item, dict) and isinstance(item.get("type"), str) and item["type"] in _NATIVE:
+            return self._of_ours(item)
+        if isinstance(item, dict) or getattr(item, "type", None) == "error":
+            error = read_error(plain(item))
+            if error is not None:
+                raise refused_by_frame(error)
+        named = (item.get("type") or item.get("object")) if isinstance(item, dict) else None
+        return Arrival((Part("raw", fields={"type": str(named or type(item).__name__)}),))
+
+    def _of_ours(self, frame: Mapping[str, Any]) -> Arrival:
         arrival = self._native.frame(frame)
         if arrival.end is not None:
             self._end = arrival
@@ -99,63 +107,13 @@ class ItemReader:
         return arrival._replace(cursor=None)  # an iterator cannot be asked for what comes behind it
 
 
-def error_of(exc: BaseException) -> SourceError:
-    """Return what an exception that an iterator raised means for the stream; it is the error's cause."""
-    if isinstance(exc, SourceError):
-        return exc  # with the cause that it has
-    error = _error_of(exc)
-    error.__cause__ = exc
-    return error
-
-
-def _error_of(exc: BaseException) -> SourceError:
-    said = plain_text(str(exc))
-    raised = f"the iterator raised {type(exc).__name__}{line_of(exc)}" + (f": {said}" if said else "")
-    for one in _causes(exc):
-        names = [kind.__name__ for kind in type(one).__mro__]
-        status = next((_REFUSED[name] for name in names if name in _REFUSED), None)
-        given = getattr(one, "status_code", None)
-        status = given if type(given) is int else status
-        error = _error_object(one)
-        if status is not None:
-            quota = error is not None and "insufficient_quota" in error.names
-            headers = getattr(getattr(one, "response", None), "headers", None) or {}
-            return SourceRefused(
-                raised,
-                status=status,
-                retryable=is_retryable(status) and not quota,
-                retry_after_s=retry_after_s(headers, time.time()),
+def _bare(item: str | Part | bytes | bytearray | memoryview) -> Arrival:
+    if isinstance(item, str):
+        return Arrival((Part("text", item),) if item else ())
+    if isinstance(item, Part):
+        if not all(type(one) is str for one in (item.kind, item.text, item.agent)):  # no log could be read behind it
+            raise SourceMalformed(
+                f"the iterator yields a Part whose kind, text or agent is no text: {item!r:.{QUOTE_CHARS}}"
             )
-        if any(name in _LOST for name in names):
-            return SourceLost(raised)
-        if error is not None and "APIError" in names:
-            return SourceRefused(raised, retryable=refused_by_frame(error).retryable)
-    return SourceRefused(raised)
-
-
-def _error_object(exc: BaseException) -> ErrorObject | None:
-    """Return the provider's error object that SDK exceptions carry as `body`."""
-    body = getattr(exc, "body", None)
-    return read_error({"error": body}) if isinstance(body, dict) and body else None
-
-
-def _causes(exc: BaseException) -> Iterator[BaseException]:
-    seen: set[int] = set()
-    one: BaseException | None = exc
-    while one is not None and id(one) not in seen:
-        seen.add(id(one))
-        yield one
-        one = one.__cause__
-
-
-def _plain(value: Any) -> Any:
-    """Return *value* as dicts and lists, however its SDK models it."""
-    if isinstance(value, (str, int, float, bool, type(None))):
-        return value
-    if isinstance(value, (list, tuple)):
-        return [_plain(one) for one in value]
-    if isinstance(value, dict):
-        return {name: _plain(one) for name, one in value.items()}
-    if hasattr(value, "model_dump"):
-        return value.model_dump()
-    return {name: _plain(one) for name, one in vars(value).items() if not name.startswith("_")}
+        return Arrival((item,))
+    raise SourceMalformed(f"the iterator yields {type(item).__name__}: decode to str before showing")

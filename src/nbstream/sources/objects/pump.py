@@ -1,72 +1,109 @@
-"""Running an iterator where it belongs, and closing it, as far as that can be done."""
+"""
+Running an iterator where it belongs, and closing it, as far as that can be done.
+
+What it yields is read at once, where it is made: SDKs go on changing what they have handed out.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import inspect
-import socket
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from nbstream.errors import SourceError, SourceLost
+from nbstream.errors import SourceLost
 from nbstream.sources.closing import to_the_end
 from nbstream.sources.objects.handover import Handover
-from nbstream.sources.objects.items import error_of
+from nbstream.sources.objects.raised import error_of
+from nbstream.sources.objects.sockets import shut_under, shut_what_it_reads
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterable
 
+    from nbstream.sources.contract import Arrival
+
+    #: Makes of an item what it says.
+    Read: TypeAlias = Callable[[Any], Arrival]
+
 #: How long closing waits for an iterator that is busy elsewhere, before it is left to itself.
 PATIENCE_S = 0.05
+#: How often the loop of an iterator is looked at: one that is closed says nothing.
+LOOK_S = 0.25
+CLOSED = "the event loop that this iterator belongs to is closed; make it anew and run again"
 #: How long the iterator's own `aclose()` may take.
 CLOSE_S = 5.0
 
 
-async def pump_here(iterable: Any) -> AsyncGenerator[list[Any], None]:
-    """Iterate an async iterable on this loop."""
-    iterator = aiter(iterable)
-    try:
-        async for item in iterator:
-            yield [item]
-    except SourceError:
-        raise
-    except Exception as exc:
-        raise error_of(exc) from exc
-    finally:
-        await to_the_end(_close_async(iterator, iterable))
+async def pump_here(
+    iterable: Any, read: Read, left: Callable[[], None], *, ours: bool
+) -> AsyncGenerator[list[Arrival], None]:
+    """
+    Iterate an async iterable on this loop; *left* is called if it could not be ended.
 
-
-async def pump_loop(
-    iterable: Any, loop: asyncio.AbstractEventLoop, left: Callable[[], None]
-) -> AsyncGenerator[list[Any], None]:
-    """Iterate an async iterable (or an awaitable of one) on *loop*; *left* is called if it could not be ended."""
+    *ours*: this loop is no user's. In a task of its own: what comes without a wait comes as one, and a flood is not
+    paid for item by item.
+    """
     handover = Handover()
-    running = _run_async(iterable, loop, handover)
-    try:
-        future = asyncio.run_coroutine_threadsafe(running, loop)
-    except RuntimeError as exc:
-        running.close()
-        raise SourceLost("the event loop that this iterator belongs to is closed; make it anew and run again") from exc
+    task = asyncio.ensure_future(_run_async(iterable, read, asyncio.get_running_loop(), handover, ours=ours))
     try:
         while items := await handover.take():
             yield items
     finally:
-        future.cancel()
-        await to_the_end(_leave(handover, iterable, left))
+        handover.close()
+        task.cancel()
+        await to_the_end(_over(task, left))
     if handover.error is not None:
         raise error_of(handover.error)
 
 
-async def pump_thread(iterable: Iterable[Any], left: Callable[[], None]) -> AsyncGenerator[list[Any], None]:
-    """Iterate a sync iterable in a thread of its own; *left* is called if it could not be ended."""
+async def pump_loop(
+    iterable: Any, read: Read, loop: asyncio.AbstractEventLoop, left: Callable[[], None]
+) -> AsyncGenerator[list[Arrival], None]:
+    """Iterate an async iterable (or an awaitable of one) on *loop*; *left* is called if it could not be ended."""
     handover = Handover()
-    threading.Thread(target=_run_sync, args=(iterable, handover), name="nbstream-iterator", daemon=True).start()
+    running = _run_async(iterable, read, loop, handover)
+    try:
+        future = asyncio.run_coroutine_threadsafe(running, loop)
+    except RuntimeError as exc:
+        running.close()
+        raise SourceLost(CLOSED) from exc
+    watching = asyncio.ensure_future(_end_with(loop, handover))
     try:
         while items := await handover.take():
             yield items
     finally:
-        await to_the_end(_leave(handover, iterable, left))
+        watching.cancel()
+        if not loop.is_closed():
+            future.cancel()
+        elif inspect.getcoroutinestate(running) == inspect.CORO_CREATED:
+            running.close()  # it was closed before it could begin
+        await to_the_end(_leave(handover, lambda: shut_under(handover.iterated), left))
+    if isinstance(handover.error, asyncio.CancelledError):
+        raise SourceLost("the event loop that this iterator belongs to has ended, or cancelled what reads it")
+    if handover.error is not None:
+        raise error_of(handover.error)
+
+
+async def _end_with(loop: asyncio.AbstractEventLoop, handover: Handover) -> None:
+    while not loop.is_closed():  # noqa: ASYNC110 - it tells nobody
+        await asyncio.sleep(LOOK_S)
+    handover.end(SourceLost(CLOSED))
+
+
+async def pump_thread(
+    iterable: Iterable[Any], read: Read, left: Callable[[], None]
+) -> AsyncGenerator[list[Arrival], None]:
+    """Iterate a sync iterable in a thread of its own; *left* is called if it could not be ended."""
+    handover = Handover()
+    args = iterable, read, handover
+    thread = threading.Thread(target=_run_sync, args=args, name="nbstream-iterator", daemon=True)
+    thread.start()
+    try:
+        while items := await handover.take():
+            yield items
+    finally:
+        await to_the_end(_leave(handover, lambda: shut_what_it_reads(thread), left))
     if handover.error is not None:
         raise error_of(handover.error)
 
@@ -105,17 +142,30 @@ async def call_in_thread(function: Callable[[], Any]) -> Any:
     return result
 
 
-def _run_sync(iterable: Iterable[Any], handover: Handover) -> None:
+async def close_unused(obj: Any, loop: asyncio.AbstractEventLoop | None) -> None:
+    """Close *obj*, which nobody has iterated, as it is closed behind its last item; *loop*: the one it belongs to."""
+    if not hasattr(obj, "__aiter__") and not inspect.isawaitable(obj):
+        await call_in_thread(lambda: _close_sync(obj))
+    elif loop is None or loop is asyncio.get_running_loop():
+        await _close_async(obj)
+    elif loop.is_running():
+        await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(_close_async(obj), loop))
+
+
+def _run_sync(iterable: Any, read: Read, handover: Handover) -> None:
     room = threading.Event()
     handover.on_room(room.set)
     error: BaseException | None = None
-    iterator: Any = None
+    entered = iterator = None
     try:
+        if not hasattr(iterable, "__iter__"):
+            # The `.stream()` helpers of SDKs return what has to be entered first.
+            entered, iterable = iterable, iterable.__enter__()
         iterator = iter(iterable)
         for item in iterator:
             if handover.closed:
                 break
-            handover.put(item)
+            handover.put(read(item))
             while handover.full:
                 room.clear()
                 if handover.full:  # the taker may have made room just before
@@ -124,10 +174,15 @@ def _run_sync(iterable: Iterable[Any], handover: Handover) -> None:
         error = exc
     finally:
         _close_sync(iterator, iterable)
+        if entered is not None:
+            with contextlib.suppress(Exception):
+                entered.__exit__(None, None, None)
         handover.end(error)
 
 
-async def _run_async(iterable: Any, loop: asyncio.AbstractEventLoop, handover: Handover) -> None:
+async def _run_async(
+    iterable: Any, read: Read, loop: asyncio.AbstractEventLoop, handover: Handover, *, ours: bool = False
+) -> None:
     room = asyncio.Event()
 
     def wake() -> None:
@@ -136,65 +191,70 @@ async def _run_async(iterable: Any, loop: asyncio.AbstractEventLoop, handover: H
 
     handover.on_room(wake)
     error: BaseException | None = None
-    iterator: Any = None
+    entered = iterator = None
     try:
         if inspect.isawaitable(iterable):
             iterable = await iterable
+        if not hasattr(iterable, "__aiter__"):
+            entered, iterable = iterable, await iterable.__aenter__()
+        handover.iterated = iterable
         iterator = aiter(iterable)
         async for item in iterator:
-            handover.put(item)
+            if handover.closed:
+                break
+            handover.put(read(item))
             while handover.full:
                 room.clear()
                 if handover.full:
                     await room.wait()
-    except Exception as exc:  # noqa: BLE001 - told to the taker
-        error = exc
     except BaseException as exc:
-        error = exc
-        raise  # a KeyboardInterrupt belongs to the loop it came from
+        error = exc  # told to the taker
+        # A KeyboardInterrupt belongs to the loop of its user; ours would end with it, and all its streams.
+        if not (ours or isinstance(exc, Exception)):
+            raise
     finally:
-        await to_the_end(_close_async(iterator, iterable))
+        await to_the_end(_close_async(iterator, iterable, entered=entered))
         handover.end(error)
 
 
-async def _leave(handover: Handover, iterable: Any, left: Callable[[], None]) -> None:
-    """End a maker somewhere else: it looks at its next item; one that waits for a socket is woken by shutting that."""
+async def _over(task: asyncio.Task[None], left: Callable[[], None]) -> None:
+    await asyncio.wait({task}, timeout=2 * CLOSE_S)
+    if not task.done():
+        left()
+    elif not task.cancelled():
+        task.exception()  # told by the handover; an interrupt has reached the loop already
+
+
+async def _leave(handover: Handover, wake: Callable[[], None], left: Callable[[], None]) -> None:
+    """End a maker somewhere else: it looks at its next item; one that waits for its server has to be woken."""
     handover.close()
     if not await handover.ended(PATIENCE_S / 2):
-        _shut_socket(iterable)
+        wake()
         if not await handover.ended(PATIENCE_S):
             left()
 
 
 def _close_sync(*things: Any) -> None:
     for thing in things:
-        close = getattr(thing, "close", None) or getattr(getattr(thing, "response", None), "close", None)
+        close = _closing(thing, ("close",))
         # What cannot be closed (a generator at work, an SDK whose connection is gone) is not ours to repair.
         with contextlib.suppress(Exception):
-            if callable(close) and not inspect.iscoroutinefunction(close):
+            if close is not None and not inspect.iscoroutinefunction(close):
                 close()
 
 
-async def _close_async(*things: Any) -> None:
-    for thing in things:
-        response = getattr(thing, "response", None)
-        names = [(thing, "aclose"), (thing, "close"), (response, "aclose")]
-        close = next((found for owner, name in names if callable(found := getattr(owner, name, None))), None)
+async def _close_async(*things: Any, entered: Any = None) -> None:
+    closings = [_closing(thing, ("aclose", "close")) for thing in things]
+    if entered is not None:
+        closings.append(lambda: entered.__aexit__(None, None, None))
+    for close in closings:
         with contextlib.suppress(Exception):  # see _close_sync
             result = close() if close is not None else None
             if inspect.isawaitable(result):
                 await asyncio.wait_for(result, CLOSE_S)
 
 
-def _shut_socket(thing: Any) -> None:
-    """
-    Shut the socket under an SDK stream, where it can be reached; the read that waits for it then ends.
-
-    Closing would not wake it, and `SSLSocket.shutdown` would take the reader's TLS state away under it.
-    """
-    extensions = getattr(getattr(thing, "response", None), "extensions", None)
-    stream: Any = extensions.get("network_stream") if isinstance(extensions, dict) else None
-    found = stream.get_extra_info("socket") if hasattr(stream, "get_extra_info") else None
-    if isinstance(found, socket.socket):
-        with contextlib.suppress(OSError):  # already closed
-            socket.socket.shutdown(found, socket.SHUT_RDWR)
+def _closing(thing: Any, names: tuple[str, ...]) -> Callable[[], Any] | None:
+    """Return what closes *thing*, or the response that it reads."""
+    found = (getattr(owner, name, None) for owner in (thing, getattr(thing, "response", None)) for name in names)
+    return next((close for close in found if callable(close)), None)

@@ -1,4 +1,4 @@
-"""Is everything there that nbstream needs? One line a thing, and what to do where something is wrong."""
+"""What is installed: versions, the store, a relay; and what to do where something is wrong."""
 
 from __future__ import annotations
 
@@ -7,35 +7,18 @@ import shutil
 import sys
 import tempfile
 import warnings
-from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
 import nbstream
+from nbstream.doctor.check import Check
 from nbstream.errors import StreamError
 
 #: Bytes written to see that the store can be written: one transaction is about as long.
 PROBE = 64 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One thing that was looked at; `advice` is empty when all is well."""
-
-    name: str
-    found: str
-    advice: str = ""
-
-    @property
-    def ok(self) -> bool:
-        """True if there is nothing to do."""
-        return not self.advice
-
-    def __str__(self) -> str:
-        return f"{'ok' if self.ok else 'problem':8} {self.name:14} {self.found}{f': {self.advice}' * bool(self.advice)}"
-
-
-def examine() -> list[Check]:
+def checks() -> list[Check]:
     """Look at the versions of what nbstream runs on, and at the store."""
     return [
         Check("nbstream", nbstream.__version__),

@@ -1,0 +1,1 @@
+"""Models by name: who serves them, how each API is asked, and what other packages add."""
