@@ -15,7 +15,7 @@ import { alias, lean } from "./alias.js";
 const HERE = dirname(fileURLToPath(import.meta.url));
 const OUT = join(HERE, "..", "src", "nbstream", "view", "static");
 const VERSION = join(HERE, "..", "src", "nbstream", "version.py");
-const PARTS = ["engine", "find", "highlight", "math"];
+const PARTS = ["engine", "find", "highlight", "math", "pictures"];
 /** @type {import("esbuild").BuildOptions} */
 const OPTIONS = {
   absWorkingDir: HERE,

@@ -10,6 +10,7 @@
  * @property {typeof import("./find.js")} find
  * @property {typeof import("./highlight.js")} highlight
  * @property {typeof import("./math.js")} math
+ * @property {typeof import("./pictures.js")} pictures
  */
 
 /** The first wait for code that was asked for; then twice as long: what a blocked kernel has heard it answers later. */

@@ -7,6 +7,9 @@ import { codePoints } from "./records.js";
 /** A kernel that says nothing for so long does not answer; the page asks again when the text is needed again. */
 const ANSWER_MS = 15_000;
 
+/** The types of answers, where they are not `text`. @type {Record<string, string>} */
+const ANSWERS = { find: "found", picture: "picture" };
+
 export class Reads {
   #send;
   #stream = "";
@@ -79,6 +82,14 @@ export class Reads {
     return at;
   }
 
+  /**
+   * What happened to the stream, see pictures.js.
+   * @param {string} what
+   */
+  picture(what) {
+    return this.#ask({ type: "picture", what });
+  }
+
   /** @param {{type: string, [field: string]: unknown}} question */
   #ask(question) {
     const id = ++this.#id;
@@ -87,7 +98,7 @@ export class Reads {
     if (question.type === "find") this.#finding = id;
     return new Promise((answered, failed) => {
       const timer = setTimeout(() => this.#close(id)?.failed(new Error("the kernel does not answer")), ANSWER_MS);
-      this.#open.set(id, { wanted: question.type === "find" ? "found" : "text", answered, failed, timer });
+      this.#open.set(id, { wanted: ANSWERS[question.type] ?? "text", answered, failed, timer });
       if (!this.#send({ ...question, id, stream: this.#stream })) this.#close(id)?.failed(new Error("the kernel is gone"));
     });
   }

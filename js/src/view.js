@@ -5,6 +5,7 @@
 import { Asking } from "./asking.js";
 import { Controls } from "./controls.js";
 import { Copying } from "./copying.js";
+import { foldPictures } from "./pictures_fold.js";
 import { device, watchDevice } from "./device.js";
 import { keepKeys } from "./keys.js";
 import { AckPace, PaintPace } from "./pace.js";
@@ -42,6 +43,7 @@ export class View {
   /** The page that begins at the beginning begins the view anew, as one of another answer would. */
   #anew = false;
   #copying;
+  #pictures;
   #timers;
   #asking;
 
@@ -68,6 +70,8 @@ export class View {
     // The one that comes later, with a second answer, stands where it moves no other.
     this.controls.add(this.viewport.orderToggle);
     this.controls.add(this.pager.el);
+    this.#pictures = foldPictures({ reads: this.reads, parts, live: () => isLive(this.#last?.state ?? "") }, signal);
+    this.root.append(this.#pictures.el);
     keepKeys(this.root, signal);
     keepStops(this.root, signal);
     keepSurroundings(this.root, signal);
@@ -108,6 +112,7 @@ export class View {
     this.#schedulePaint();
     // With the next paint, in one frame with it, unless it is more than numbers that change.
     if (!this.#painting || before !== this.#last.state) this.#show();
+    if (before !== this.#last.state) this.#pictures.again();
   }
 
   /** @param {string} stream */

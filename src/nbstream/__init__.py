@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from nbstream.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from nbstream.api import clean, continue_, regenerate, resume, show, start, streams
+    from nbstream.api import clean, continue_, inspect, regenerate, replay, resume, show, start, streams
     from nbstream.conversation import Conversation
     from nbstream.errors import (
         Fenced,
@@ -52,7 +52,9 @@ _ERRORS = (
     "SourceMalformed", "SourceRefused", "SourceSilent", "StoreFull", "StreamError", "StreamGone", "TeamFailed",
 )  # fmt: skip
 _HOMES = {
-    **dict.fromkeys(("clean", "continue_", "regenerate", "resume", "show", "start", "streams"), "nbstream.api"),
+    **dict.fromkeys(
+        ("clean", "continue_", "inspect", "regenerate", "replay", "resume", "show", "start", "streams"), "nbstream.api"
+    ),
     **dict.fromkeys(_ERRORS, "nbstream.errors"),
     **dict.fromkeys(("on_excess", "usage"), "nbstream.overview"),
     "open_store": "nbstream.log.stores",
@@ -68,8 +70,8 @@ _HOMES = {
 __all__ = [
     "Agent", "Conversation", "Fenced", "LeaseOver", "LogDamaged", "LogError", "NotCancelled", "RelayError",
     "SourceError", "SourceLost", "SourceMalformed", "SourceRefused", "SourceSilent", "State", "StoreFull", "Stream",
-    "StreamError", "StreamGone", "TeamFailed", "chat", "clean", "continue_", "merge", "on_excess", "open_store",
-    "regenerate", "resume", "show", "sse", "start", "streams", "usage",
+    "StreamError", "StreamGone", "TeamFailed", "chat", "clean", "continue_", "inspect", "merge", "on_excess",
+    "open_store", "regenerate", "replay", "resume", "show", "sse", "start", "streams", "usage",
 ]  # fmt: skip
 
 

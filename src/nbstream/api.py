@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nbstream import shutdown
 from nbstream.errors import StreamGone
@@ -20,6 +20,9 @@ from nbstream.relay.recording import InRelay, Where
 from nbstream.rerun import Ask
 from nbstream.runtime import runtime
 from nbstream.stream import Stream
+
+if TYPE_CHECKING:
+    from nbstream.pictures.wire import Wire
 
 #: Where recorders can be asked to run.
 HOSTS = ("auto", "kernel", "relay")
@@ -143,6 +146,32 @@ def display_stream(stream: Stream, *, saved: bool = False) -> Stream:
     *saved*: the user asked for what is saved, however it ended: no end raises.
     """
     return displayed(stream, here(), raises=not saved)
+
+
+def replay(stream: str | Stream, speed: float = 1.0) -> Stream:
+    """
+    Play a saved stream once more in this cell, *speed* times as fast as it came; no call is made, nothing new is saved.
+
+    Given by id, key or object. Stop ends the replay and leaves the stream as it is. Raises `StreamGone` for one that is
+    not in the store.
+    """
+    from nbstream.playing import Replay
+
+    played = Replay(_find(stream) if isinstance(stream, str) else stream, speed)
+    return display_stream(played, saved=True)
+
+
+def inspect(stream: str | Stream) -> Wire:
+    """
+    Return the wire of a stream as its log has it: calls, records, places, what came once more, how long between.
+
+    A table in a notebook, text elsewhere; of a long stream its beginning and its end. Given by id, key or object;
+    raises `StreamGone` for one that is not in the store.
+    """
+    from nbstream.pictures.wire import Wire
+
+    found = _find(stream) if isinstance(stream, str) else stream
+    return Wire(found.id, found.log)
 
 
 def streams() -> list[Stream]:

@@ -29,6 +29,7 @@ HELP = """\
 %stream regenerate [ID [AGENT]]  ask the same question anew; the old answer is kept
                                  with AGENT: only that agent of a team, the others are left as they are
 %stream replay ID                show what is saved, without a call
+%stream replay ID --speed 4      play it again, four times as fast as it came (1: as fast as it came)
 %stream models                   providers and whether their keys are set, this machine's servers, formats
 %stream history [NAME]           what was said in a conversation (%%stream --in NAME); without NAME: which there are
 %stream clean [--older-than 30d] delete streams nobody has shown or written for so long
@@ -172,7 +173,15 @@ class StreamMagics(Magics):
         self._display(self._one(rest, "show"), saved=True)
 
     def _replay(self, rest: list[str]) -> None:
-        self._display(self._one(rest, "replay"), saved=True)
+        from nbstream import api
+
+        rest, speed = _speed(rest)
+        stream = self._one(rest, "replay")
+        if speed is None:
+            self._display(stream, saved=True)
+        else:
+            self.last = stream
+            api.replay(stream, speed)
 
     def _history(self, rest: list[str]) -> None:
         from nbstream.conversation import Conversation, conversations
@@ -325,6 +334,22 @@ def _days(text: str) -> float:
         msg = f"--older-than {text}: write a number of days, like 30d"
         raise UsageError(msg)
     return days
+
+
+def _speed(rest: list[str]) -> tuple[list[str], float | None]:
+    """Take `--speed X` out of the words behind a verb."""
+    if "--speed" not in rest:
+        return rest, None
+    at = rest.index("--speed")
+    text = " ".join(rest[at + 1 : at + 2])
+    try:
+        speed = float(text)
+    except ValueError:
+        speed = 0
+    if not math.isfinite(speed) or speed <= 0:
+        msg = f"--speed {text}".rstrip() + ": write a number above 0, like 4 (1 is the pace at which it came)"
+        raise UsageError(msg)
+    return [*rest[:at], *rest[at + 2 :]], speed
 
 
 def _none(rest: list[str], verb: str) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, get_args
 from nbstream.errors import LogDamaged
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
 VERSION = 1
 
@@ -111,12 +111,15 @@ class Delta:
 
     `cursor` is what the upstream needs to go on behind the last whole upstream event of this record, `behind` the code
     points already stored behind that cursor (the record ends inside an event); resume verifies and drops exactly those.
+    `meanwhile` tells what happened on the wire since the record before (a lost connection, a call made again, a
+    silence): pictures are drawn from it, nobody decides by it, and logs of older versions have none.
     """
 
     parts: tuple[Part, ...]
     at: float
     cursor: Cursor | None = None
     behind: int = 0
+    meanwhile: Sequence[Mapping[str, Any]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +138,8 @@ class Close:
     error: Mapping[str, Any] | None = None
     model: str | None = None
     chars: int = 0
+    #: As of a `Delta`.
+    meanwhile: Sequence[Mapping[str, Any]] | None = None
 
 
 Record: TypeAlias = Open | Delta | Close
@@ -153,6 +158,8 @@ def encode(record: Record) -> bytes:
             body["cursor"] = record.cursor
         if record.behind:
             body["behind"] = record.behind
+        if record.meanwhile:
+            body["meanwhile"] = record.meanwhile
     else:
         kind = "open" if isinstance(record, Open) else "close"
         body = {"v": VERSION, "type": kind}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from nbstream.errors import StreamError
     from nbstream.log.contract import Log, Status, Store
+    from nbstream.pictures.timeline import Timeline
     from nbstream.recorder.at_work import AtWork
     from nbstream.records import Part, Record
     from nbstream.runtime import Runtime
@@ -209,6 +211,20 @@ class Stream:
             "host": self._recorded_by(facts),
             "agents": {name: in_short(facts) for name, facts in self.agent_facts().items()},
         }
+
+    def timeline(self) -> Timeline:
+        """
+        Return a picture of what happened: text over time, saves, cuts, retries, resumes, stalls, Stop, the end.
+
+        Drawn from the log: an SVG that the notebook file keeps and that needs no kernel. What a log of an older version
+        does not tell (a retry, a silence that ended) is not in it.
+        """
+        from nbstream.pictures.story import Story
+        from nbstream.pictures.timeline import Timeline
+
+        facts = self.facts()
+        now = time.time() if facts.state.live else None
+        return Timeline(self.id, Story().read_on(self._log), words.line(facts, buttons=False), now=now)
 
     # -- the buttons --------------------------------------------------------------------------------------------
 

@@ -83,6 +83,8 @@ class Facts:
     buttons: bool = True
     #: The line says what can be done.
     ways: bool = True
+    #: A saved stream is played once more, without a call.
+    replayed: bool = False
 
 
 def actions(facts: Facts) -> list[str]:
@@ -137,12 +139,13 @@ def lost_line(facts: Facts, *, shut: bool = False) -> str:
     *shut*: it was shut down for good; then a relay closes the call too. What running the cell again does is said as
     the table in `rerun` has it.
     """
+    if facts.replayed:
+        return "running the cell again plays it again"
     if facts.outlives_kernel and not shut:
         return f"the answer goes on: run the cell again to see it all {_FIRST}"
-    if facts.in_memory and facts.state.live:
-        return "the rest was kept in memory only and is gone with the kernel"
     if facts.in_memory:
-        return "it was kept in memory only: running the cell again asks anew"
+        gone = "the rest was kept in memory only and is gone with the kernel"
+        return gone if facts.state.live else "it was kept in memory only: running the cell again asks anew"
     refused = facts.state is State.FAILED and not facts.chars
     if not facts.repeatable or facts.state in (State.STOPPED, State.COMPLETE) or refused:
         return "running the cell again asks anew"

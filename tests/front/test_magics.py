@@ -56,7 +56,12 @@ def frames(*texts, done=True):
         ("%stream list all", "%stream list takes no arguments, found 'all'"),
         ("%stream help me", "%stream help takes no arguments"),
         ("%stream show a b", "%stream show takes one ID"),
-        ("%stream replay X --speed 3", "%stream replay takes one ID"),
+        ("%stream replay X Y --speed 3", "%stream replay takes one ID"),
+        ("%stream replay X --speed 3", "%stream replay: stream 'X': not in the store"),
+        ("%stream replay X --speed", "--speed: write a number above 0, like 4"),
+        ("%stream replay X --speed fast", "--speed fast: write a number above 0, like 4"),
+        ("%stream replay X --speed 0", "--speed 0: write a number above 0"),
+        ("%stream replay --speed inf", "--speed inf: write a number above 0"),
         ("%stream show nope", "%stream show: stream 'nope': not in the store; `list` shows them all"),
         ("%stream resume nope", "%stream resume: stream 'nope': not in the store"),
         ("%stream stop nope", "%stream stop: stream 'nope': not in the store"),
@@ -151,6 +156,26 @@ def test_replay_never_asks(cells, server):
     cells(f"%stream --url {server.url}/x")
     for _ in range(2):
         assert "once" in cells(f"%stream --url {server.url}/x --replay")
+    assert len(server.requests) == 1
+
+
+def test_replay_with_a_speed_plays_what_is_saved(cells, server, store):
+    """`%stream replay` with a speed and `nbstream.replay` write the text again without a call, and save nothing."""
+    server.script([frames("once", "again")])
+    cells(f"%stream --url {server.url}/x")
+    (stream,) = nbstream.streams()
+    for cell in (
+        "%stream replay --speed 100",
+        f"%stream replay {stream.id[:20]} --speed 100",
+        "%stream replay --speed 50",
+    ):
+        said = cells(cell)
+        assert "onceagain" in said
+        assert f"replay of {stream.id}" in said
+    assert "onceagain" in cells(f"import nbstream; s = nbstream.replay({stream.id!r}, speed=100)")
+    assert "complete: the source's own end mark" in cells("nbstream.streams()[0].timeline()")
+    assert "assistant #1 text 0+" in cells("nbstream.inspect(nbstream.streams()[0])")
+    assert [one.stream for one in store.list()] == [stream.id]
     assert len(server.requests) == 1
 
 

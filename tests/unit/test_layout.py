@@ -31,6 +31,7 @@ ROWS = {
     "demo": 2,  # an island, see below; for those who import it, it stands beside wire
     "rerun": 3,  # pure too, but it decides over what the log says
     "sources": 3,
+    "pictures": 3,  # what a log tells, to look at
     "recorder": 4,  # the only writer
     "runtime": 5,  # the only thread and loop
     "recording": 6,
@@ -41,6 +42,7 @@ ROWS = {
     "stopping": 8,
     "stream": 7,
     "host": 8,
+    "playing": 9,
     "relay": 9,
     "view": 9,
     "api": 10,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nbstream import retry
 from nbstream.errors import SourceError, SourceMalformed, SourceRefused, SourceSilent
@@ -24,13 +24,17 @@ if TYPE_CHECKING:
     from nbstream.records import Cursor
     from nbstream.sources.contract import Arrival, End, Pulse, Source
 
+#: Of a cursor's id that is longer only its being there is told.
+LONGEST_NAME = 80
+
 
 class Caller:
     """
     The calls of one voice, one after the other.
 
     What arrives goes through *intake* to *writer*. *event* is told what happens to the stream, *live* what is true
-    meanwhile; *jitter* gives random numbers from 0 to 1, *unhurried* says whether what comes may be gathered.
+    meanwhile; *tell* puts on record what happens to connections. *jitter* gives random numbers from 0 to 1, *unhurried*
+    says whether what comes may be gathered.
     """
 
     def __init__(
@@ -46,6 +50,7 @@ class Caller:
         clock: Clock,
         jitter: Callable[[], float],
         event: Callable[[Event], None],
+        tell: Callable[..., None],
         unhurried: Callable[[], bool],
     ) -> None:
         #: The call that is being made, or was the last.
@@ -55,7 +60,7 @@ class Caller:
         self._source, self._intake, self._writer, self._track = source, intake, writer, track
         self._live, self._patience, self._totals = live, patience, totals
         self._clock, self._jitter, self._event = clock, jitter, event
-        self._unhurried = unhurried
+        self._tell, self._unhurried = tell, unhurried
         #: The place that the upstream named before any output.
         self._begun: Cursor | None = None
         self._again = False
@@ -67,12 +72,18 @@ class Caller:
             place = await self._intake.connect()
             # Where nothing has come but a place, that one counts: a run that has begun is not begun again.
             self.cursor = self._begun if place is None and not self._track.begun else place
+            if self.call is not None:
+                self._tell("called", **({"behind": _name(self.cursor)} if self.cursor is not None else {}))
             stored, now = self._track.parts, self._clock.monotonic()
             self._patience.output(now)
             self.call = Call(self._source, self.cursor, now, clock=self._clock, unhurried=self._may_gather)
             try:
                 self._live.connections = 1
-                return await self.call.run(self._take)
+                try:
+                    return await self.call.run(self._take)
+                finally:
+                    if self.call.pulse.pings:
+                        self._tell("pings", count=self.call.pulse.pings)
             except SourceError as exc:
                 self._live.connections = 0
                 if self._again:
@@ -94,7 +105,9 @@ class Caller:
         if self._live.state is State.STALLED and self.call is not None and self.can_reconnect:
             self._again = True
             self._event(Event.RESUME)
-            self.call.cut(SourceSilent("the silent connection was dropped to resume"))
+            silent = SourceSilent("the silent connection was dropped to resume")
+            self._tell("lost", error=error_json(silent))
+            self.call.cut(silent)
 
     @property
     def can_reconnect(self) -> bool:
@@ -117,6 +130,7 @@ class Caller:
         self._totals.retries += 1
         self._live.retry_at = self._clock.monotonic() + wait
         self._live.error = error_json(error)
+        self._tell("lost", error=error_json(error), wait_s=round(wait, 3))
         self._event(Event.LOST)
         await self._clock.sleep(wait)
         self._live.retry_at = None
@@ -140,3 +154,9 @@ class Caller:
             if not arrival.parts and not self._intake.waits:
                 self._begun = arrival.cursor
         return self._intake.take(arrival, now)
+
+
+def _name(cursor: Cursor) -> Any:
+    """Return what names the place of *cursor* to a reader: an id or an offset, where it has a short one."""
+    place = cursor.get("id", cursor.get("offset"))
+    return place if type(place) is int or (type(place) is str and len(place) <= LONGEST_NAME) else True

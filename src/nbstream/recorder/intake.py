@@ -175,10 +175,19 @@ class Intake:
 
     async def _take(self, arrival: Arrival, now: float) -> None:
         for one in await self._splice.new(self._characters.whole(arrival)):
+            if one.parts or one.end is not None:
+                self._tell_dropped()
             if one.parts and self._queue(one, now):
                 await self._writer.room()
         if arrival.end is not None:
             await self._verify(arrival.end)
+
+    def _tell_dropped(self) -> None:
+        """Put on record how much came once more, once something new comes or nothing more."""
+        if self._splice.dropped:
+            who = {"agent": self._voice} if self._voice else {}
+            self._writer.tell("dropped", chars=self._splice.dropped, **who)
+            self._splice.dropped = 0
 
     def _queue(self, arrival: Arrival, now: float) -> bool:
         cursor = arrival.cursor

@@ -37,6 +37,8 @@ class Splice:
     def __init__(self, stream: str, shown: Shown, track: Track) -> None:
         self.lengths = dict(track.lengths)
         self.numbers = dict(track.numbers)
+        #: Code points that came once more since somebody set this to 0, were verified and dropped.
+        self.dropped = 0
         self._stream, self._shown = stream, shown
         self._first_id = (track.cursor or {}).get("first")
         self._last_id = (track.cursor or {}).get("id")
@@ -104,6 +106,7 @@ class Splice:
                 self._held.append(arrival)
             return bool(self._held)
         if not self._held and arrival.event_id == self._last_id and await self._is_last_event(arrival):
+            self._drop(arrival)
             return True  # sent once more; the next event decides
         if await self._may_start_over([*self._held, arrival]):
             self._held.append(arrival)
@@ -152,6 +155,7 @@ class Splice:
     async def _place(self, arrival: Arrival) -> Arrival:
         """Return *arrival* with only those parts that are new."""
         if arrival.number is not None and arrival.parts and not self._is_next(arrival.parts[0].agent, arrival.number):
+            self._drop(arrival)
             return arrival._replace(parts=())
         parts = []
         start = arrival.start
@@ -166,6 +170,9 @@ class Splice:
                 self.lengths[name] = self.lengths.get(name, 0) + measure(fresh)
             self._passed(name, at + measure(part))
         return arrival._replace(parts=tuple(parts))
+
+    def _drop(self, arrival: Arrival) -> None:
+        self.dropped += sum(len(part.text) for part in arrival.parts)
 
     def _is_next(self, agent: str, number: int) -> bool:
         """Return False for a frame that came before; a hole in front of it is an error."""
@@ -210,6 +217,7 @@ class Splice:
         if shown != again:
             same = next(i for i, (ours, theirs) in enumerate(zip(shown, again, strict=True)) if ours != theirs)
             raise self._changed(f"now says something else at character {at + same:,}")
+        self.dropped += len(again)
         return part._replace(text=part.text[overlap:]) if len(part.text) > overlap else None
 
     def _hole(self, what: str) -> SourceMalformed:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nbstream.errors import SourceError
 from nbstream.recorder.caller import Caller
@@ -88,7 +88,7 @@ class Voice:
         self._caller = Caller(
             source, intake=self.intake, writer=setting.writer, track=self.track, live=self.live,
             patience=self._patience, totals=setting.totals, clock=setting.clock, jitter=setting.jitter,
-            event=self._event, unhurried=setting.unhurried,
+            event=self._event, tell=self._tell, unhurried=setting.unhurried,
         )  # fmt: skip
 
     def stop(self) -> None:
@@ -110,6 +110,7 @@ class Voice:
         """Keep waiting: one answer to a stall."""
         if self.live.state is State.STALLED:
             self._patience.output(self._setting.clock.monotonic())
+            self._tell("kept")
             self._event(Event.KEEP)
 
     def reconnect(self) -> None:
@@ -184,6 +185,7 @@ class Voice:
             call.cut(found)
         elif found is not None:
             setting.totals.stalls += 1
+            self._tell("silent")
             self._event(found)
 
     def skip(self, seconds: float, now: float) -> None:
@@ -223,6 +225,10 @@ class Voice:
                     return await self._call()
             finally:
                 setting.slots.release()
+
+    def _tell(self, what: str, **fields: Any) -> None:
+        who = {"agent": self.name} if self.name else {}
+        self._setting.writer.tell(what, **who, **fields)
 
     async def _call(self) -> End:
         """Call; behind a cut that nothing else mends, a new generation goes on if nobody needs to be asked."""

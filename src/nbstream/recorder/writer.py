@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from nbstream.errors import StoreFull
 from nbstream.log.readback import parts_of
 from nbstream.recorder.batch import Batch
 from nbstream.recorder.gathering import GATHER_S
 from nbstream.recorder.progress import voice_of
+from nbstream.records import Close
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from nbstream.clock import Clock
     from nbstream.log.contract import Log
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 
 #: How often a store that is full is tried again.
 FULL_S = 1.0
+#: What happens between two records and is told with the second, at the most; what came after that is left out.
+MOST_TOLD = 32
 
 
 class Writer:
@@ -53,6 +57,8 @@ class Writer:
         self._stored = 0
         #: Who numbers a record holds it until the record is stored.
         self._pen = asyncio.Lock()
+        #: What happened since the last record and is no output.
+        self._meanwhile: list[Mapping[str, Any]] = []
         self._error: Exception | None = None
         #: By voice. Of those whose text did not begin under this writer there is none: `sha256` then reads the log.
         self._digests: dict[str, hashlib._Hash] = {}
@@ -70,7 +76,7 @@ class Writer:
                     await self._clock.sleep(GATHER_S)
                 while self._batch:
                     async with self._pen:
-                        record = self._batch.take(self._clock.time())
+                        record = replace(self._batch.take(self._clock.time()), meanwhile=self._told())
                         taken = self._batch.taken
                         await self._store(record)
                         self._hash(record)
@@ -86,6 +92,11 @@ class Writer:
         self._arrived.set()
         return self._batch.add(parts, cursor, voice)
 
+    def tell(self, what: str, **fields: Any) -> None:
+        """Let the next record that is no `open` say that *what* happened now; see docs/protocol.md, `meanwhile`."""
+        if len(self._meanwhile) < MOST_TOLD:
+            self._meanwhile.append({"at": self._clock.time(), "what": what, **fields})
+
     async def room(self) -> None:
         """Wait until there is room for more."""
         await self._until(lambda: not self._batch.full)
@@ -99,7 +110,7 @@ class Writer:
         """Store a record that is no output, behind everything added so far; return its offset."""
         await self.flush()
         async with self._pen:
-            await self._store(record)
+            await self._store(replace(record, meanwhile=self._told()) if isinstance(record, Close) else record)
             return self._progress.tail
 
     async def sha256(self, voice: str = "") -> str:
@@ -109,6 +120,10 @@ class Writer:
         if digest is None:
             digest = await asyncio.to_thread(self._hash_log, voice)
         return digest.hexdigest()
+
+    def _told(self) -> list[Mapping[str, Any]] | None:
+        told, self._meanwhile = self._meanwhile, []
+        return told or None
 
     async def _store(self, record: Record) -> None:
         while True:

@@ -73,8 +73,8 @@ class Pulse:
 
     def __init__(self, now: float) -> None:
         self.last_byte = now
-        #: This connection has sent a ping or comment: from now on silence of 45 s means it is dead, not thinking.
-        self.pings = False
+        #: Pings and comments of this connection. After the first one silence of 45 s means it is dead, not thinking.
+        self.pings = 0
         #: `retry:` as last sent by the server, milliseconds.
         self.retry_ms: int | None = None
 

@@ -137,7 +137,7 @@ class ScriptedSource:
         if isinstance(step, Gate):
             await step.passage()
         elif step is Sign.PING:
-            pulse.pings = True
+            pulse.pings += 1
         else:
             await asyncio.Event().wait()
         return None

@@ -13,7 +13,7 @@ from nbstream.version import __version__
 _STATIC = Path(__file__).parent / "static"
 
 #: What a page may ask for, and nothing else: a name from a page never becomes a path.
-PARTS = ("engine", "find", "highlight", "math")
+PARTS = ("engine", "find", "highlight", "math", "pictures")
 
 
 @cache

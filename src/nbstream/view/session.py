@@ -19,6 +19,7 @@ from nbstream.log.bell import bell
 from nbstream.state import State
 from nbstream.view.answers import Answers
 from nbstream.view.audience import Audience
+from nbstream.view.drawings import DrawingAnswers
 from nbstream.view.pages import Page, page, state_of, state_unread
 from nbstream.view.ranges import RangeAnswers
 
@@ -73,6 +74,7 @@ class PageSession:
         self._answering: set[asyncio.Task[None]] = set()
         self._presses: set[asyncio.Task[None]] = set()
         self._ranges = RangeAnswers(send)
+        self._drawings = DrawingAnswers(send)
 
     def request(self, message: Mapping[str, Any]) -> None:
         """Take one message of a page (any thread)."""
@@ -135,8 +137,9 @@ class PageSession:
             _keep(self._press(str(kind), message.get("agent")), self._presses)
         elif kind == "turn":
             _keep(self._press("turn", int(message["answer"])), self._presses)
-        elif kind in ("read", "find"):
-            _keep(self._ranges.answer(self.stream, message), self._answering)
+        elif kind in ("read", "find", "picture"):
+            answers = self._drawings if kind == "picture" else self._ranges
+            _keep(answers.answer(self.stream, message), self._answering)
 
     def _ask(self, view: View, after: int) -> None:
         _keep(self._answer(after, pace.asked_bytes(view.viewer)), self._answering)

@@ -206,15 +206,16 @@ def _events(parser: SSEParser | LineParser, chunk: bytes, pulse: Pulse) -> Itera
 
     pulse.last_byte = time.monotonic()
     too_large: EventTooLarge | None = None
+    comments = parser.comments
     try:
         events = parser.feed(chunk)
     except EventTooLarge as exc:
         events, too_large = exc.events, exc
     pulse.retry_ms = parser.retry_ms
-    pulse.pings = pulse.pings or parser.comments > 0
+    pulse.pings += parser.comments - comments
     for event in events:
         if event.event == "ping":
-            pulse.pings = True
+            pulse.pings += 1
         else:
             yield event
     if too_large is not None:

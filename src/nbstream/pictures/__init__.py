@@ -1,0 +1,1 @@
+"""What a log tells, to look at: a stream over time, and its wire."""
