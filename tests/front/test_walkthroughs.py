@@ -1,0 +1,65 @@
+"""The walkthroughs: what one shows fails when the behaviour is switched off. (nbval runs them as they are.)"""
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+from nbformat.v4 import new_code_cell
+
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+
+
+class Off(NamedTuple):
+    """A behaviour switched off by a first cell, and the cell whose assertion fails then."""
+
+    notebook: str
+    what: str
+    fails: str
+    patch: str
+
+
+OFF = [
+    Off(
+        "03_network_cut", "no retry", "asked",
+        "import nbstream.retry\nnbstream.retry.wait_s = lambda *args, **options: None",
+    ),
+    Off(
+        "03_network_cut", "no Last-Event-ID", "only-missing",
+        "from nbstream.sources.http import answer as http\n"
+        "asks = http.answer\n"
+        "http.answer = lambda call, **place: asks(call, event_id='', offset=None)",
+    ),
+    Off(
+        "03_network_cut", "no Retry-After", "waits",
+        "import nbstream.retry\n"
+        "waits = nbstream.retry.wait_s\n"
+        "nbstream.retry.wait_s = lambda *args, server_s=None, **options: waits(*args, **options)",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.host("relay")  # the default; the notebooks choose themselves
+@pytest.mark.parametrize("off", OFF, ids=lambda off: f"{off.notebook[:2]} {off.what}")
+def test_a_walkthrough_fails_without_what_it_shows(home, tmp_path, off):
+    """With the behaviour switched off the named cell fails, by its assertion, and none before it."""
+    notebook = nbformat.read(NOTEBOOKS / f"{off.notebook}.ipynb", 4)
+    ids = [cell.id for cell in notebook.cells]
+    notebook.cells = [new_code_cell(off.patch, id="patch"), *notebook.cells[: ids.index(off.fails) + 1]]
+    NotebookClient(notebook, timeout=60, allow_errors=True, resources={"metadata": {"path": tmp_path}}).execute()
+    outputs = [(cell.id, one) for cell in notebook.cells if cell.cell_type == "code" for one in cell.outputs]
+    errors = [(cell, one) for cell, one in outputs if one.output_type == "error"]
+    print(*(line for _, one in errors for line in one.traceback), sep="\n")
+    assert [(cell, one.ename) for cell, one in errors] == [(off.fails, "AssertionError")]
+
+
+@pytest.mark.parametrize("notebook", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.stem)
+def test_a_walkthrough_is_kept_clean(notebook):
+    """No outputs or counts in the file, every cell has an id of its own that says what it is."""
+    cells = nbformat.read(notebook, 4).cells
+    ran = [cell.id for cell in cells if cell.cell_type == "code" and (cell.outputs or cell.execution_count)]
+    assert ran == []
+    assert len({cell.id for cell in cells}) == len(cells)
+    assert [cell.id for cell in cells if not re.fullmatch("[a-z0-9-]+", cell.id)] == []
