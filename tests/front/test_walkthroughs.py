@@ -38,6 +38,30 @@ OFF = [
         "waits = nbstream.retry.wait_s\n"
         "nbstream.retry.wait_s = lambda *args, server_s=None, **options: waits(*args, **options)",
     ),
+    Off(
+        "04_stop_is_not_a_cut", "stop is taken for a cut", "stop-facts",
+        "from nbstream.errors import SourceLost\n"
+        "from nbstream.recorder.recorder import Recorder\n"
+        "from nbstream.recorder.voice import Voice\n"
+        "async def no_look(self): pass\n"
+        "Recorder._stop_as_requested = no_look\n"
+        "Voice.stop = lambda self: self._caller.call.cut(SourceLost('gone'))",
+    ),
+    Off(
+        "04_stop_is_not_a_cut", "silence is taken for a cut", "silence-facts",
+        "from nbstream.errors import SourceLost\n"
+        "from nbstream.recorder.patience import Patience\n"
+        "look = Patience.look\n"
+        "Patience.look = lambda *args, **options: look(*args, **options) and SourceLost('silent')",
+    ),
+    Off(
+        "04_stop_is_not_a_cut", "what was stopped goes on when its cell runs again", "again-facts",
+        "from nbstream import host, rerun\n"
+        "def decide(found, ask, **options):\n"
+        "    goes_on = found and found.state == 'stopped' and not ask.fresh\n"
+        "    return rerun.Act.RESUME if goes_on else rerun.decide(found, ask, **options)\n"
+        "host.decide = decide",
+    ),
 ]  # fmt: skip
 
 
