@@ -21,6 +21,11 @@ class Off(NamedTuple):
     patch: str
 
 
+#: Whoever calls again does not say what it has.
+NO_PLACE = """from nbstream.sources.http import answer as http
+asks = http.answer
+http.answer = lambda call, **place: asks(call, event_id="", offset=None)
+"""
 OFF = [
     Off(
         "03_network_cut", "no retry", "asked",
@@ -28,9 +33,7 @@ OFF = [
     ),
     Off(
         "03_network_cut", "no Last-Event-ID", "only-missing",
-        "from nbstream.sources.http import answer as http\n"
-        "asks = http.answer\n"
-        "http.answer = lambda call, **place: asks(call, event_id='', offset=None)",
+        NO_PLACE,
     ),
     Off(
         "03_network_cut", "no Retry-After", "waits",
@@ -61,6 +64,21 @@ OFF = [
         "    goes_on = found and found.state == 'stopped' and not ask.fresh\n"
         "    return rerun.Act.RESUME if goes_on else rerun.decide(found, ask, **options)\n"
         "host.decide = decide",
+    ),
+    Off(
+        "05_killed_kernel", "nothing on disk", "kernel-facts",
+        "import os\nos.environ['NBSTREAM_STORE'] = 'memory:'",
+    ),
+    Off(
+        "05_killed_kernel", "no Last-Event-ID", "kernel-again-facts",
+        "import os, pathlib, tempfile\n"
+        "place = tempfile.mkdtemp()\n"
+        "os.environ['PYTHONPATH'] = place + os.pathsep + os.environ.get('PYTHONPATH', '')\n"
+        f"pathlib.Path(place, 'sitecustomize.py').write_text({NO_PLACE!r})",
+    ),
+    Off(
+        "05_killed_kernel", "no relay", "relay-facts",
+        "import os\nos.environ['NBSTREAM_HOST'] = 'kernel'",
     ),
 ]  # fmt: skip
 
