@@ -85,8 +85,9 @@ OFF = [
 
 @pytest.mark.host("relay")  # the default; the notebooks choose themselves
 @pytest.mark.parametrize("off", OFF, ids=lambda off: f"{off.notebook[:2]} {off.what}")
-def test_a_walkthrough_fails_without_what_it_shows(home, tmp_path, off):
+def test_a_walkthrough_fails_without_what_it_shows(home, tmp_path, monkeypatch, off):
     """With the behaviour switched off the named cell fails, by its assertion, and none before it."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))  # what a notebook would tidy up at its end
     notebook = nbformat.read(NOTEBOOKS / f"{off.notebook}.ipynb", 4)
     ids = [cell.id for cell in notebook.cells]
     notebook.cells = [new_code_cell(off.patch, id="patch"), *notebook.cells[: ids.index(off.fails) + 1]]
