@@ -1,6 +1,9 @@
-"""The walkthroughs: what one shows fails when the behaviour is switched off. (nbval runs them as they are.)"""
+"""The walkthroughs: nbval runs each as it is, and what one shows fails when the behaviour is switched off."""
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,6 +13,9 @@ from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+every_notebook = pytest.mark.parametrize("notebook", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.stem)
+#: A cell takes 20 s at the most, on a machine that runs other tests as well.
+CELL_S = 30
 
 
 class Off(NamedTuple):
@@ -84,6 +90,18 @@ OFF = [
 
 
 @pytest.mark.host("relay")  # the default; the notebooks choose themselves
+@every_notebook
+def test_a_walkthrough_passes(home, tmp_path, notebook):
+    """`pytest --nbval-lax`, as for a user: every cell runs, and what is asserted in it holds."""
+    nbval = ["--nbval-lax", "--nbval-current-env", f"--nbval-cell-timeout={CELL_S}"]
+    ran = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *nbval, notebook],
+        env={**os.environ, "TMPDIR": str(tmp_path)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stdout
+
+
+@pytest.mark.host("relay")
 @pytest.mark.parametrize("off", OFF, ids=lambda off: f"{off.notebook[:2]} {off.what}")
 def test_a_walkthrough_fails_without_what_it_shows(home, tmp_path, monkeypatch, off):
     """With the behaviour switched off the named cell fails, by its assertion, and none before it."""
@@ -98,7 +116,7 @@ def test_a_walkthrough_fails_without_what_it_shows(home, tmp_path, monkeypatch, 
     assert [(cell, one.ename) for cell, one in errors] == [(off.fails, "AssertionError")]
 
 
-@pytest.mark.parametrize("notebook", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.stem)
+@every_notebook
 def test_a_walkthrough_is_kept_clean(notebook):
     """No outputs or counts in the file, every cell has an id of its own that says what it is."""
     cells = nbformat.read(notebook, 4).cells
