@@ -5,6 +5,7 @@ What tests need to put a stream through its paces, ours and yours: nothing here 
   `Request` is what it was asked.
 - `ScriptedSource`: a source that says what the test scripted; `SILENCE` and `PING` are steps of its script.
 - `Gate`: a step of either script that waits for the test.
+- `ChildKernel`: a Jupyter kernel to kill.
 - `FakeClock`: time that passes when the test says so.
 - `read_sse`: bytes in, server-sent events out, through the reader that streams use.
 """
@@ -20,12 +21,14 @@ from nbstream.testing.gate import Gate
 from nbstream.testing.scripted import PING, SILENCE, ScriptedSource
 
 if TYPE_CHECKING:
+    from nbstream.testing.child_kernel import ChildKernel
     from nbstream.testing.sse_bytes import read_sse
 
 __all__ = [
     "PING",
     "SILENCE",
     "Answer",
+    "ChildKernel",
     "FakeClock",
     "FaultServer",
     "Gate",
@@ -37,6 +40,10 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "ChildKernel":  # imports jupyter_client
+        from nbstream.testing.child_kernel import ChildKernel
+
+        return ChildKernel
     if name == "read_sse":  # imports httpx
         from nbstream.testing.sse_bytes import read_sse
 

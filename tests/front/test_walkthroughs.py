@@ -1,0 +1,126 @@
+"""The walkthroughs: nbval runs each as it is, and what one shows fails when the behaviour is switched off."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+from nbformat.v4 import new_code_cell
+
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+every_notebook = pytest.mark.parametrize("notebook", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.stem)
+#: A cell takes 20 s at the most, on a machine that runs other tests as well.
+CELL_S = 30
+
+
+class Off(NamedTuple):
+    """A behaviour switched off by a first cell, and the cell whose assertion fails then."""
+
+    notebook: str
+    what: str
+    fails: str
+    patch: str
+
+
+#: Whoever calls again does not say what it has.
+NO_PLACE = """from nbstream.sources.http import answer as http
+asks = http.answer
+http.answer = lambda call, **place: asks(call, event_id="", offset=None)
+"""
+OFF = [
+    Off(
+        "03_network_cut", "no retry", "asked",
+        "import nbstream.retry\nnbstream.retry.wait_s = lambda *args, **options: None",
+    ),
+    Off(
+        "03_network_cut", "no Last-Event-ID", "only-missing",
+        NO_PLACE,
+    ),
+    Off(
+        "03_network_cut", "no Retry-After", "waits",
+        "import nbstream.retry\n"
+        "waits = nbstream.retry.wait_s\n"
+        "nbstream.retry.wait_s = lambda *args, server_s=None, **options: waits(*args, **options)",
+    ),
+    Off(
+        "04_stop_is_not_a_cut", "stop is taken for a cut", "stop-facts",
+        "from nbstream.errors import SourceLost\n"
+        "from nbstream.recorder.recorder import Recorder\n"
+        "from nbstream.recorder.voice import Voice\n"
+        "async def no_look(self): pass\n"
+        "Recorder._stop_as_requested = no_look\n"
+        "Voice.stop = lambda self: self._caller.call.cut(SourceLost('gone'))",
+    ),
+    Off(
+        "04_stop_is_not_a_cut", "silence is taken for a cut", "silence-facts",
+        "from nbstream.errors import SourceLost\n"
+        "from nbstream.recorder.patience import Patience\n"
+        "look = Patience.look\n"
+        "Patience.look = lambda *args, **options: look(*args, **options) and SourceLost('silent')",
+    ),
+    Off(
+        "04_stop_is_not_a_cut", "what was stopped goes on when its cell runs again", "again-facts",
+        "from nbstream import host, rerun\n"
+        "def decide(found, ask, **options):\n"
+        "    goes_on = found and found.state == 'stopped' and not ask.fresh\n"
+        "    return rerun.Act.RESUME if goes_on else rerun.decide(found, ask, **options)\n"
+        "host.decide = decide",
+    ),
+    Off(
+        "05_killed_kernel", "nothing on disk", "kernel-facts",
+        "import os\nos.environ['NBSTREAM_STORE'] = 'memory:'",
+    ),
+    Off(
+        "05_killed_kernel", "no Last-Event-ID", "kernel-again-facts",
+        "import os, pathlib, tempfile\n"
+        "place = tempfile.mkdtemp()\n"
+        "os.environ['PYTHONPATH'] = place + os.pathsep + os.environ.get('PYTHONPATH', '')\n"
+        f"pathlib.Path(place, 'sitecustomize.py').write_text({NO_PLACE!r})",
+    ),
+    Off(
+        "05_killed_kernel", "no relay", "relay-facts",
+        "import os\nos.environ['NBSTREAM_HOST'] = 'kernel'",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.host("relay")  # the default; the notebooks choose themselves
+@every_notebook
+def test_a_walkthrough_passes(home, tmp_path, notebook):
+    """`pytest --nbval-lax`, as for a user: every cell runs, and what is asserted in it holds."""
+    nbval = ["--nbval-lax", "--nbval-current-env", f"--nbval-cell-timeout={CELL_S}"]
+    ran = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *nbval, notebook],
+        env={**os.environ, "TMPDIR": str(tmp_path)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stdout
+
+
+@pytest.mark.host("relay")
+@pytest.mark.parametrize("off", OFF, ids=lambda off: f"{off.notebook[:2]} {off.what}")
+def test_a_walkthrough_fails_without_what_it_shows(home, tmp_path, monkeypatch, off):
+    """With the behaviour switched off the named cell fails, by its assertion, and none before it."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))  # what a notebook would tidy up at its end
+    notebook = nbformat.read(NOTEBOOKS / f"{off.notebook}.ipynb", 4)
+    ids = [cell.id for cell in notebook.cells]
+    notebook.cells = [new_code_cell(off.patch, id="patch"), *notebook.cells[: ids.index(off.fails) + 1]]
+    NotebookClient(notebook, timeout=60, allow_errors=True, resources={"metadata": {"path": tmp_path}}).execute()
+    outputs = [(cell.id, one) for cell in notebook.cells if cell.cell_type == "code" for one in cell.outputs]
+    errors = [(cell, one) for cell, one in outputs if one.output_type == "error"]
+    print(*(line for _, one in errors for line in one.traceback), sep="\n")
+    assert [(cell, one.ename) for cell, one in errors] == [(off.fails, "AssertionError")]
+
+
+@every_notebook
+def test_a_walkthrough_is_kept_clean(notebook):
+    """No outputs or counts in the file, every cell has an id of its own that says what it is."""
+    cells = nbformat.read(notebook, 4).cells
+    ran = [cell.id for cell in cells if cell.cell_type == "code" and (cell.outputs or cell.execution_count)]
+    assert ran == []
+    assert len({cell.id for cell in cells}) == len(cells)
+    assert [cell.id for cell in cells if not re.fullmatch("[a-z0-9-]+", cell.id)] == []
