@@ -44,7 +44,7 @@ OFF = [
     Off(
         "lease",
         "from nbstream.lease import Lease\nLease.over = lambda self, now: False",
-        ("setup", "helper", "reload", "leave"),
+        ("setup", "reload", "leave"),
     ),
 ]
 

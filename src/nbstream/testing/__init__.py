@@ -5,6 +5,7 @@ What tests need to put a stream through its paces, ours and yours: nothing here 
   `Request` is what it was asked.
 - `ScriptedSource`: a source that says what the test scripted; `SILENCE` and `PING` are steps of its script.
 - `Gate`: a step of either script that waits for the test.
+- `PlayedPage`: a kernel and the page in front of it, without a browser.
 - `FakeClock`: time that passes when the test says so.
 - `read_sse`: bytes in, server-sent events out, through the reader that streams use.
 """
@@ -20,6 +21,7 @@ from nbstream.testing.gate import Gate
 from nbstream.testing.scripted import PING, SILENCE, ScriptedSource
 
 if TYPE_CHECKING:
+    from nbstream.testing.played_page import PlayedPage
     from nbstream.testing.sse_bytes import read_sse
 
 __all__ = [
@@ -30,6 +32,7 @@ __all__ = [
     "FaultServer",
     "Gate",
     "Pause",
+    "PlayedPage",
     "Request",
     "ScriptedSource",
     "read_sse",
@@ -41,5 +44,9 @@ def __getattr__(name: str) -> Any:
         from nbstream.testing.sse_bytes import read_sse
 
         return read_sse
+    if name == "PlayedPage":  # imports jupyter_client
+        from nbstream.testing.played_page import PlayedPage
+
+        return PlayedPage
     msg = f"module {__name__!r} has no attribute {name!r}"
     raise AttributeError(msg)
