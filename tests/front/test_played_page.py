@@ -10,6 +10,8 @@ from nbstream.pace import LIVE_BYTES
 from nbstream.testing import PlayedPage
 
 PROMPT = "What is a page?"
+#: Some 400 KB/s.
+FLOOD = "import nbstream, time\nstream = nbstream.show(time.sleep(0.01) or f'{n:3999} ' for n in range(2000))"
 
 
 @pytest.fixture
@@ -27,7 +29,7 @@ def cell(max_tokens, tokens_per_s):
 
 def test_a_page_shows_the_text_once(page):
     """What is on screen is the answer, once, while it comes and after a reload; each further page brings new text."""
-    assert page.run(cell(100, 200)).strip() == page.stream
+    assert page.run(cell(100, 50)).strip() == page.stream
     page.until(lambda: page.done)
     assert page.said["state"] == "complete"
     text = DemoModel().text(PROMPT, max_tokens=100)
@@ -51,7 +53,7 @@ def test_what_a_browser_says_of_itself_goes_along(page):
 def test_a_page_without_acks_is_sent_less(home, acks):
     """A page that hangs gets what may lie unacknowledged, and then one page a second; one that paints gets twelve."""
     with PlayedPage(acks=acks) as page:
-        page.run("import nbstream, time\nstream = nbstream.show(time.sleep(0.01) or f'{n:03999} ' for n in range(2000))")
+        page.run(FLOOD)
         page.until(lambda: page.chars > 3 * LIVE_BYTES)
         before, began = len(page.pages), time.monotonic()
         page.until(lambda: time.monotonic() > began + 2)

@@ -217,22 +217,28 @@ class PlayedPage:
             return
         self.said.update(told["state"])
         if told["upto"] > self.have:
-            self._paint(told["parts"])
+            if not self._paint(told["parts"]):
+                self._ask()
+                return
             self.have = told["upto"]
         if "tail" in told:
             self._asked_at = 0.0
             if told["upto"] < told["tail"]:
                 self._ask()
 
-    def _paint(self, parts: list[Mapping[str, Any]]) -> None:
+    def _paint(self, parts: list[Mapping[str, Any]]) -> bool:
+        """Show the text of *parts*, once; False where some is missing before it."""
         before = self.chars
         for part in parts:
             if part["kind"] == "text":
                 known = self._lengths.get(part["agent"], 0)
+                if part["off"] > known:
+                    return False
                 self._pieces.append(part["text"][known - part["off"] :])
                 self._lengths[part["agent"]] = max(known, part["off"] + len(part["text"]))
         self.pages.append((time.monotonic(), self.chars - before))
         time.sleep(self.paint_ms / 1000)
+        return True
 
     def _ask(self) -> None:
         self._asked_at = time.monotonic()
