@@ -6,6 +6,8 @@ What tests need to put a stream through its paces, ours and yours: nothing here 
 - `ScriptedSource`: a source that says what the test scripted; `SILENCE` and `PING` are steps of its script.
 - `Gate`: a step of either script that waits for the test.
 - `ChildKernel`: a Jupyter kernel to kill.
+- `PlayedPage`: a kernel and the page in front of it, without a browser.
+- `RelayProcess`: a relay with a store of its own, for what is said over HTTP.
 - `FakeClock`: time that passes when the test says so.
 - `read_sse`: bytes in, server-sent events out, through the reader that streams use.
 """
@@ -22,6 +24,8 @@ from nbstream.testing.scripted import PING, SILENCE, ScriptedSource
 
 if TYPE_CHECKING:
     from nbstream.testing.child_kernel import ChildKernel
+    from nbstream.testing.played_page import PlayedPage
+    from nbstream.testing.relay_process import RelayProcess
     from nbstream.testing.sse_bytes import read_sse
 
 __all__ = [
@@ -33,6 +37,8 @@ __all__ = [
     "FaultServer",
     "Gate",
     "Pause",
+    "PlayedPage",
+    "RelayProcess",
     "Request",
     "ScriptedSource",
     "read_sse",
@@ -48,5 +54,13 @@ def __getattr__(name: str) -> Any:
         from nbstream.testing.sse_bytes import read_sse
 
         return read_sse
+    if name == "PlayedPage":  # imports jupyter_client
+        from nbstream.testing.played_page import PlayedPage
+
+        return PlayedPage
+    if name == "RelayProcess":  # imports what a relay needs
+        from nbstream.testing.relay_process import RelayProcess
+
+        return RelayProcess
     msg = f"module {__name__!r} has no attribute {name!r}"
     raise AttributeError(msg)
