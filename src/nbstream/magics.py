@@ -106,7 +106,6 @@ class StreamMagics(Magics):
                 raise stream.exception()
             self._shell.push({args.to: stream.text})
 
-    @no_var_expand
     @line_magic("stream")
     def stream_line(self, line: str) -> None:
         """Find, show, stop, resume, clean: `%stream help`."""

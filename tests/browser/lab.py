@@ -30,12 +30,24 @@ CHROMIUM_FLAGS = [
 START_S = 90
 CURRENT = "window.jupyterapp.shell.currentWidget"
 LOAD = "%load_ext nbstream"
+WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
 def chromium() -> str | None:
     """Return the browser's path, None when there is none."""
     names = ("chromium", "chromium-browser", "google-chrome")
     return next((path for name in names if (path := shutil.which(name))), None)
+
+
+def failed(cells: list[dict[str, Any]]) -> list[str]:
+    """Return what went wrong in code cells that were run: errors, also those that are only printed, and cells left."""
+    found = []
+    for cell in cells:
+        said = [one.get("evalue") or "".join(one.get("text", "")) for one in cell["outputs"]
+                if one["output_type"] == "error" or one.get("name") == "stderr"]  # fmt: skip
+        left = [] if cell["execution_count"] else ["not run"]
+        found += [f"{cell['id']}: {what}" for what in (*said, *left)]
+    return found
 
 
 def wait_for(what: str, probe: Callable[[], Any], timeout_s: float = 30.0) -> Any:
@@ -208,6 +220,32 @@ class Tab:
               const done = window.jupyterapp.commands.execute('notebook:run-cell');
               if ({json.dumps(wait)}) await done;
             }}"""
+        )
+
+    def run_all(self, timeout_s: float) -> list[dict[str, Any]]:
+        """Press Run All, wait until it is through or a cell has failed; return the code cells as they are saved."""
+        self.page.evaluate(
+            """() => {
+              window.ranAll = false;
+              window.jupyterapp.commands.execute('notebook:run-all-cells').finally(() => { window.ranAll = true; });
+            }"""
+        )
+        wait_for(f"all cells of {self.name}", lambda: self.page.evaluate("() => window.ranAll"), timeout_s)
+        return [cell for cell in self.save()["cells"] if cell["cell_type"] == "code"]
+
+    def answers(self) -> list[int]:
+        """Return which cells show a widget, by their place in the notebook."""
+        shown = [cell.get("outputs", []) for cell in self.save()["cells"]]
+        return [nth for nth, outputs in enumerate(shown) if any(WIDGET in one.get("data", {}) for one in outputs)]
+
+    def show(self, cell: int) -> None:
+        """Bring a cell into sight: JupyterLab takes those that are far from it out of the page."""
+        self.page.evaluate(
+            f"""(cell) => {{
+              {CURRENT}.content.activeCellIndex = cell;
+              return {CURRENT}.content.scrollToItem(cell, 'start');
+            }}""",
+            cell,
         )
 
     def command(self, name: str, args: dict[str, Any] | None = None) -> None:

@@ -84,6 +84,14 @@ def test_a_wrong_argument_is_a_usage_error_in_one_line(cells, cell, says):
     assert nbstream.streams() == []
 
 
+@pytest.mark.parametrize("named", ["$s.id", "{s.id}", "{s.id[:-3]}"])
+def test_variables_name_a_stream(cells, named):
+    """As in every line magic of IPython: `$x` and `{x}` are what the variable holds."""
+    cells("%%stream --to text -p max_tokens=5 -p tokens_per_s=0\nWhat is a name?")
+    cells("import nbstream; s = nbstream.streams()[0]")
+    assert nbstream.streams()[0].text in cells(f"%stream show {named}")
+
+
 def test_an_ambiguous_id_says_how_many_fit(cells):
     """The beginning of an id is enough, if it is the beginning of one only."""
     for prompt in ("one", "two"):

@@ -1,6 +1,7 @@
-"""The walkthroughs: nbval runs each as it is, and what one shows fails when the behaviour is switched off."""
+"""The walkthroughs: each runs as it is, and what one shows fails when the behaviour is switched off."""
 
 import os
+import random
 import re
 import subprocess
 import sys
@@ -10,21 +11,27 @@ from typing import NamedTuple
 import nbformat
 import pytest
 from nbclient import NotebookClient
-from nbformat.v4 import new_code_cell
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 every_notebook = pytest.mark.parametrize("notebook", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.stem)
 #: A cell takes 20 s at the most, on a machine that runs other tests as well.
 CELL_S = 30
+#: nbval looks at what cells raise; `jupyter execute` also sees the errors that IPython only prints.
+WAYS = {
+    "nbval": ["pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist",
+              "--nbval-lax", "--nbval-current-env", f"--nbval-cell-timeout={CELL_S}"],
+    "execute": ["jupyter", "execute", f"--timeout={CELL_S}"],
+}  # fmt: skip
 
 
 class Off(NamedTuple):
-    """A behaviour switched off by a first cell, and the cell whose assertion fails then."""
+    """A behaviour switched off by *patch*, and the cell whose assertion fails then; *cells* (None: all) lead to it."""
 
     notebook: str
     what: str
     fails: str
     patch: str
+    cells: tuple[str, ...] | None = None
 
 
 #: Whoever calls again does not say what it has.
@@ -77,28 +84,61 @@ OFF = [
     ),
     Off(
         "05_killed_kernel", "no Last-Event-ID", "kernel-again-facts",
-        "import os, pathlib, tempfile\n"
-        "place = tempfile.mkdtemp()\n"
-        "os.environ['PYTHONPATH'] = place + os.pathsep + os.environ.get('PYTHONPATH', '')\n"
-        f"pathlib.Path(place, 'sitecustomize.py').write_text({NO_PLACE!r})",
+        NO_PLACE,
     ),
     Off(
         "05_killed_kernel", "no relay", "relay-facts",
         "import os\nos.environ['NBSTREAM_HOST'] = 'kernel'",
     ),
+    Off(
+        "07_leaks", "no attaching to what runs", "key",
+        "from nbstream import rerun\nrerun.decide = lambda *found, **where: rerun.Act.NEW",
+        ("setup", "naive"),
+    ),
+    Off(
+        "07_leaks", "no stop", "stop",
+        "from nbstream.stream import Stream\nStream.stop = lambda self, agent=None: None",
+        ("setup", "naive", "key"),
+    ),
+    Off(
+        "07_leaks", "no limit on silence", "zombie",
+        "from nbstream.recorder.patience import Patience\nPatience.look = lambda *call, **how: None",
+        ("setup",),
+    ),
+    Off(
+        "07_leaks", "no guard", "guard",
+        "from nbstream import guard\nguard.faults = lambda standing, calling: []",
+        ("setup",),
+    ),
+    Off(
+        "07_leaks", "no lease", "leave",
+        "from nbstream.lease import Lease\nLease.over = lambda self, now: False",
+        ("setup", "reload"),
+    ),
 ]  # fmt: skip
 
 
+def pytest_generate_tests(metafunc):
+    """Run a notebook in one of the two ways, drawn by the seed; in both under `make soak`."""
+    if "way" in metafunc.fixturenames:
+        drawn = random.Random(f"{os.environ['NBSTREAM_SEED']} {metafunc.definition.nodeid}")
+        pairs = [
+            (notebook, way)
+            for notebook in sorted(NOTEBOOKS.glob("*.ipynb"))
+            for way in (WAYS if "NBSTREAM_SOAK" in os.environ else (drawn.choice(list(WAYS)),))
+        ]
+        metafunc.parametrize(("notebook", "way"), pairs, ids=[f"{notebook.stem} {way}" for notebook, way in pairs])
+
+
+@pytest.mark.soak
 @pytest.mark.host("relay")  # the default; the notebooks choose themselves
-@every_notebook
-def test_a_walkthrough_passes(home, tmp_path, notebook):
-    """`pytest --nbval-lax`, as for a user: every cell runs, and what is asserted in it holds."""
-    nbval = ["--nbval-lax", "--nbval-current-env", f"--nbval-cell-timeout={CELL_S}"]
+def test_a_walkthrough_passes(home, tmp_path, notebook, way):
+    """As for a user: every cell runs, and what is asserted in it holds."""
     ran = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *nbval, notebook],
+        [sys.executable, "-m", *WAYS[way], notebook],
         env={**os.environ, "TMPDIR": str(tmp_path)}, capture_output=True, text=True, check=False,
     )  # fmt: skip
-    assert ran.returncode == 0, ran.stdout
+    assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
 @pytest.mark.host("relay")
@@ -106,9 +146,13 @@ def test_a_walkthrough_passes(home, tmp_path, notebook):
 def test_a_walkthrough_fails_without_what_it_shows(home, tmp_path, monkeypatch, off):
     """With the behaviour switched off the named cell fails, by its assertion, and none before it."""
     monkeypatch.setenv("TMPDIR", str(tmp_path))  # what a notebook would tidy up at its end
+    # In the relay and in child kernels too: each Python reads this as it starts.
+    (tmp_path / "sitecustomize.py").write_text(off.patch)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")])))
     notebook = nbformat.read(NOTEBOOKS / f"{off.notebook}.ipynb", 4)
     ids = [cell.id for cell in notebook.cells]
-    notebook.cells = [new_code_cell(off.patch, id="patch"), *notebook.cells[: ids.index(off.fails) + 1]]
+    led = off.cells or ids[: ids.index(off.fails)]
+    notebook.cells = [cell for cell in notebook.cells if cell.id in (*led, off.fails)]
     NotebookClient(notebook, timeout=60, allow_errors=True, resources={"metadata": {"path": tmp_path}}).execute()
     outputs = [(cell.id, one) for cell in notebook.cells if cell.cell_type == "code" for one in cell.outputs]
     errors = [(cell, one) for cell, one in outputs if one.output_type == "error"]

@@ -38,9 +38,10 @@ class ChildKernel:
             env={**os.environ, "JPY_SESSION_NAME": notebook}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         self._open = True
-        self._client = self._manager.client()
-        self._client.start_channels()
-        self._client.wait_for_ready(timeout=START_S)
+        #: What speaks to it.
+        self.client = self._manager.client()
+        self.client.start_channels()
+        self.client.wait_for_ready(timeout=START_S)
 
     def __enter__(self) -> Self:
         return self
@@ -50,22 +51,27 @@ class ChildKernel:
     ) -> None:
         self.close()
 
+    def send(self, code: str, cell: str) -> str:
+        """Send *code* as the cell of this id; return the id of the message."""
+        request = self.client.session.msg("execute_request", {"code": code}, metadata={"cellId": cell})
+        self.client.shell_channel.send(request)
+        return str(request["header"]["msg_id"])
+
     def run(self, code: str, *, cell: str = "c1", enough: float = inf, timeout_s: float = 30.0) -> str:
         """
         Run *code* as the cell of this id; return what it printed, once it is done or has printed *enough* characters.
 
         Raises `RuntimeError` for a cell that raises, `TimeoutError` after *timeout_s* seconds.
         """
-        request = self._client.session.msg("execute_request", {"code": code}, metadata={"cellId": cell})
-        self._client.shell_channel.send(request)
+        request = self.send(code, cell)
         printed, raised, until = "", "", time.monotonic() + timeout_s
         while len(printed) < enough:
             try:
-                message = self._client.get_iopub_msg(timeout=max(0.0, until - time.monotonic()))
+                message = self.client.get_iopub_msg(timeout=max(0.0, until - time.monotonic()))
             except Empty:
                 msg = f"cell {cell} printed {len(printed)} characters in {timeout_s:g} s, and is not done"
                 raise TimeoutError(msg) from None
-            if message["parent_header"].get("msg_id") != request["header"]["msg_id"]:
+            if message["parent_header"].get("msg_id") != request:
                 continue
             content = message["content"]
             printed += content.get("text", "")
@@ -92,4 +98,4 @@ class ChildKernel:
         if self._open:
             self._open = False
             self._manager.shutdown_kernel()
-            self._client.stop_channels()
+            self.client.stop_channels()

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import secrets
-import subprocess
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from jupyter_client.manager import KernelManager
-from jupyter_client.provisioning.local_provisioner import LocalProvisioner
+from nbstream.testing.child_kernel import ChildKernel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,8 +15,6 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-#: Starting Python and importing ipykernel takes a second, on a busy machine ten.
-START_S = 60.0
 WAIT_S = 20.0
 #: A page acknowledges at most so often, unless it was sent so much text (bytes) that more waits behind it.
 ACK_S, FULL = 0.25, 4096
@@ -64,13 +59,7 @@ class PlayedPage:
         self._lengths: dict[str, int] = {}
         self._answers: dict[int, dict[str, Any]] = {}
         self._acked, self._acked_at = -1, 0.0
-        self._manager = KernelManager(kernel_name="python3")
-        named = {"JPY_SESSION_NAME": f"played-{secrets.token_hex(4)}.ipynb"}
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        self._manager.start_kernel(env={**os.environ, **named}, **quiet)
-        self._client, self._open = self._manager.client(), True
-        self._client.start_channels()
-        self._client.wait_for_ready(timeout=START_S)
+        self._kernel = ChildKernel(f"played-{secrets.token_hex(4)}.ipynb")
 
     def __enter__(self) -> Self:
         return self
@@ -104,15 +93,13 @@ class PlayedPage:
 
         Raises `RuntimeError` for a cell that raises, `TimeoutError` after *timeout_s* seconds.
         """
-        metadata = {"cellId": secrets.token_hex(8)}
-        request = self._client.session.msg("execute_request", {"code": code}, metadata=metadata)
-        self._client.shell_channel.send(request)
+        request = self._kernel.send(code, secrets.token_hex(8))
         printed, done = [], False
 
         def end(message: Mapping[str, Any]) -> None:
             nonlocal done
             content = message["content"]
-            if message["parent_header"].get("msg_id") == request["header"]["msg_id"]:
+            if message["parent_header"].get("msg_id") == request:
                 if message["msg_type"] == "error":
                     msg = f"the cell raised {content['ename']}: {content['evalue']}"
                     raise RuntimeError(msg)
@@ -129,8 +116,8 @@ class PlayedPage:
     def say(self, kind: str, /, **fields: Any) -> None:
         """Send a request to the widget, on the control channel."""
         request = {**self.device, **fields, "type": kind, "view": self._view}
-        message = self._client.session.msg("nbstream_request", {"comm": self._comm, "request": request})
-        self._client.control_channel.send(message)
+        message = self._kernel.client.session.msg("nbstream_request", {"comm": self._comm, "request": request})
+        self._kernel.client.control_channel.send(message)
 
     def asked(self, question: str, /, **fields: Any) -> dict[str, Any]:
         """Ask for a range (`read`) or a place (`find`) of the message, and return the answer."""
@@ -151,20 +138,11 @@ class PlayedPage:
 
     def kill(self) -> None:
         """Send the kernel SIGKILL, as the system does when memory runs out."""
-        # Not `shutdown_kernel(now=True)`: that interrupts first, and the kernel has the time to tidy up.
-        provisioner = self._manager.provisioner
-        assert isinstance(provisioner, LocalProvisioner)  # noqa: S101 - of this machine
-        if provisioner.process is not None:
-            provisioner.process.kill()
-            provisioner.process.wait(START_S)
-        self.shut_down()
+        self._kernel.kill()
 
     def shut_down(self) -> None:
         """Shut the kernel down as the notebook's menu does; one that is gone already stays gone."""
-        if self._open:
-            self._open = False
-            self._manager.shutdown_kernel()
-            self._client.stop_channels()
+        self._kernel.close()
 
     # -- what the page does ---------------------------------------------------------------------------------------
 
@@ -182,7 +160,8 @@ class PlayedPage:
 
     def _hear(self) -> dict[str, Any] | None:
         """Take one message of the kernel, if one comes soon."""
-        socket, session = self._client.iopub_channel.socket, self._client.session
+        client = self._kernel.client
+        socket, session = client.iopub_channel.socket, client.session
         if not socket.poll(20):
             return None
         frames = socket.recv_multipart()
