@@ -36,7 +36,7 @@ demo: .venv/lab.stamp
 test: venv kernels examples browser nginx lint js docs
 	$(BIN)/pytest --numprocesses 2 --dist worksteal tests
 
-soak: venv kernels browser nginx
+soak: venv kernels browser nginx js
 	NBSTREAM_SOAK=1 $(BIN)/pytest --numprocesses 2 -m "soak or browser" --timeout=7200 tests
 
 sdks: .venv-sdks/sdks.stamp

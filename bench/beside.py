@@ -1,10 +1,11 @@
 """
 A streamed answer beside the ways people show one today, in a real JupyterLab: what it costs, and its targets.
 
-    python bench/beside.py [paced flood growth shapes long huge] [--ways nbstream,print,markdown,output,...]
+    python bench/beside.py [fate paced flood growth shapes long huge] [--ways nbstream,print,markdown,output,...]
 
-`paced` is 16 KB at 100 tokens/s, `flood` 1 MB at full speed, `growth` the last against the first twentieth of 1 MB,
-`shapes` one 100 KB list, table, paragraph, fence, `long` 10 MB, `huge` 100 MB (only where it is named). Each line is
+`fate` says what is left of an answer after a reload and a killed kernel. `paced` is 16 KB at 100 tokens/s, `flood` 1 MB
+at full speed, `growth` the last against the first twentieth of 1 MB, `shapes` one 100 KB list, table, paragraph, fence,
+`long` 10 MB, `huge` 100 MB (only where it is named). Each line is
 figure | measured | target; peers follow with the same figures, as far as they are installed. Main-thread CPU is the
 renderer's thread time by CDP, robust against a busy machine; the rest is wall time.
 """
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "browser"))
 
+from beside.fate import fate
 from beside.run import Figures, Spec, measure, told
 from beside.ways import WAYS, missing
 from lab import Lab, browsing
@@ -45,6 +47,15 @@ class Bench:
                 continue
             found.append(measure(self._browser, self._lab, way, spec))
         return found
+
+    def fate(self) -> None:
+        """A reload and a killed kernel in the middle."""
+        print("\na reload (of a page that was just saved) and a killed kernel, in the middle of 3 KB", flush=True)
+        print(f"  {'way':12} | on the page | in the file | killed and run again, until all is shown", flush=True)
+        for way in self._ways:
+            if not missing(way):
+                one = fate(self._browser, self._lab, way)
+                print(f"  {one.way:12} | {one.reloaded:>11} | {one.kept:>11} | {one.rerun}", flush=True)
 
     def paced(self) -> None:
         """16 KB at 100 tokens/s."""
@@ -122,7 +133,7 @@ def _table(found: list[Figures], rows: list[tuple[str, Callable[[Figures], str],
 
 def main() -> None:
     """Run the benches named on the command line, or all but the last."""
-    names = ["paced", "flood", "growth", "shapes", "long", "huge"]
+    names = ["fate", "paced", "flood", "growth", "shapes", "long", "huge"]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("benches", nargs="*", metavar="bench", help=" ".join(names))
     parser.add_argument(
