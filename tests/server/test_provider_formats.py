@@ -84,6 +84,20 @@ def test_an_error_inside_is_failed(chain, sample):
 
 
 @pytest.mark.parametrize("sample", FORMATS)
+def test_an_error_of_another_shape_is_failed(chain, sample):
+    """As a gateway says it, before the end mark: failed, its words without the key in them, the text kept."""
+    error = b'{"detail":"key k-canary-7f3a91 is out of cheese"}'
+    frame = error + b"\n" if sample.lines else b"data: " + error + b"\n\n"
+    rest = sample.frames[len(sample.before_the_end) :]
+    headers = {"Authorization": "Bearer k-canary-7f3a91"}
+    stream = start(chain, sample, answer(sample, *sample.before_the_end, frame, *rest), headers=headers)
+    assert stream.wait(15) == "failed"
+    assert "out of cheese" in stream.error["message"]
+    assert "k-canary" not in stream.error["message"]
+    assert stream.text == sample.text
+
+
+@pytest.mark.parametrize("sample", FORMATS)
 def test_broken_json_is_failed_and_quoted(chain, sample):
     """A frame that is no JSON ends the stream in one line that quotes it; the text before it is kept."""
     broken = b'{"nonsense\n' if sample.lines else b'data: {"nonsense\n\n'

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from nbstream.errors import SourceRefused
 from nbstream.records import ASSISTANT, Part
 from nbstream.sources.contract import Arrival, End, Traits
-from nbstream.sources.formats.frames import read_frame
+from nbstream.sources.formats.frames import read_frame, unknown
 from nbstream.sources.formats.speech import Names, Speech, ToolCalls, ended, started, text_of, tool_result, waiting
 from nbstream.sources.formats.usage import CAMEL, used
 from nbstream.sources.refusal import ErrorObject, plain_text, refused_by_frame
@@ -89,7 +89,7 @@ class AGUI:
 
     def read(self, event: ServerSentEvent) -> Arrival | None:
         """Return what *event* says."""
-        return read_frame(event.data, self.frame)
+        return read_frame(event, self.frame)
 
     def frame(self, frame: Frame) -> Arrival:
         """Return what a decoded event says; `AttributeError`, `TypeError` or `LookupError` for what is not one."""
@@ -104,7 +104,7 @@ class AGUI:
             code = frame.get("code")
             names = (code.lower(),) if isinstance(code, str) and code else ()
             raise refused_by_frame(ErrorObject(plain_text(text_of(frame["message"])), names))
-        return Arrival((Part("raw", fields={"type": kind}),))
+        return unknown(frame, kind)
 
     def eof(self) -> Arrival | None:
         """Without `RUN_FINISHED` the run is not complete."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from nbstream.errors import SourceRefused
 from nbstream.records import ASSISTANT, Part
 from nbstream.sources.contract import Arrival, End, Traits
-from nbstream.sources.formats.frames import read_frame
+from nbstream.sources.formats.frames import read_frame, unknown
 from nbstream.sources.formats.speech import text_of
 from nbstream.sources.formats.usage import used
 from nbstream.sources.refusal import plain_text, read_error, refused_by_frame
@@ -39,6 +39,8 @@ _FAILURES = frozenset({
     "MALFORMED_FUNCTION_CALL", "MALFORMED_RESPONSE", "UNEXPECTED_TOOL_CALL", "TOO_MANY_TOOL_CALLS",
     "MISSING_THOUGHT_SIGNATURE",
 })  # fmt: skip
+#: Without any of these a frame is none of this format.
+_FIELDS = frozenset({"candidates", "promptFeedback", "usageMetadata", "modelVersion", "responseId"})
 _USED = {
     "input": "promptTokenCount", "answer": "candidatesTokenCount", "reasoning": "thoughtsTokenCount",
     "cached": "cachedContentTokenCount", "total": "totalTokenCount",
@@ -65,12 +67,14 @@ class GeminiGenerate:
 
     def read(self, event: ServerSentEvent) -> Arrival | None:
         """Return what *event* says."""
-        return read_frame(event.data, self.frame)
+        return read_frame(event, self.frame)
 
     def frame(self, frame: Frame) -> Arrival:
         """Return what a decoded frame says; `AttributeError`, `TypeError` or `LookupError` for what is not one."""
         if (error := read_error(frame)) is not None:
             raise refused_by_frame(error)
+        if not _FIELDS & frame.keys():
+            return unknown(frame, frame.get("type"))
         if reason := (frame.get("promptFeedback") or {}).get("blockReason"):
             said = plain_text(str(frame["promptFeedback"].get("blockReasonMessage") or "change the prompt"))
             raise SourceRefused(f"the upstream blocked the prompt ({plain_text(text_of(reason))}): {said}")

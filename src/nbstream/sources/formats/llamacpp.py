@@ -19,7 +19,7 @@ from urllib.parse import urlencode, urlsplit, urlunsplit
 from nbstream.errors import SourceMalformed
 from nbstream.records import ASSISTANT, Part
 from nbstream.sources.contract import Arrival, End, Traits
-from nbstream.sources.formats.frames import frame_of, malformed
+from nbstream.sources.formats.frames import frame_of, misread
 from nbstream.sources.formats.openai_chat import OpenAIChat
 from nbstream.sources.formats.speech import text_of
 from nbstream.sources.formats.usage import used
@@ -79,7 +79,7 @@ class LlamaCpp:
 
     def read(self, event: ServerSentEvent) -> Arrival | None:
         """Return what *event* says."""
-        if not event.data.strip():
+        if not event.data.strip() and event.event != "error":
             return None
         if self.run is None:
             return self._read(event)
@@ -113,7 +113,7 @@ class LlamaCpp:
                 return self._chat.frame(frame)
             return self.frame(frame) if "content" in frame else self._chat.read(event)
         except (AttributeError, TypeError, LookupError) as exc:
-            raise malformed(data) from exc
+            raise misread(data, frame) from exc
 
     def frame(self, frame: Frame) -> Arrival:
         """Return what a decoded frame of `/completion` says; `TypeError` or `LookupError` for what is not one."""

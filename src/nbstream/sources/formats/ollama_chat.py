@@ -48,7 +48,7 @@ class OllamaChat:
 
     def read(self, event: ServerSentEvent) -> Arrival | None:
         """Return what the line in *event* says."""
-        return read_frame(event.data, self.frame)
+        return read_frame(event, self.frame)
 
     def frame(self, frame: Frame) -> Arrival:
         """Return what a decoded line says; `AttributeError`, `TypeError` or `LookupError` for what is not one."""

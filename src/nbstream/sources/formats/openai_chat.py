@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 from nbstream.errors import SourceRefused
 from nbstream.records import ASSISTANT, Part
 from nbstream.sources.contract import Arrival, End, Traits
-from nbstream.sources.formats.frames import Place, frame_of, malformed
+from nbstream.sources.formats.frames import Place, error_event, frame_of, misread, unknown
 from nbstream.sources.formats.usage import CHAT, used, within
-from nbstream.sources.refusal import ErrorObject, plain_text, read_error, refused_by_frame
+from nbstream.sources.refusal import ErrorObject, plain_text, read_error, read_failure, refused_by_frame
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -66,6 +66,8 @@ class OpenAIChat:
     def read(self, event: ServerSentEvent) -> Arrival | None:
         """Return what *event* says."""
         data = event.data
+        if event.event == "error":
+            raise error_event(event)
         if not data.startswith("{"):
             data = data.strip()
             if data == "[DONE]":
@@ -73,12 +75,10 @@ class OpenAIChat:
             if not data:
                 return None
         frame = frame_of(data)
-        if event.event == "error" and "error" not in frame:
-            frame = {"error": frame}
+        if event.event != "message":
+            frame = {"event": event.event, **frame}  # what names itself something is no error
         try:
             arrival = self.frame(frame)
-            if arrival.parts and arrival.parts[0].kind == "raw" and event.event != "message":
-                arrival = _raw(event.event)
             offset = frame.get("offset")
             if event.id and type(offset) is int:
                 length = 0
@@ -88,18 +88,18 @@ class OpenAIChat:
                 cursor = self._place.at_offset(event.id, offset + length)
                 return arrival._replace(start=offset, cursor=cursor, event_id=event.id)
         except (AttributeError, TypeError, LookupError) as exc:
-            raise malformed(data) from exc
+            raise misread(data, frame) from exc
         return arrival
 
     def frame(self, frame: Mapping[str, Any]) -> Arrival:
         """Return what a decoded chunk says; `AttributeError`, `TypeError` or `LookupError` for what is not one."""
         choices = frame.get("choices")
-        if choices is None or "error" in frame:
-            error = read_error(frame)
+        if not choices or "error" in frame:
+            error = read_error(frame) if choices else read_failure(frame)
             if error is not None:
                 raise refused_by_frame(error)
             if choices is None and not frame.get("usage"):
-                return _raw(frame.get("type") or frame.get("object"))
+                return unknown(frame, frame.get("event") or frame.get("type") or frame.get("object"))
         self.begun = True
         parts: tuple[Part, ...] = ()
         for choice in choices or ():
@@ -217,10 +217,6 @@ def _usage(usage: Mapping[str, Any]) -> dict[str, int]:
     # Where it is not in OpenAI's group, what came from the cache has a field of its own.
     own = usage.get("prompt_cache_hit_tokens", usage.get("cached_tokens"))
     return {**({"cached": own} if type(own) is int else {}), **used(within(usage), CHAT)}
-
-
-def _raw(name: Any) -> Arrival:
-    return Arrival((Part("raw", fields={"type": str(name or "no type")}),))
 
 
 def _text(value: Any) -> str:

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 from nbstream.errors import SourceMalformed, SourceRefused
 from nbstream.records import ASSISTANT, Part
 from nbstream.sources.contract import Arrival, End, Traits
-from nbstream.sources.formats.frames import frame_of, malformed
+from nbstream.sources.formats.frames import error_event, frame_of, misread, unknown
 from nbstream.sources.formats.speech import Speech, number_of, text_of, tool_result
 from nbstream.sources.formats.stored_run import StoredRun
 from nbstream.sources.formats.usage import RESPONSES, used, within
-from nbstream.sources.refusal import ErrorObject, plain_text, read_error, refused_by_frame
+from nbstream.sources.refusal import ErrorObject, read_error, refused_by_frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -108,6 +108,8 @@ class OpenAIResponses:
     def read(self, event: ServerSentEvent) -> Arrival | None:
         """Return what *event* says."""
         data = event.data
+        if event.event == "error":
+            raise error_event(event)
         if not data.strip() or data.strip() == "[DONE]":
             return None  # some servers add it: it is no end mark here
         frame = frame_of(data)
@@ -119,7 +121,7 @@ class OpenAIResponses:
             if self._stored.known is not None and type(number) is int:
                 return arrival._replace(cursor=self._place(number))
         except (AttributeError, TypeError, LookupError) as exc:
-            raise malformed(data) from exc
+            raise misread(data, frame) from exc
         return arrival
 
     def frame(self, frame: Frame) -> Arrival:
@@ -128,15 +130,12 @@ class OpenAIResponses:
         told = self._events.get(kind)
         if told is not None:
             return Arrival(told(frame))
-        if kind == "error":
-            error = read_error(frame)
-            raise refused_by_frame(error or ErrorObject(plain_text(str(frame))))
         response = frame.get("response")
         if isinstance(response, dict):
             return self._state(kind, response)
+        counted = unknown(frame, kind)
         # What a tool of the provider's is doing, annotations, wholes of parts: nothing to show.
-        known = kind.startswith("response.") or kind == "keepalive"
-        return Arrival() if known else Arrival((Part("raw", fields={"type": kind}),))
+        return Arrival() if kind.startswith("response.") or kind == "keepalive" else counted
 
     def eof(self) -> Arrival | None:
         """Without one of its end marks the response is not complete."""
@@ -150,7 +149,7 @@ class OpenAIResponses:
         model = response.get("model")
         model = model if type(model) is str and model != self._model else None
         self._model = model or self._model
-        if kind == "response.failed":
+        if kind == "response.failed" or response.get("status") == "failed":
             raise self._failure(response)
         if kind == "response.cancelled":
             raise SourceRefused("the upstream cancelled the response")
