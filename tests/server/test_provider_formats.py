@@ -97,6 +97,19 @@ def test_an_error_of_another_shape_is_failed(chain, sample):
     assert stream.text == sample.text
 
 
+@pytest.mark.parametrize("first", [True, False])
+def test_text_in_the_frame_that_fails_is_stored(chain, first):
+    """Its words are in the log before the stream ends, also where nothing else had come; nothing is asked again."""
+    sample = next(one for one in ONE_EACH if one.format == "openai.chat")
+    said = {"choices": [{"index": 0, "delta": {"content": "last words"}, "finish_reason": "error"}]}
+    last = f"data: {json.dumps(said)}\n\ndata: [DONE]\n\n".encode()
+    stream = start(chain, sample, answer(sample, *(() if first else sample.before_the_end), last))
+    assert stream.wait(15) in {"failed", "interrupted"}
+    assert stream.text == ("" if first else sample.text) + "last words"
+    assert "finish_reason 'error'" in stream.error["message"]
+    assert len(chain.requests) == 1
+
+
 @pytest.mark.parametrize("sample", FORMATS)
 def test_broken_json_is_failed_and_quoted(chain, sample):
     """A frame that is no JSON ends the stream in one line that quotes it; the text before it is kept."""

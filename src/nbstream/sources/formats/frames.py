@@ -96,6 +96,13 @@ def unknown(frame: Mapping[str, Any], name: Any = None) -> Arrival:
     return Arrival((Part("raw", fields={"type": str(name or "no type")}),))
 
 
+def failing(arrival: Arrival, error: SourceError) -> Arrival:
+    """Return *arrival* with the *error* behind its parts; raises it where there are none."""
+    if not arrival.parts:
+        raise error
+    return arrival._replace(error=error, end=None)
+
+
 def misread(data: str, frame: Mapping[str, Any]) -> SourceError:
     """Return the exception for a *frame* whose fields are not of its format: an error of another shape, or broken."""
     error = read_failure(frame)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from nbstream.errors import SourceRefused
 from nbstream.records import ASSISTANT, Part
 from nbstream.sources.contract import Arrival, End, Traits
-from nbstream.sources.formats.frames import read_frame, unknown
+from nbstream.sources.formats.frames import failing, read_frame, unknown
 from nbstream.sources.formats.speech import text_of
 from nbstream.sources.formats.usage import used
 from nbstream.sources.refusal import plain_text, read_error, refused_by_frame
@@ -60,6 +60,7 @@ class GeminiGenerate:
     def __init__(self, cursor: Cursor | None = None) -> None:  # noqa: ARG002 - there is none
         self._model: str | None = None
         self._finish: str | None = None
+        self._failed: SourceRefused | None = None
         #: Candidates that have said something and have not ended.
         self._open: set[int] = set()
         #: Tool calls so far, by agent.
@@ -71,13 +72,8 @@ class GeminiGenerate:
 
     def frame(self, frame: Frame) -> Arrival:
         """Return what a decoded frame says; `AttributeError`, `TypeError` or `LookupError` for what is not one."""
-        if (error := read_error(frame)) is not None:
-            raise refused_by_frame(error)
         if not _FIELDS & frame.keys():
             return unknown(frame, frame.get("type"))
-        if reason := (frame.get("promptFeedback") or {}).get("blockReason"):
-            said = plain_text(str(frame["promptFeedback"].get("blockReasonMessage") or "change the prompt"))
-            raise SourceRefused(f"the upstream blocked the prompt ({plain_text(text_of(reason))}): {said}")
         parts: list[Part] = []
         for candidate in frame.get("candidates") or ():
             parts += self._candidate(candidate)
@@ -85,7 +81,9 @@ class GeminiGenerate:
         model = frame.get("modelVersion")
         model = model if type(model) is str and model != self._model else None
         self._model = model or self._model
-        return Arrival(tuple(parts), usage=_usage(told) if told else None, model=model)
+        arrival = Arrival(tuple(parts), usage=_usage(told) if told else None, model=model)
+        error = self._failure(frame)
+        return arrival if error is None else failing(arrival, error)
 
     def eof(self) -> Arrival | None:
         """Return the end if a `finishReason` came, and no candidate was cut off."""
@@ -95,6 +93,14 @@ class GeminiGenerate:
         finish = "content_filter" if raw in _FILTERED else _FINISHES.get(raw, "other")
         return Arrival(end=End("tool_calls" if finish == "stop" and self._calls else finish, raw))
 
+    def _failure(self, frame: Frame) -> SourceRefused | None:
+        if (error := read_error(frame)) is not None:
+            return refused_by_frame(error)
+        if reason := (frame.get("promptFeedback") or {}).get("blockReason"):
+            said = plain_text(str(frame["promptFeedback"].get("blockReasonMessage") or "change the prompt"))
+            return SourceRefused(f"the upstream blocked the prompt ({plain_text(text_of(reason))}): {said}")
+        return self._failed
+
     def _candidate(self, candidate: Frame) -> list[Part]:
         index = candidate.get("index") or 0
         agent = f"{ASSISTANT}-{index + 1}" if index else ASSISTANT
@@ -102,7 +108,7 @@ class GeminiGenerate:
         reason = candidate.get("finishReason")
         if reason in _FAILURES:
             said = plain_text(str(candidate.get("finishMessage") or "ask again"))
-            raise SourceRefused(f"the upstream gave up with finishReason {reason!r}: {said}")
+            self._failed = SourceRefused(f"the upstream gave up with finishReason {reason!r}: {said}")
         said_something = [part for part in parts if part is not None]
         # Proxies put a reason into frames that say nothing, also in front of the text: what is said behind it counts.
         if reason:

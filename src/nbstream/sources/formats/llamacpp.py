@@ -19,10 +19,11 @@ from urllib.parse import urlencode, urlsplit, urlunsplit
 from nbstream.errors import SourceMalformed
 from nbstream.records import ASSISTANT, Part
 from nbstream.sources.contract import Arrival, End, Traits
-from nbstream.sources.formats.frames import frame_of, misread
+from nbstream.sources.formats.frames import failing, frame_of, misread
 from nbstream.sources.formats.openai_chat import OpenAIChat
 from nbstream.sources.formats.speech import text_of
 from nbstream.sources.formats.usage import used
+from nbstream.sources.refusal import read_error, refused_by_frame
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -111,7 +112,7 @@ class LlamaCpp:
         try:
             if "choices" in frame:
                 return self._chat.frame(frame)
-            return self.frame(frame) if "content" in frame else self._chat.read(event)
+            return self._last_words(frame) if "content" in frame else self._chat.read(event)
         except (AttributeError, TypeError, LookupError) as exc:
             raise misread(data, frame) from exc
 
@@ -132,6 +133,11 @@ class LlamaCpp:
             usage["total"] = sum(usage.values())
         end = None if any(self._open.values()) else _end(frame)
         return Arrival(parts, end=end, usage=usage or None, model=model)
+
+    def _last_words(self, frame: Frame) -> Arrival:
+        error = read_error(frame)
+        arrival = self.frame(frame)
+        return arrival if error is None else failing(arrival, refused_by_frame(error))
 
 
 class Conversation:

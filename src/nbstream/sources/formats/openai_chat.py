@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from nbstream.errors import SourceRefused
 from nbstream.records import ASSISTANT, Part
 from nbstream.sources.contract import Arrival, End, Traits
-from nbstream.sources.formats.frames import Place, error_event, frame_of, misread, unknown
+from nbstream.sources.formats.frames import Place, error_event, failing, frame_of, misread, unknown
 from nbstream.sources.formats.usage import CHAT, used, within
 from nbstream.sources.refusal import ErrorObject, plain_text, read_error, read_failure, refused_by_frame
 
@@ -34,7 +34,8 @@ _FINISHES: dict[str, Finish] = {
     "content_filter": "content_filter", "safety": "content_filter",
     "refusal": "refusal", "pause_turn": "pause", "abort": "cancelled", "cancelled": "cancelled",
 }  # fmt: skip
-_FAILURES = frozenset({"error", "insufficient_system_resource"})
+#: Google's server puts words before the last one, which is Gemini's own.
+_FAILURES = frozenset({"error", "failed", "insufficient_system_resource", "malformed_function_call"})
 
 
 class OpenAIChat:
@@ -58,6 +59,8 @@ class OpenAIChat:
         self._place = Place(cursor)
         self._model: str | None = None
         self._finish: str | None = None
+        #: The finish_reason that says that the answer failed.
+        self._failed: str | None = None
         #: Choices that have said something, and whether they have not ended.
         self._open: dict[int, bool] = {}
         #: Has a chunk come at all?
@@ -94,11 +97,10 @@ class OpenAIChat:
     def frame(self, frame: Mapping[str, Any]) -> Arrival:
         """Return what a decoded chunk says; `AttributeError`, `TypeError` or `LookupError` for what is not one."""
         choices = frame.get("choices")
+        error: ErrorObject | None = None
         if not choices or "error" in frame:
             error = read_error(frame) if choices else read_failure(frame)
-            if error is not None:
-                raise refused_by_frame(error)
-            if choices is None and not frame.get("usage"):
+            if error is None and choices is None and not frame.get("usage"):
                 return unknown(frame, frame.get("event") or frame.get("type") or frame.get("object"))
         self.begun = True
         parts: tuple[Part, ...] = ()
@@ -111,10 +113,16 @@ class OpenAIChat:
             self._model = model
         usage = frame.get("usage")
         if (extra := frame.get("x_groq")) is not None:
-            if error := extra.get("error"):
-                raise refused_by_frame(ErrorObject(plain_text(str(error))))
+            if told := extra.get("error"):
+                error = error or ErrorObject(plain_text(str(told)))
             usage = usage or extra.get("usage")
-        return Arrival(parts, usage=_usage(usage) if usage else None, model=model)
+        arrival = Arrival(parts, usage=_usage(usage) if usage else None, model=model)
+        if error is not None:
+            return failing(arrival, refused_by_frame(error))
+        if self._failed is not None:
+            said = f"the upstream gave up with finish_reason {self._failed!r}"
+            return failing(arrival, SourceRefused(said, retryable=True))
+        return arrival
 
     def eof(self) -> Arrival | None:
         """Return the end if a finish_reason came, and no choice was cut off."""
@@ -125,8 +133,8 @@ class OpenAIChat:
         if finish:
             if index in self._open:
                 self._open[index] = False
-            if finish in _FAILURES:
-                raise SourceRefused(f"the upstream gave up with finish_reason {finish!r}", retryable=True)
+            if str(finish).lower().rpartition(" ")[2] in _FAILURES:
+                self._failed = str(finish)
             # Only the first choice's reason is told; the others are voices beside it.
             if self._finish is None or not index:
                 self._finish = str(finish)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from nbstream.errors import SourceMalformed, SourceRefused
 from nbstream.records import ASSISTANT, Part
 from nbstream.sources.contract import Arrival, End, Traits
-from nbstream.sources.formats.frames import error_event, frame_of, misread, unknown
+from nbstream.sources.formats.frames import error_event, failing, frame_of, misread, unknown
 from nbstream.sources.formats.speech import Speech, number_of, text_of, tool_result
 from nbstream.sources.formats.stored_run import StoredRun
 from nbstream.sources.formats.usage import RESPONSES, used, within
@@ -37,6 +37,7 @@ _CALLS = {"function_call": "arguments", "custom_tool_call": "input", "mcp_call":
 #: Our kinds of what an item has in it, and the field of each that is not called `text`.
 _KINDS = {"output_text": "text", "refusal": "refusal", "reasoning_text": "reasoning"}
 _FIELDS = {"refusal": "refusal"}
+_LAST = frozenset({"response.completed", "response.incomplete", "response.failed", "response.cancelled"})
 _REASONS: dict[str, Finish] = {
     "max_output_tokens": "length",
     "max_tokens": "length",
@@ -149,15 +150,18 @@ class OpenAIResponses:
         model = response.get("model")
         model = model if type(model) is str and model != self._model else None
         self._model = model or self._model
-        if kind == "response.failed" or response.get("status") == "failed":
-            raise self._failure(response)
-        if kind == "response.cancelled":
-            raise SourceRefused("the upstream cancelled the response")
         usage = used(within(response.get("usage") or {}), RESPONSES) or None
         end: End | None = None
         parts: tuple[Part, ...] = ()
-        if kind in {"response.completed", "response.incomplete"}:
+        error: SourceRefused | None = None
+        if kind in _LAST:
             parts = self._whole(response)
+        if kind == "response.failed" or response.get("status") == "failed":
+            error = self._failure(response)
+        elif kind == "response.cancelled":
+            error = SourceRefused("the upstream cancelled the response")
+        if error is not None:
+            return failing(Arrival(parts, usage=usage, model=model), error)
         if kind == "response.completed":
             end = End(_finish(response), text_of(response.get("status") or "completed"))
         elif kind == "response.incomplete":

@@ -186,12 +186,14 @@ def _run_of(reader: FrameReader) -> Run | None:
 
 
 def _read(reader: FrameReader, events: Iterator[ServerSentEvent]) -> tuple[list[Arrival], SourceError | None]:
-    """Return what *events* say, up to the end mark or to the first one that is an error."""
+    """Return what *events* say, up to the end mark or to the first one that is an error, and that."""
     read: list[Arrival] = []
     try:
         for event in events:
             arrival = reader.read(event)
             if arrival is not None:
+                if arrival.error is not None:
+                    return [*read, arrival._replace(error=None)], arrival.error
                 read.append(arrival)
                 if arrival.end is not None:
                     break
