@@ -223,6 +223,35 @@ def test_a_call_that_is_cut_before_its_first_word_is_not_begun_again(chain, form
     assert [request.method for request in chain.requests] == ["POST", "GET"]
 
 
+LINES = [pytest.param(sample, id=sample.file) for sample in SAMPLES if sample.lines]
+
+
+@pytest.mark.parametrize("sample", LINES)
+@pytest.mark.parametrize("framing", ["chunked", "close"])
+def test_the_last_line_needs_no_line_end(chain, sample, framing):
+    """A server that leaves it out has sent a whole answer: it is complete, with all that its last line says."""
+    stream = start(chain, sample, answer(sample, sample.raw.rstrip(), framing=framing))
+    assert stream.wait(15) == "complete", stream.error
+    assert says(stream) == whole(sample)
+
+
+@pytest.mark.parametrize("format", ["ollama.chat", "openai.chat"])
+def test_a_line_that_was_cut_is_never_the_end(chain, format, seed):
+    """Wherever in its last line the connection ends politely: interrupted, also where a finish_reason came before."""
+    sample = next(one for one in SAMPLES if one.lines)
+    if format == "openai.chat":
+        said = {"choices": [{"index": 0, "delta": {"content": sample.text}}]}
+        finish = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
+        before, last = [json.dumps(one).encode() + b"\n" for one in (said, finish)], b'{"error":{"message":"boom"}}'
+    else:
+        before, last = sample.before_the_end, sample.frames[len(sample.before_the_end)].rstrip()
+    rng = random.Random(seed)
+    for cut in {1, len(last) - 1, *rng.sample(range(2, len(last) - 1), 3)}:
+        stream = start(chain, sample, answer(sample, *before, last[:cut]), format=format)
+        assert stream.wait(15) == "interrupted", cut
+        assert stream.text == sample.text
+
+
 def test_an_error_that_is_no_event_is_a_lost_connection(chain):
     """Gemini's proxy ends long streams with plain JSON in the middle of the events: the interaction goes on."""
     sample = GOES_ON["gemini.interactions"]
