@@ -110,6 +110,45 @@ def test_tool_calls_without_numbers_are_not_run_together():
     assert (whole["name"], whole["arguments"]) == ("f", '{"a":1}')
 
 
+def asked(name=None, arguments="", id=None, index=0):
+    """Return a piece of a tool call as a server sends it."""
+    function = {**({"name": name} if name else {}), "arguments": arguments}
+    return {"function": function, **({"id": id} if id else {}), **({} if index is None else {"index": index})}
+
+
+@pytest.mark.parametrize("format", ["openai.chat", "llamacpp"])
+@pytest.mark.parametrize(
+    ("pieces", "calls"),
+    [
+        # Wholes in chunks of their own, all with the same number: Gemini's and older Ollama's OpenAI endpoints.
+        ([asked("f", '{"a":1}'), asked("g", '{"b":2}')], [("f", '{"a":1}'), ("g", '{"b":2}')]),
+        ([asked("f", '{"a":1}'), asked("f", '{"a":2}')], [("f", '{"a":1}'), ("f", '{"a":2}')]),
+        ([asked("f", "{}", "c1"), asked("f", "{}", "c2")], [("f", "{}"), ("f", "{}")]),
+        ([asked("f", "", "c1"), asked("f", "", "c2")], [("f", ""), ("f", "")]),
+        ([asked("f", '{"a":1}', index=None), asked("g", '{"b":2}', index=None)], [("f", '{"a":1}'), ("g", '{"b":2}')]),
+        # In pieces: what has no name goes on with the last one of its number.
+        (
+            [asked("f", '{"a"'), asked(None, ":1}"), asked("g", '{"b"'), asked(None, ":2}"), asked("h", "{}", index=1)],
+            [("f", '{"a":1}'), ("g", '{"b":2}'), ("h", "{}")],
+        ),
+        (
+            [asked("f", '{"a"'), asked("g", '{"b"', index=1), asked(None, ":1}"), asked(None, ":2}", index=1)],
+            [("f", '{"a":1}'), ("g", '{"b":2}')],
+        ),
+        # The name in every piece, and a new id in every piece (older vLLM): still one call.
+        ([asked("f", ""), asked("f", '{"a"'), asked("f", ":1}")], [("f", '{"a":1}')]),
+        ([asked("f", '{"a"', "c1"), asked(None, ":1", "c2"), asked(None, "}", "c3")], [("f", '{"a":1}')]),
+        ([asked("f", '{"a"', "c1"), asked("f", ":1}", "c1")], [("f", '{"a":1}')]),
+        ([asked("f", '{"a"'), asked(None, ":1}", "c1")], [("f", '{"a":1}')]),
+    ],
+)
+def test_two_calls_with_one_number_are_two(format, pieces, calls):
+    """A new name is a new call, and the same one behind whole arguments or with another id: arguments never mix."""
+    says = hears(format, *(chunk(0, delta={"tool_calls": [one]}) for one in pieces))
+    assert [(one["name"], one["arguments"]) for one in says["tool_calls"]] == calls
+    assert len({one["index"] for one in says["tool_calls"]}) == len(calls)
+
+
 def test_the_first_words_of_a_step_stand_in_its_beginning():
     """Gemini's thoughts and answers may begin where their step does: nothing of them is lost, and nothing twice."""
     frames = [

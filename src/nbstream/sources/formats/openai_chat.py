@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from nbstream.errors import SourceRefused
 from nbstream.records import ASSISTANT, Part
 from nbstream.sources.contract import Arrival, End, Traits
+from nbstream.sources.formats.chat_calls import ChatCalls
 from nbstream.sources.formats.frames import Place, error_event, failing, frame_of, misread, unknown
 from nbstream.sources.formats.usage import CHAT, used, within
 from nbstream.sources.refusal import ErrorObject, plain_text, read_error, read_failure, refused_by_frame
@@ -63,6 +64,7 @@ class OpenAIChat:
         self._failed: str | None = None
         #: Choices that have said something, and whether they have not ended.
         self._open: dict[int, bool] = {}
+        self._calls = ChatCalls()
         #: Has a chunk come at all?
         self.begun = False
 
@@ -148,7 +150,7 @@ class OpenAIChat:
         if content and len(delta) == 1 and type(content) is str:
             parts: tuple[Part, ...] = (Part("text", content, agent),)
         else:
-            parts = tuple(_parts(delta, agent))
+            parts = tuple(_parts(delta, agent, self._calls))
         if parts:
             self._open[index] = not finish
         return parts
@@ -167,7 +169,7 @@ class OpenAIChat:
         return Arrival(event_id=event_id, end=End(finish, raw))
 
 
-def _parts(delta: Mapping[str, Any], agent: str) -> list[Part]:
+def _parts(delta: Mapping[str, Any], agent: str, calls: ChatCalls) -> list[Part]:
     parts = []
     reasoning = next((text for name in _REASONING if (text := delta.get(name)) and type(text) is str), None)
     if reasoning is None:
@@ -183,9 +185,9 @@ def _parts(delta: Mapping[str, Any], agent: str) -> list[Part]:
     if refusal := delta.get("refusal"):
         parts.append(Part("refusal", _text(refusal), agent))
     for at, call in enumerate(delta.get("tool_calls") or ()):
-        parts.append(_tool_call(call, call.get("function") or {}, agent, at))
+        parts.append(calls.piece(call, call.get("function") or {}, agent, at))
     if function := delta.get("function_call"):
-        parts.append(_tool_call({}, function, agent, 0))
+        parts.append(calls.piece({}, function, agent, 0))
     return parts
 
 
@@ -206,19 +208,6 @@ def _listed(content: Any, agent: str) -> list[Part]:
 
 def _texts(pieces: Any, names: tuple[str, ...]) -> list[str]:
     return [text for piece in pieces for name in names if type(text := piece.get(name)) is str]
-
-
-def _tool_call(call: Mapping[str, Any], function: Mapping[str, Any], agent: str, at: int) -> Part:
-    # Some servers do not number calls: several in one chunk are several all the same.
-    index = call.get("index")
-    index = at if index is None else index
-    fields: dict[str, Any] = {"index": index, "args_delta": _text(function.get("arguments") or "")}
-    # Only the first piece of a call carries its id and name.
-    if call.get("id"):
-        fields["id"] = _text(call["id"])
-    if function.get("name"):
-        fields["name"] = _text(function["name"])
-    return Part("tool_call", agent=agent, fields=fields)
 
 
 def _usage(usage: Mapping[str, Any]) -> dict[str, int]:
