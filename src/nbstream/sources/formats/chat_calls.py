@@ -35,7 +35,9 @@ class ChatCalls:
         # Some servers do not number calls: several in one chunk are several all the same.
         index = at if index is None else index
         known, name = text_of(call.get("id") or ""), text_of(function.get("name") or "")
-        arguments = text_of(function.get("arguments") or "")
+        arguments = function.get("arguments") or ""
+        # Some servers send them decoded.
+        arguments = json.dumps(arguments, ensure_ascii=False) if isinstance(arguments, dict) else text_of(arguments)
         last = self._last.get((agent, index))
         begins = last is None or last.is_another(known, name)
         if begins:

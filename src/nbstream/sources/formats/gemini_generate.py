@@ -39,6 +39,8 @@ _FAILURES = frozenset({
     "MALFORMED_FUNCTION_CALL", "MALFORMED_RESPONSE", "UNEXPECTED_TOOL_CALL", "TOO_MANY_TOOL_CALLS",
     "MISSING_THOUGHT_SIGNATURE",
 })  # fmt: skip
+#: As some proxies write that there is none.
+_NONE = "FINISH_REASON_UNSPECIFIED"
 #: Without any of these a frame is none of this format.
 _FIELDS = frozenset({"candidates", "promptFeedback", "usageMetadata", "modelVersion", "responseId"})
 _USED = {
@@ -106,6 +108,7 @@ class GeminiGenerate:
         agent = f"{ASSISTANT}-{index + 1}" if index else ASSISTANT
         parts = [self._part(part, agent) for part in (candidate.get("content") or {}).get("parts") or ()]
         reason = candidate.get("finishReason")
+        reason = None if reason == _NONE else reason
         if reason in _FAILURES:
             said = plain_text(str(candidate.get("finishMessage") or "ask again"))
             self._failed = SourceRefused(f"the upstream gave up with finishReason {reason!r}: {said}")

@@ -122,11 +122,12 @@ class LlamaCpp:
         agent = f"{ASSISTANT}-{index + 1}" if index else ASSISTANT
         text = text_of(frame["content"])
         parts = (Part("text", text, agent),) if text else ()
-        self._open[agent] = not frame["stop"]
+        stops = frame["stop"] is True
+        self._open[agent] = not stops
         model = frame.get("model")
         model = model if type(model) is str and model != self._model else None
         self._model = model or self._model
-        if not frame["stop"]:
+        if not stops:
             return Arrival(parts, model=model)
         usage = used(frame.get, _USED)
         if len(usage) == len(_USED):

@@ -65,7 +65,7 @@ class OllamaChat:
         self._model = model or self._model
         if (error := read_error(frame)) is not None:
             return failing(Arrival(tuple(parts), model=model), refused_by_frame(error))
-        if not frame.get("done"):
+        if frame.get("done") is not True:
             return Arrival(tuple(parts), model=model)
         return Arrival(tuple(parts), end=self._end(frame.get("done_reason")), usage=_usage(frame), model=model)
 

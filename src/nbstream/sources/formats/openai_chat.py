@@ -35,6 +35,8 @@ _FINISHES: dict[str, Finish] = {
     "content_filter": "content_filter", "safety": "content_filter",
     "refusal": "refusal", "pause_turn": "pause", "abort": "cancelled", "cancelled": "cancelled",
 }  # fmt: skip
+#: As some servers write that there is none.
+_NONE = frozenset({"null", "None"})
 #: Google's server puts words before the last one, which is Gemini's own.
 _FAILURES = frozenset({"error", "failed", "insufficient_system_resource", "malformed_function_call"})
 
@@ -132,7 +134,7 @@ class OpenAIChat:
 
     def _choice(self, choice: Mapping[str, Any]) -> tuple[Part, ...]:
         finish, index = choice.get("finish_reason"), choice.get("index") or 0
-        if finish:
+        if finish and finish not in _NONE:
             if index in self._open:
                 self._open[index] = False
             if str(finish).lower().rpartition(" ")[2] in _FAILURES:
@@ -152,7 +154,7 @@ class OpenAIChat:
         else:
             parts = tuple(_parts(delta, agent, self._calls))
         if parts:
-            self._open[index] = not finish
+            self._open[index] = not finish or finish in _NONE
         return parts
 
     def _whole(self, choice: Mapping[str, Any], index: int) -> Mapping[str, Any] | None:
@@ -194,13 +196,15 @@ def _parts(delta: Mapping[str, Any], agent: str, calls: ChatCalls) -> list[Part]
 def _listed(content: Any, agent: str) -> list[Part]:
     """Read content that is a list of typed pieces."""
     parts = []
-    for piece in content:
+    for said in content:
+        piece = {"text": said} if type(said) is str else said
         if piece.get("type") == "thinking":
             thought = piece["thinking"]
             text = thought if type(thought) is str else "".join(_texts(thought, ("text",)))
             parts.append(Part("reasoning", text, agent))
-        elif piece.get("type") == "text":
-            parts.append(Part("text", _text(piece["text"]), agent))
+        elif piece.get("type") in (None, "text", "output_text"):
+            if piece.get("text"):
+                parts.append(Part("text", _text(piece["text"]), agent))
         else:
             parts.append(Part("raw", agent=agent, fields={"type": str(piece.get("type"))}))
     return parts

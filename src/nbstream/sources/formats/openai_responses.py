@@ -156,15 +156,17 @@ class OpenAIResponses:
         error: SourceRefused | None = None
         if kind in _LAST:
             parts = self._whole(response)
-        if kind == "response.failed" or response.get("status") == "failed":
+        # Other servers end every response with `response.completed`.
+        status = response.get("status")
+        if kind == "response.failed" or status == "failed":
             error = self._failure(response)
-        elif kind == "response.cancelled":
+        elif kind == "response.cancelled" or (kind in _LAST and status == "cancelled"):
             error = SourceRefused("the upstream cancelled the response")
         if error is not None:
             return failing(Arrival(parts, usage=usage, model=model), error)
-        if kind == "response.completed":
+        if kind == "response.completed" and status != "incomplete":
             end = End(_finish(response), text_of(response.get("status") or "completed"))
-        elif kind == "response.incomplete":
+        elif kind in _LAST:
             reason = text_of((response.get("incomplete_details") or {}).get("reason") or "incomplete")
             end = End(_REASONS.get(reason, "other"), reason)
         return Arrival(parts, end=end, usage=usage, model=model)
