@@ -1,5 +1,7 @@
 """Doubles of what SDKs yield: the same fields and methods, and nothing of the SDKs."""
 
+import asyncio
+import contextlib
 import json
 import re
 from types import SimpleNamespace
@@ -52,6 +54,35 @@ def _dumped(value, exclude_none):
     if not isinstance(value, dict):
         return value
     return {name: _dumped(one, exclude_none) for name, one in value.items() if not (exclude_none and one is None)}
+
+
+async def events_of(chunks, closed):
+    """
+    Yield *chunks* as LangChain's `astream_events` does, from a task of its own that it awaits when it is closed.
+
+    That task waits for its server as LangChain does, with a time limit: up to Python 3.11 `asyncio.wait_for` loses a
+    cancellation that comes together with a chunk. Here the first one always does. *closed* is called when it has ended.
+    """
+    queue = asyncio.Queue()
+
+    async def consume():
+        try:
+            for chunk in chunks:
+                queue.put_nowait(chunk)
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+            await asyncio.Event().wait()  # the next chunk, which does not come
+        finally:
+            closed()
+
+    task = asyncio.create_task(consume())
+    try:
+        while True:
+            yield await queue.get()
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
 
 
 def chat_helper(frames):

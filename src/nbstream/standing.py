@@ -70,6 +70,9 @@ class Standing:
         self._waited_s = 0.0
         self._waits = True
         self._reading = threading.Lock()
+        #: What keeps a new generation from going on behind the text up to this record.
+        self._half: str | None = None
+        self._read_at: int | None = None
 
     def read_on(self) -> Progress:
         """Count what was appended since the last time, up to the tail or to what is damaged."""
@@ -99,7 +102,13 @@ class Standing:
         source, progress = self._store.status(self._log.stream).open.source, self.read_on()
         if self.damage is not None or not can_continue(source):
             return ""
-        return continuation.hindrance(progress)
+        return continuation.hindrance(progress) or self._half_a_word(progress)
+
+    def _half_a_word(self, progress: Progress) -> str | None:
+        tail = progress.tail
+        if self._read_at != tail:
+            self._half, self._read_at = continuation.half_a_word(self._log, progress), tail
+        return self._half
 
     def facts(self) -> words.Facts:
         """Return what the state line says."""

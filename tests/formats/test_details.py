@@ -110,6 +110,97 @@ def test_tool_calls_without_numbers_are_not_run_together():
     assert (whole["name"], whole["arguments"]) == ("f", '{"a":1}')
 
 
+def asked(name=None, arguments="", id=None, index=0):
+    """Return a piece of a tool call as a server sends it."""
+    function = {**({"name": name} if name else {}), "arguments": arguments}
+    return {"function": function, **({"id": id} if id else {}), **({} if index is None else {"index": index})}
+
+
+@pytest.mark.parametrize("format", ["openai.chat", "llamacpp"])
+@pytest.mark.parametrize(
+    ("pieces", "calls"),
+    [
+        # Wholes in chunks of their own, all with the same number: Gemini's and older Ollama's OpenAI endpoints.
+        ([asked("f", '{"a":1}'), asked("g", '{"b":2}')], [("f", '{"a":1}'), ("g", '{"b":2}')]),
+        ([asked("f", '{"a":1}'), asked("f", '{"a":2}')], [("f", '{"a":1}'), ("f", '{"a":2}')]),
+        ([asked("f", "{}", "c1"), asked("f", "{}", "c2")], [("f", "{}"), ("f", "{}")]),
+        ([asked("f", "", "c1"), asked("f", "", "c2")], [("f", ""), ("f", "")]),
+        ([asked("f", '{"a":1}', index=None), asked("g", '{"b":2}', index=None)], [("f", '{"a":1}'), ("g", '{"b":2}')]),
+        # In pieces: what has no name goes on with the last one of its number.
+        (
+            [asked("f", '{"a"'), asked(None, ":1}"), asked("g", '{"b"'), asked(None, ":2}"), asked("h", "{}", index=1)],
+            [("f", '{"a":1}'), ("g", '{"b":2}'), ("h", "{}")],
+        ),
+        (
+            [asked("f", '{"a"'), asked("g", '{"b"', index=1), asked(None, ":1}"), asked(None, ":2}", index=1)],
+            [("f", '{"a":1}'), ("g", '{"b":2}')],
+        ),
+        # The name in every piece, and a new id in every piece (older vLLM): still one call.
+        ([asked("f", ""), asked("f", '{"a"'), asked("f", ":1}")], [("f", '{"a":1}')]),
+        ([asked("f", '{"a"', "c1"), asked(None, ":1", "c2"), asked(None, "}", "c3")], [("f", '{"a":1}')]),
+        ([asked("f", '{"a"', "c1"), asked("f", ":1}", "c1")], [("f", '{"a":1}')]),
+        ([asked("f", '{"a"'), asked(None, ":1}", "c1")], [("f", '{"a":1}')]),
+    ],
+)
+def test_two_calls_with_one_number_are_two(format, pieces, calls):
+    """A new name is a new call, and the same one behind whole arguments or with another id: arguments never mix."""
+    says = hears(format, *(chunk(0, delta={"tool_calls": [one]}) for one in pieces))
+    assert [(one["name"], one["arguments"]) for one in says["tool_calls"]] == calls
+    assert len({one["index"] for one in says["tool_calls"]}) == len(calls)
+
+
+@pytest.mark.parametrize(
+    ("format", "frame"),
+    [
+        ("ollama.chat", {"model": "m", "message": {"content": "a"}, "done": "false"}),
+        ("ollama.chat", {"model": "m", "message": {"content": "a"}, "done": 1}),
+        ("llamacpp", {"content": "a", "stop": "false"}),
+        ("openai.chat", chunk(0, "null", delta={"content": "a"})),
+        ("openai.chat", chunk(0, "None", delta={"content": "a"})),
+        ("gemini.generate", piece(0, "a", "FINISH_REASON_UNSPECIFIED")),
+    ],
+)
+def test_what_only_sounds_like_an_end_is_none(format, frame):
+    """Words for "no reason yet", and a text where true or false should stand: the end of the connection is a cut."""
+    says = hears(format, frame)
+    assert (says["text"], says["end"]) == ("a", None)
+
+
+@pytest.mark.parametrize(
+    ("response", "end"),
+    [
+        ({"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}}, "length"),
+        ({"status": "incomplete"}, "other"),
+        ({"status": "cancelled"}, None),
+        ({"status": "failed", "error": {"message": "boom"}}, None),
+    ],
+)
+def test_the_status_of_a_response_counts_whatever_its_event_is_called(response, end):
+    """Servers of others end every response with `response.completed`."""
+    said = {"type": "response.output_text.delta", **place(0), "delta": "a"}
+    frames = said, {"type": "response.completed", "response": {"id": "r", **response}}
+    if end is None:
+        with pytest.raises(SourceRefused):
+            hears("openai.responses", *frames)
+    else:
+        assert hears("openai.responses", *frames)["end"].finish == end
+
+
+def test_content_in_pieces_of_any_kind_is_text():
+    """A list of strings, of pieces of another name, of pieces that say nothing: no text is lost, nothing fails."""
+    pieces = ["a", {"type": "text", "text": "b"}, {"type": "output_text", "text": "c"}, {"text": "d"}]
+    empty = [{"type": "text", "text": None}, {"type": "text"}, ""]
+    says = hears("openai.chat", chunk(0, delta={"content": [*pieces, *empty, {"type": "image_url"}]}))
+    assert (says["text"], says["raw"]) == ("abcd", ["image_url"])
+
+
+def test_arguments_may_be_an_object():
+    """Some servers send them decoded; they come out as the JSON that the format has."""
+    call = {"index": 0, "id": "c", "function": {"name": "f", "arguments": {"city": "Zürich"}}}
+    says = hears("openai.chat", chunk(0, delta={"content": "a", "tool_calls": [call]}))
+    assert (says["text"], says["tool_calls"][0]["arguments"]) == ("a", '{"city": "Zürich"}')
+
+
 def test_the_first_words_of_a_step_stand_in_its_beginning():
     """Gemini's thoughts and answers may begin where their step does: nothing of them is lost, and nothing twice."""
     frames = [

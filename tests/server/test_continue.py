@@ -17,7 +17,7 @@ from nbstream.records import Open
 from nbstream.runtime import runtime
 from nbstream.sources.formats.registry import READERS
 from nbstream.sources.prefill import CONVERSATIONS, GO_ON, PREFILLS
-from nbstream.sources.seam import word_boundary
+from nbstream.sources.seam import WORD_CHARS, word_boundary
 from nbstream.testing import Answer
 from nbstream.view.saved_form import saved_form
 
@@ -315,6 +315,27 @@ def test_usage_is_that_of_both_calls(chain):
     stream.wait(10)
     stream.continue_().wait(10)
     assert stream.usage == {"input": 20, "output": 10, "total": 30}
+
+
+@pytest.mark.parametrize(
+    ("text", "continues"),
+    [
+        ("Fer", False), ("\n\n", False), ("\n\n Fer", False), ("Fer ", True), ("Fer ries", True), ("船", False),
+        ("船は", True), ("x" * WORD_CHARS, False), ("x" * (WORD_CHARS + 1), True), ("word " * 100, True),
+    ],
+)  # fmt: skip
+def test_continue_is_offered_only_where_a_whole_word_has_come(chain, text, continues):
+    """What is offered is done when it is clicked; where nothing would stay, the line says so and what to do."""
+    chain.server.script([cut(text), says(" and on")])
+    stream = nbstream.start(source(chain))
+    assert stream.wait(10) == "interrupted"
+    status = stream.status()
+    assert status["actions"] == [*(["continue"] if continues else []), "regenerate"]
+    if continues:
+        assert stream.continue_().wait(10) == "complete"
+    else:
+        assert "not a whole word has come" in status["line"]
+        assert "Regenerate" in status["line"]
 
 
 def test_half_a_word_is_not_continued(chain):

@@ -192,7 +192,15 @@ def test_a_tool_call_comes_out(asked):
 @each_format
 @pytest.mark.parametrize("kind", ["truncate", "disconnect"])
 def test_half_a_text_is_interrupted(asked, kind, seed):
-    """Ended early or dropped: all text that came is kept, nothing is sent again; Regenerate brings the whole."""
+    """
+    Ended early or dropped: all text that came is kept, nothing is sent again; Regenerate brings the whole.
+
+    Only then is its verdict clean, and it cannot be before: `truncated_stream_accepted` (its one error here) stands for
+    every call whose last attempt was cut short, and an attempt is one of the same call only if its body is the same,
+    byte for byte. It does not see that the user is told *interrupted*, and a new generation (Continue, also unasked)
+    is another call to it. The same body again, unasked, behind text that is shown would restart the answer and cost
+    twice, which is never done. `gave_up` says the same of a dropped connection; it is a warning, and no failure.
+    """
     finding = {"truncate": "truncated_stream_accepted", "disconnect": "gave_up"}[kind]
     places = asked.speaking()
     for after in {places[-1], *random.Random(seed).sample(places, 2)}:

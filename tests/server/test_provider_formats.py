@@ -84,6 +84,33 @@ def test_an_error_inside_is_failed(chain, sample):
 
 
 @pytest.mark.parametrize("sample", FORMATS)
+def test_an_error_of_another_shape_is_failed(chain, sample):
+    """As a gateway says it, before the end mark: failed, its words without the key in them, the text kept."""
+    error = b'{"detail":"key k-canary-7f3a91 is out of cheese"}'
+    frame = error + b"\n" if sample.lines else b"data: " + error + b"\n\n"
+    rest = sample.frames[len(sample.before_the_end) :]
+    headers = {"Authorization": "Bearer k-canary-7f3a91"}
+    stream = start(chain, sample, answer(sample, *sample.before_the_end, frame, *rest), headers=headers)
+    assert stream.wait(15) == "failed"
+    assert "out of cheese" in stream.error["message"]
+    assert "k-canary" not in stream.error["message"]
+    assert stream.text == sample.text
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_text_in_the_frame_that_fails_is_stored(chain, first):
+    """Its words are in the log before the stream ends, also where nothing else had come; nothing is asked again."""
+    sample = next(one for one in ONE_EACH if one.format == "openai.chat")
+    said = {"choices": [{"index": 0, "delta": {"content": "last words"}, "finish_reason": "error"}]}
+    last = f"data: {json.dumps(said)}\n\ndata: [DONE]\n\n".encode()
+    stream = start(chain, sample, answer(sample, *(() if first else sample.before_the_end), last))
+    assert stream.wait(15) in {"failed", "interrupted"}
+    assert stream.text == ("" if first else sample.text) + "last words"
+    assert "finish_reason 'error'" in stream.error["message"]
+    assert len(chain.requests) == 1
+
+
+@pytest.mark.parametrize("sample", FORMATS)
 def test_broken_json_is_failed_and_quoted(chain, sample):
     """A frame that is no JSON ends the stream in one line that quotes it; the text before it is kept."""
     broken = b'{"nonsense\n' if sample.lines else b'data: {"nonsense\n\n'
@@ -194,6 +221,35 @@ def test_a_call_that_is_cut_before_its_first_word_is_not_begun_again(chain, form
     assert stream.wait(15) == "complete", stream.error
     assert says(stream) == whole(sample)
     assert [request.method for request in chain.requests] == ["POST", "GET"]
+
+
+LINES = [pytest.param(sample, id=sample.file) for sample in SAMPLES if sample.lines]
+
+
+@pytest.mark.parametrize("sample", LINES)
+@pytest.mark.parametrize("framing", ["chunked", "close"])
+def test_the_last_line_needs_no_line_end(chain, sample, framing):
+    """A server that leaves it out has sent a whole answer: it is complete, with all that its last line says."""
+    stream = start(chain, sample, answer(sample, sample.raw.rstrip(), framing=framing))
+    assert stream.wait(15) == "complete", stream.error
+    assert says(stream) == whole(sample)
+
+
+@pytest.mark.parametrize("format", ["ollama.chat", "openai.chat"])
+def test_a_line_that_was_cut_is_never_the_end(chain, format, seed):
+    """Wherever in its last line the connection ends politely: interrupted, also where a finish_reason came before."""
+    sample = next(one for one in SAMPLES if one.lines)
+    if format == "openai.chat":
+        said = {"choices": [{"index": 0, "delta": {"content": sample.text}}]}
+        finish = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
+        before, last = [json.dumps(one).encode() + b"\n" for one in (said, finish)], b'{"error":{"message":"boom"}}'
+    else:
+        before, last = sample.before_the_end, sample.frames[len(sample.before_the_end)].rstrip()
+    rng = random.Random(seed)
+    for cut in {1, len(last) - 1, *rng.sample(range(2, len(last) - 1), 3)}:
+        stream = start(chain, sample, answer(sample, *before, last[:cut]), format=format)
+        assert stream.wait(15) == "interrupted", cut
+        assert stream.text == sample.text
 
 
 def test_an_error_that_is_no_event_is_a_lost_connection(chain):

@@ -29,6 +29,26 @@ def test_a_line_that_was_cut_off_is_none():
         assert len(lines(RAW[:cut])) == sum(b"{" in line for line in RAW[:cut].split(b"\n")[:-1]), cut
 
 
+def test_the_last_line_needs_no_end_if_it_is_a_whole_object():
+    """At the end of the stream a JSON object is whole or it is cut, whichever byte it was; a number may be either."""
+    last = '{"c": {"d": "über }"}}'.encode()
+    for cut in range(len(last) + 1):
+        parser = LineParser()
+        parser.feed(b'{"a": 1}\n')
+        parser.feed(last[:cut])
+        rest = [event.data for event in parser.rest()]
+        assert rest == ([last.decode()] if cut == len(last) else []), cut
+        assert parser.cut is (0 < cut < len(last)), cut
+    for odd in (b"12", b'"a"', b"[1]", b"null", b"tru", b'{"a": "\xc3"}x'):
+        parser = LineParser()
+        parser.feed(odd)
+        assert (parser.rest(), parser.cut) == ([], True), odd
+    for nothing in (b"", b" \t", b"\r", b"\xef\xbb\xbf"):
+        parser = LineParser()
+        parser.feed(nothing)
+        assert (parser.rest(), parser.cut) == ([], False), nothing
+
+
 @pytest.mark.parametrize("chunks", [[b'{"a": 1}\n', b"x" * 65 + b"\n"], [b'{"a": 1}\n' + b"x" * 40, b"x" * 40]])
 def test_a_line_that_is_too_large_is_an_error(chunks):
     """In one piece or in many; the lines before it are not lost."""

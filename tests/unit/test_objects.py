@@ -15,6 +15,7 @@ from types import SimpleNamespace
 import pytest
 from recording import Recording, until
 from recording import run as run_recorder
+from sdk_doubles import events_of
 
 import nbstream
 from nbstream.errors import SourceError, SourceLost, SourceMalformed, SourceRefused
@@ -22,6 +23,7 @@ from nbstream.log.readback import records_of
 from nbstream.records import Part
 from nbstream.sources.contract import End, Pulse
 from nbstream.sources.objects.handover import LIMIT
+from nbstream.sources.objects.pump import INSIST_S
 from nbstream.sources.objects.source import LEFT_RUNNING, NEEDS_ITS_LOOP, from_object
 
 
@@ -505,6 +507,48 @@ def test_stopping_closes_the_stream(kind):
             await task
         assert stream.closed
         assert source.note != LEFT_RUNNING
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("whose", ["ours", "the user's"])
+def test_a_cancellation_that_is_lost_is_sent_again(whose):
+    """Stop ends what LangChain awaits inside, also where that takes a first cancellation for a chunk; ours or not."""
+    closed, given = threading.Event(), {}
+
+    async def give():
+        given["source"] = from_object(events_of(["a"], closed.set))
+
+    async def main():
+        if whose == "ours":
+            given["source"] = from_object(lambda: events_of(["a"], closed.set))
+        arrivals = given["source"].connect(None, Pulse(0))
+        assert [text_of([await anext(arrivals)]) for _ in range(2)] == ["", "a"]
+        await arrivals.aclose()
+        assert await asyncio.to_thread(closed.wait, 3)
+
+    with running_loop() as loop:
+        asyncio.run_coroutine_threadsafe(give(), loop).result(5)
+        asyncio.run(main())
+
+
+def test_a_clean_up_that_takes_its_time_has_it():
+    """What an iterator does when it is closed is not cut short by that."""
+    done = threading.Event()
+
+    async def slow():
+        try:
+            yield "a"
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(INSIST_S / 2)
+            done.set()
+
+    async def main():
+        arrivals = from_object(slow).connect(None, Pulse(0))
+        assert [text_of([await anext(arrivals)]) for _ in range(2)] == ["", "a"]
+        await arrivals.aclose()
+        assert done.is_set()
 
     asyncio.run(main())
 

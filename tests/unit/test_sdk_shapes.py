@@ -72,7 +72,20 @@ def hears(*items, end=True):
     """Return what an iterator of *items* says."""
     reader = ItemReader()
     arrivals = [reader.read(item) for item in items]
+    for error in filter(None, (arrival.error for arrival in arrivals)):
+        raise error
     return [*arrivals, reader.eof()] if end else arrivals
+
+
+@pytest.mark.parametrize("resumable", [False, True])
+def test_text_in_the_chunk_that_fails_is_kept(resumable):
+    """The chunk whose finish says that the answer failed may have its last words: they are stored before it fails."""
+    words = [("Hel", None), ("lo", None), (" there", "error")]
+    items = [{"id": "c", "choices": [{"delta": {"content": text}, "finish_reason": why}]} for text, why in words]
+    stream = recorded((lambda cursor: iter(items)) if resumable else iter(items))
+    assert stream.text == "Hello there"
+    assert stream.state in {"failed", "interrupted"}
+    assert "finish_reason 'error'" in stream.error["message"]
 
 
 def text_of(arrivals, kind="text"):

@@ -17,6 +17,7 @@ from nbstream.errors import SourceRefused
 from nbstream.log.readback import parts_of
 from nbstream.records import ASSISTANT
 from nbstream.sources.continuing import continuing
+from nbstream.sources.seam import WORD_CHARS, whole_words
 from nbstream.transcript import AgentText
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 #: So often a message is continued without being asked: a filter may cut it at the same word for ever, for money.
 MOST_UNASKED = 3
+#: A longer text has a whole word in it, even if white space stands before it.
+MOST_OF_A_WORD = 4 * WORD_CHARS
 
 
 def hindrance(progress: Progress) -> str | None:
@@ -45,6 +48,14 @@ def hindrance(progress: Progress) -> str | None:
     return None if progress.chars else "no text has come"
 
 
+def half_a_word(log: Log, progress: Progress) -> str | None:
+    """Return, as `hindrance` does, that not a whole word of text has come (blocking: it is read)."""
+    name = ASSISTANT, "text"
+    if progress.lengths.get(name, 0) - progress.taken.get(name, 0) > MOST_OF_A_WORD or whole_words(_text(log)):
+        return None
+    return "not a whole word has come"
+
+
 def continued(source: Source, log: Log, progress: Progress) -> Continuing:
     """
     Return the source that goes on behind the text of *log*, counted by *progress*, by asking *source* (blocking).
@@ -54,7 +65,11 @@ def continued(source: Source, log: Log, progress: Progress) -> Continuing:
     why = hindrance(progress)
     if why is not None:
         raise SourceRefused(f"{why}, where no other generation can go on: Regenerate asks anew")
+    return continuing(source, _text(log), progress.usage)
+
+
+def _text(log: Log) -> str:
     said = AgentText(ASSISTANT)
     for part in parts_of(log):
         said.add(part)
-    return continuing(source, said.text, progress.usage)
+    return said.text

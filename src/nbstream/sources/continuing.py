@@ -9,7 +9,7 @@ from nbstream.errors import SourceRefused
 from nbstream.sources.contract import Arrival, End
 from nbstream.sources.http.sse import SSESource
 from nbstream.sources.prefill import CONVERSATIONS, model_of, ways
-from nbstream.sources.seam import Seam, word_boundary
+from nbstream.sources.seam import Seam, whole_words, word_boundary
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
@@ -54,7 +54,7 @@ class Continuing:
         self.original = original
         self._text, self._usage = text, usage
         self._stays = word_boundary(text)
-        said = text[: self._stays].rstrip()
+        said = whole_words(text)
         if not said:
             raise SourceRefused("not a whole word has come that it could go on behind: Regenerate asks anew")
         self._ways = list(ways(original.call, original.format, said))

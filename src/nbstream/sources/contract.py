@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from httpx_sse import ServerSentEvent
 
+    from nbstream.errors import SourceError
     from nbstream.records import Cursor, Finish, Part
     from nbstream.sources.http.call import Call
 
@@ -50,7 +51,8 @@ class Arrival(NamedTuple):
     behind this event (None: this event names no place). `start` is where the frame itself says its text begins, in code
     points of the whole text, and `number` the frame's own per-agent sequence: both let the recorder cut overlap and see
     gaps. `event_id` is the upstream's id of this event, `pieces` the number of events joined into this arrival. An
-    arrival without parts and end is a sign of progress in the protocol (the call was accepted), not output.
+    arrival without parts and end is a sign of progress in the protocol (the call was accepted), not output. `error` is
+    for readers whose event says its parts and fails: the source yields the parts, and raises it.
     """
 
     parts: tuple[Part, ...] = ()
@@ -62,6 +64,7 @@ class Arrival(NamedTuple):
     usage: Mapping[str, int] | None = None
     model: str | None = None
     pieces: int = 1
+    error: SourceError | None = None
 
 
 class Pulse:

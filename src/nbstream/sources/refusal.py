@@ -36,6 +36,12 @@ _ADVICE = {
 }
 
 
+#: Under these names a frame says what it is; `object` is left out, which says no more than whose frame it is.
+_KINDS = ("type", "event", "event_type")
+_CODES = ("code", "status", "status_code", "error_code")
+#: Gateways put these beside an answer that is well.
+_WELL = frozenset({0, 200, "0", "200", "ok", "success", True})
+
 _NO_KEY = "the call was made without a key"
 
 
@@ -72,6 +78,8 @@ def read_error(body: Any, *, strict: bool = True) -> ErrorObject | None:
         if body.get("object") != "error" and body.get("type") != "error" and (strict or not _message(body)):
             return None
         error = body
+    if error is True:
+        error = {name: value for name, value in body.items() if name != "error"}
     if not isinstance(error, dict):
         error = {"message": str(error)}
     named = (error.get("type"), error.get("code"), error.get("status"))
@@ -84,6 +92,37 @@ def read_error(body: Any, *, strict: bool = True) -> ErrorObject | None:
         retryable=retryable if isinstance(retryable, bool) else None,
         wait_s=_wait_s(error.get("details")),
     )
+
+
+def read_failure(frame: Mapping[str, Any]) -> ErrorObject | None:
+    """
+    Return the error that a *frame* without any field of its format tells in its own way, None if it is merely unknown.
+
+    Gateways and frameworks that fail behind the first byte have no other way to say so: `{"detail": ...}`,
+    `{"message": ..., "code": ...}`, `{"errors": [...]}`. What names itself something else is no error.
+    """
+    if (error := read_error(frame)) is not None:
+        return error
+    kinds = [kind for name in _KINDS if isinstance(kind := frame.get(name), str)]
+    inner = frame.get("base_resp")
+    told = inner if isinstance(inner, dict) else frame
+    codes = [code for name in _CODES if isinstance(code := told.get(name), (int, str))]
+    if any(type(code) is int and 400 <= code < 600 for code in codes) or "error" in kinds:
+        failed = True
+    elif kinds:
+        failed = bool(_message(frame)) and any(_is_error(kind.lower()) for kind in kinds)
+    elif frame.get("errors") or frame.get("success") is False:
+        failed = True
+    elif any(code in _WELL for code in codes) or frame.get("success") is True:
+        failed = False
+    else:
+        failed = bool(_message(told) or frame.get("detail") or told is not frame)
+    return read_error({"error": dict(told)}) if failed else None
+
+
+def _is_error(kind: str) -> bool:
+    # That of a tool is the model's business, which reads it and goes on.
+    return kind == "error" or kind in _TRANSIENT or (kind.endswith("_error") and "tool" not in kind)
 
 
 def refused_by_frame(error: ErrorObject) -> SourceRefused:
@@ -168,7 +207,7 @@ def _wait_s(details: Any) -> float | None:
 
 
 def _message(error: Mapping[str, Any]) -> str:
-    for name in ("message", "detail", "error", "msg"):
+    for name in ("message", "detail", "error", "msg", "error_msg", "status_msg", "title"):
         value = error.get(name)
         if isinstance(value, str) and value.strip():
             return plain_text(value)

@@ -45,6 +45,11 @@ def word_boundary(text: str) -> int:
     return start
 
 
+def whole_words(text: str) -> str:
+    """Return what stays of *text* to go on behind; empty where not a whole word has come."""
+    return text[: word_boundary(text)].rstrip()
+
+
 def _is_word(char: str) -> bool:
     """Whether *char* is a word by itself: an ideograph, kana, an emoji. Korean is wide too, and has spaces."""
     if char.isascii() or unicodedata.east_asian_width(char) != "W":

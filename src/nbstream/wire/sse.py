@@ -110,6 +110,13 @@ class SSEParser:
             raise
         return events
 
+    #: As of a parser of lines, which can tell whether the stream ended inside one: a block that was cut is dropped.
+    cut = False
+
+    def rest(self) -> list[ServerSentEvent]:
+        """Return nothing, as the standard wants it (9.2.6): without its blank line a block is none."""
+        return []
+
     def _keep(self, piece: bytes) -> None:
         # Pieces are joined once, when the line ends: joining each time would make a long line quadratic.
         self._unfinished.append(piece)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from nbstream.errors import SourceRefused
 from nbstream.records import ASSISTANT, Part
 from nbstream.sources.contract import Arrival, End, Traits
-from nbstream.sources.formats.frames import read_frame
+from nbstream.sources.formats.frames import failing, read_frame, unknown
 from nbstream.sources.formats.speech import Names, Speech, ToolCalls, ended, started, text_of, tool_result, waiting
 from nbstream.sources.formats.usage import CAMEL, used
 from nbstream.sources.refusal import ErrorObject, plain_text, refused_by_frame
@@ -89,7 +89,7 @@ class AGUI:
 
     def read(self, event: ServerSentEvent) -> Arrival | None:
         """Return what *event* says."""
-        return read_frame(event.data, self.frame)
+        return read_frame(event, self.frame)
 
     def frame(self, frame: Frame) -> Arrival:
         """Return what a decoded event says; `AttributeError`, `TypeError` or `LookupError` for what is not one."""
@@ -103,8 +103,9 @@ class AGUI:
         if kind == "RUN_ERROR":
             code = frame.get("code")
             names = (code.lower(),) if isinstance(code, str) and code else ()
-            raise refused_by_frame(ErrorObject(plain_text(text_of(frame["message"])), names))
-        return Arrival((Part("raw", fields={"type": kind}),))
+            error = refused_by_frame(ErrorObject(plain_text(text_of(frame["message"])), names))
+            return failing(Arrival(self._only_told_whole()), error)
+        return unknown(frame, kind)
 
     def eof(self) -> Arrival | None:
         """Without `RUN_FINISHED` the run is not complete."""
@@ -228,15 +229,16 @@ class AGUI:
         usage = _usage(frame.get("usage") or ())
         kind = outcome.get("type")
         if kind == "cancelled":
-            raise SourceRefused("the upstream cancelled the run")
-        parts: tuple[Part, ...] = ()
-        if not self._said and self._snapshot:
-            parts = self._speech(ASSISTANT).says(self._snapshot)
+            return failing(Arrival(self._only_told_whole()), SourceRefused("the upstream cancelled the run"))
+        parts = self._only_told_whole()
         if kind == "interrupt":
             parts += tuple(self._interrupt(one) for one in outcome["interrupts"])
             return Arrival(parts, end=End("pause", "interrupt"), usage=usage)
         finish = End("tool_calls", kind) if outcome.get("pendingToolCallIds") else End("stop", kind)
         return Arrival(parts, end=finish, usage=usage)
+
+    def _only_told_whole(self) -> tuple[Part, ...]:
+        return self._speech(ASSISTANT).says(self._snapshot) if not self._said and self._snapshot else ()
 
     def _interrupt(self, interrupt: Frame) -> Part:
         agent = self._who({"subagentRunId": interrupt.get("subagentRunId")})

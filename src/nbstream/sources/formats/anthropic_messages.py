@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from nbstream.records import ASSISTANT, Part
 from nbstream.sources.contract import Arrival, End, Traits
-from nbstream.sources.formats.frames import read_frame
+from nbstream.sources.formats.frames import read_frame, unknown
 from nbstream.sources.formats.speech import Speech, ToolCalls, text_of, tool_result
 from nbstream.sources.formats.usage import used
-from nbstream.sources.refusal import ErrorObject, plain_text, read_error, refused_by_frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -70,16 +69,14 @@ class AnthropicMessages:
         """Return what *event* says."""
         if event.data.strip() == "[DONE]":
             return None  # some servers add it: it is no end mark here
-        return read_frame(event.data, self.frame)
+        return read_frame(event, self.frame)
 
     def frame(self, frame: Frame) -> Arrival:
         """Return what a decoded event says; `AttributeError`, `TypeError` or `LookupError` for what is not one."""
         kind = text_of(frame["type"])
         if kind in self._events:
             return self._events[kind](frame)
-        if kind == "error":
-            raise refused_by_frame(read_error(frame) or ErrorObject(plain_text(str(frame))))
-        return Arrival((Part("raw", fields={"type": kind}),))
+        return unknown(frame, kind)
 
     def eof(self) -> Arrival | None:
         """Without `message_stop` the message is not complete."""

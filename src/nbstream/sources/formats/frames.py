@@ -6,12 +6,17 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from nbstream.errors import SourceMalformed
+from nbstream.records import Part
+from nbstream.sources.contract import Arrival
+from nbstream.sources.refusal import ErrorObject, plain_text, read_error, read_failure, refused_by_frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from httpx_sse import ServerSentEvent
+
+    from nbstream.errors import SourceError, SourceRefused
     from nbstream.records import Cursor
-    from nbstream.sources.contract import Arrival
 
 QUOTE_CHARS = 80
 
@@ -62,18 +67,56 @@ def frame_of(data: str) -> dict[str, Any]:
     return frame
 
 
-def read_frame(data: str, frame: Callable[[Mapping[str, Any]], Arrival]) -> Arrival | None:
+def read_frame(event: ServerSentEvent, frame: Callable[[Mapping[str, Any]], Arrival]) -> Arrival | None:
     """
-    Return what the JSON object in *data* says, as *frame* understands it; None where there is none.
+    Return what the JSON object in *event* says, as *frame* understands it; None where there is none.
 
-    What *frame* stumbles over (`AttributeError`, `TypeError`, `LookupError`) raises `SourceMalformed` naming *data*.
+    What *frame* stumbles over (`AttributeError`, `TypeError`, `LookupError`) raises `misread`; an event that is named
+    `error` is one, whatever it says.
     """
-    if not data.strip():
+    if event.event == "error":
+        raise error_event(event)
+    if not event.data.strip():
         return None
+    decoded = frame_of(event.data)
     try:
-        return frame(frame_of(data))
+        return frame(decoded)
     except (AttributeError, TypeError, LookupError) as exc:
-        raise malformed(data) from exc
+        raise misread(event.data, decoded) from exc
+
+
+def unknown(frame: Mapping[str, Any], name: Any = None) -> Arrival:
+    """
+    Return what counts a *frame* that the format does not know, by *name*; raises `SourceRefused` for an error in it.
+
+    A stream that failed may go on to its end mark: nobody would learn of it.
+    """
+    if (error := read_failure(frame)) is not None:
+        raise refused_by_frame(error)
+    return Arrival((Part("raw", fields={"type": str(name or "no type")}),))
+
+
+def failing(arrival: Arrival, error: SourceError) -> Arrival:
+    """Return *arrival* with the *error* behind its parts; raises it where there are none."""
+    if not arrival.parts:
+        raise error
+    return arrival._replace(error=error, end=None)
+
+
+def misread(data: str, frame: Mapping[str, Any]) -> SourceError:
+    """Return the exception for a *frame* whose fields are not of its format: an error of another shape, or broken."""
+    error = read_failure(frame)
+    return malformed(data) if error is None else refused_by_frame(error)
+
+
+def error_event(event: ServerSentEvent) -> SourceRefused:
+    """Return the exception for an event that its name calls an error."""
+    try:
+        said = json.loads(event.data)
+    except (ValueError, RecursionError):
+        said = event.data
+    error = read_error(said) or read_error({"error": said})
+    return refused_by_frame(error or ErrorObject(plain_text(event.data) or "it does not say which"))
 
 
 def malformed(data: str) -> SourceMalformed:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from nbstream.errors import SourceRefused
 from nbstream.records import ASSISTANT, Part
 from nbstream.sources.contract import Arrival, End, Traits
-from nbstream.sources.formats.frames import read_frame
+from nbstream.sources.formats.frames import failing, read_frame, unknown
 from nbstream.sources.formats.speech import text_of
 from nbstream.sources.formats.usage import used
 from nbstream.sources.refusal import plain_text, read_error, refused_by_frame
@@ -39,6 +39,10 @@ _FAILURES = frozenset({
     "MALFORMED_FUNCTION_CALL", "MALFORMED_RESPONSE", "UNEXPECTED_TOOL_CALL", "TOO_MANY_TOOL_CALLS",
     "MISSING_THOUGHT_SIGNATURE",
 })  # fmt: skip
+#: As some proxies write that there is none.
+_NONE = "FINISH_REASON_UNSPECIFIED"
+#: Without any of these a frame is none of this format.
+_FIELDS = frozenset({"candidates", "promptFeedback", "usageMetadata", "modelVersion", "responseId"})
 _USED = {
     "input": "promptTokenCount", "answer": "candidatesTokenCount", "reasoning": "thoughtsTokenCount",
     "cached": "cachedContentTokenCount", "total": "totalTokenCount",
@@ -58,6 +62,7 @@ class GeminiGenerate:
     def __init__(self, cursor: Cursor | None = None) -> None:  # noqa: ARG002 - there is none
         self._model: str | None = None
         self._finish: str | None = None
+        self._failed: SourceRefused | None = None
         #: Candidates that have said something and have not ended.
         self._open: set[int] = set()
         #: Tool calls so far, by agent.
@@ -65,15 +70,12 @@ class GeminiGenerate:
 
     def read(self, event: ServerSentEvent) -> Arrival | None:
         """Return what *event* says."""
-        return read_frame(event.data, self.frame)
+        return read_frame(event, self.frame)
 
     def frame(self, frame: Frame) -> Arrival:
         """Return what a decoded frame says; `AttributeError`, `TypeError` or `LookupError` for what is not one."""
-        if (error := read_error(frame)) is not None:
-            raise refused_by_frame(error)
-        if reason := (frame.get("promptFeedback") or {}).get("blockReason"):
-            said = plain_text(str(frame["promptFeedback"].get("blockReasonMessage") or "change the prompt"))
-            raise SourceRefused(f"the upstream blocked the prompt ({plain_text(text_of(reason))}): {said}")
+        if not _FIELDS & frame.keys():
+            return unknown(frame, frame.get("type"))
         parts: list[Part] = []
         for candidate in frame.get("candidates") or ():
             parts += self._candidate(candidate)
@@ -81,7 +83,9 @@ class GeminiGenerate:
         model = frame.get("modelVersion")
         model = model if type(model) is str and model != self._model else None
         self._model = model or self._model
-        return Arrival(tuple(parts), usage=_usage(told) if told else None, model=model)
+        arrival = Arrival(tuple(parts), usage=_usage(told) if told else None, model=model)
+        error = self._failure(frame)
+        return arrival if error is None else failing(arrival, error)
 
     def eof(self) -> Arrival | None:
         """Return the end if a `finishReason` came, and no candidate was cut off."""
@@ -91,14 +95,23 @@ class GeminiGenerate:
         finish = "content_filter" if raw in _FILTERED else _FINISHES.get(raw, "other")
         return Arrival(end=End("tool_calls" if finish == "stop" and self._calls else finish, raw))
 
+    def _failure(self, frame: Frame) -> SourceRefused | None:
+        if (error := read_error(frame)) is not None:
+            return refused_by_frame(error)
+        if reason := (frame.get("promptFeedback") or {}).get("blockReason"):
+            said = plain_text(str(frame["promptFeedback"].get("blockReasonMessage") or "change the prompt"))
+            return SourceRefused(f"the upstream blocked the prompt ({plain_text(text_of(reason))}): {said}")
+        return self._failed
+
     def _candidate(self, candidate: Frame) -> list[Part]:
         index = candidate.get("index") or 0
         agent = f"{ASSISTANT}-{index + 1}" if index else ASSISTANT
         parts = [self._part(part, agent) for part in (candidate.get("content") or {}).get("parts") or ()]
         reason = candidate.get("finishReason")
+        reason = None if reason == _NONE else reason
         if reason in _FAILURES:
             said = plain_text(str(candidate.get("finishMessage") or "ask again"))
-            raise SourceRefused(f"the upstream gave up with finishReason {reason!r}: {said}")
+            self._failed = SourceRefused(f"the upstream gave up with finishReason {reason!r}: {said}")
         said_something = [part for part in parts if part is not None]
         # Proxies put a reason into frames that say nothing, also in front of the text: what is said behind it counts.
         if reason:

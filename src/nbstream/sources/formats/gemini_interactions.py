@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any
 from nbstream.errors import SourceRefused
 from nbstream.records import ASSISTANT, Part, whole_characters
 from nbstream.sources.contract import Arrival, End, Traits
-from nbstream.sources.formats.frames import read_frame
+from nbstream.sources.formats.frames import read_frame, unknown
 from nbstream.sources.formats.speech import Speech, number_of, text_of, tool_result
 from nbstream.sources.formats.stored_run import StoredRun
 from nbstream.sources.formats.usage import used
-from nbstream.sources.refusal import ErrorObject, plain_text, read_error, refused_by_frame
+from nbstream.sources.refusal import read_error, refused_by_frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -103,7 +103,7 @@ class GeminiInteractions:
         """Return what *event* says."""
         if event.data.strip() == "[DONE]":
             return None  # it stands behind the end mark, also where an interaction was cut off
-        return read_frame(event.data, self._placed)
+        return read_frame(event, self._placed)
 
     def _placed(self, frame: Frame) -> Arrival:
         arrival = self.frame(frame)
@@ -114,10 +114,7 @@ class GeminiInteractions:
         kind = frame.get("event_type")
         if kind in self._events:
             return self._events[kind](frame)
-        if kind == "error" or (error := read_error(frame)) is not None:
-            error = read_error(frame) or ErrorObject(plain_text(json.dumps(frame)))
-            raise refused_by_frame(error)
-        return Arrival((Part("raw", fields={"type": text_of(kind)}),))
+        return unknown(frame, text_of(kind))
 
     def eof(self) -> Arrival | None:
         """Without its end mark the interaction is not complete."""

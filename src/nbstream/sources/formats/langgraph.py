@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbstream.errors import SourceMalformed
 from nbstream.sources.contract import Arrival, End, Traits
-from nbstream.sources.formats.frames import malformed
+from nbstream.sources.formats.frames import malformed, unknown
 from nbstream.sources.formats.langgraph_parts import LangGraphParts
 from nbstream.sources.formats.langgraph_run import LangGraphRun
 from nbstream.sources.refusal import ErrorObject, plain_text, refused_by_frame
@@ -85,7 +85,8 @@ class LangGraph:
         if mode == "metadata" and isinstance(data, dict):
             self.run.told(data.get("run_id"))
         try:
-            arrival = self._parts.event(mode, namespace, data)
+            unnamed = mode == "message" and isinstance(data, dict)
+            arrival = unknown(data, mode) if unnamed else self._parts.event(mode, namespace, data)
         except (AttributeError, TypeError, LookupError, ValueError) as exc:
             raise malformed(event.data) from exc
         return arrival._replace(cursor=self._place(event)) if event.id else arrival

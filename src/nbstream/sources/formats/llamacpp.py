@@ -19,10 +19,11 @@ from urllib.parse import urlencode, urlsplit, urlunsplit
 from nbstream.errors import SourceMalformed
 from nbstream.records import ASSISTANT, Part
 from nbstream.sources.contract import Arrival, End, Traits
-from nbstream.sources.formats.frames import frame_of, malformed
+from nbstream.sources.formats.frames import failing, frame_of, misread
 from nbstream.sources.formats.openai_chat import OpenAIChat
 from nbstream.sources.formats.speech import text_of
 from nbstream.sources.formats.usage import used
+from nbstream.sources.refusal import read_error, refused_by_frame
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -79,7 +80,7 @@ class LlamaCpp:
 
     def read(self, event: ServerSentEvent) -> Arrival | None:
         """Return what *event* says."""
-        if not event.data.strip():
+        if not event.data.strip() and event.event != "error":
             return None
         if self.run is None:
             return self._read(event)
@@ -111,9 +112,9 @@ class LlamaCpp:
         try:
             if "choices" in frame:
                 return self._chat.frame(frame)
-            return self.frame(frame) if "content" in frame else self._chat.read(event)
+            return self._last_words(frame) if "content" in frame else self._chat.read(event)
         except (AttributeError, TypeError, LookupError) as exc:
-            raise malformed(data) from exc
+            raise misread(data, frame) from exc
 
     def frame(self, frame: Frame) -> Arrival:
         """Return what a decoded frame of `/completion` says; `TypeError` or `LookupError` for what is not one."""
@@ -121,17 +122,23 @@ class LlamaCpp:
         agent = f"{ASSISTANT}-{index + 1}" if index else ASSISTANT
         text = text_of(frame["content"])
         parts = (Part("text", text, agent),) if text else ()
-        self._open[agent] = not frame["stop"]
+        stops = frame["stop"] is True
+        self._open[agent] = not stops
         model = frame.get("model")
         model = model if type(model) is str and model != self._model else None
         self._model = model or self._model
-        if not frame["stop"]:
+        if not stops:
             return Arrival(parts, model=model)
         usage = used(frame.get, _USED)
         if len(usage) == len(_USED):
             usage["total"] = sum(usage.values())
         end = None if any(self._open.values()) else _end(frame)
         return Arrival(parts, end=end, usage=usage or None, model=model)
+
+    def _last_words(self, frame: Frame) -> Arrival:
+        error = read_error(frame)
+        arrival = self.frame(frame)
+        return arrival if error is None else failing(arrival, refused_by_frame(error))
 
 
 class Conversation:

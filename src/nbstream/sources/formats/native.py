@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbstream.records import ASSISTANT, Part
 from nbstream.sources.contract import Arrival, End, Traits
-from nbstream.sources.formats.frames import Place, frame_of, malformed
-from nbstream.sources.refusal import read_error, refused_by_frame
+from nbstream.sources.formats.frames import Place, frame_of, misread, unknown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,7 +56,7 @@ class Native:
         try:
             return self.frame(frame, event.id)
         except (TypeError, LookupError) as exc:
-            raise malformed(data) from exc
+            raise misread(data, frame) from exc
 
     def frame(self, frame: Mapping[str, Any], event_id: str = "") -> Arrival:
         """Return what a decoded frame says; `TypeError` or `LookupError` for one that breaks its format."""
@@ -69,11 +68,8 @@ class Native:
         if kind in {"done", "end"}:
             end = End(length=_number(frame.get("length")), sha256=_optional_text(frame.get("sha256")))
             return Arrival(event_id=event_id or None, end=end)
-        error = read_error(frame)
-        if error is not None:
-            raise refused_by_frame(error)
-        raw = Part("raw", fields={"type": str(kind)})
-        return Arrival((raw,), self._place.behind(event_id), event_id=event_id or None)
+        arrival = unknown(frame, kind)
+        return arrival._replace(cursor=self._place.behind(event_id), event_id=event_id or None)
 
     def eof(self) -> Arrival | None:
         """Without `done` the message is not complete."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbstream.records import Part
 from nbstream.sources.contract import Arrival, End, Traits
-from nbstream.sources.formats.frames import read_frame
+from nbstream.sources.formats.frames import failing, read_frame
 from nbstream.sources.formats.speech import text_of
 from nbstream.sources.formats.usage import used
 from nbstream.sources.refusal import read_error, refused_by_frame
@@ -48,13 +48,12 @@ class OllamaChat:
 
     def read(self, event: ServerSentEvent) -> Arrival | None:
         """Return what the line in *event* says."""
-        return read_frame(event.data, self.frame)
+        return read_frame(event, self.frame)
 
     def frame(self, frame: Frame) -> Arrival:
         """Return what a decoded line says; `AttributeError`, `TypeError` or `LookupError` for what is not one."""
-        if (error := read_error(frame)) is not None:
-            raise refused_by_frame(error)
-        message = frame["message"] if "message" in frame else {**frame, "content": frame["response"]}
+        # Beside an error there may be none.
+        message = (frame["message"] or {}) if "message" in frame else {**frame, "content": frame["response"]}
         parts = [
             Part(kind, text_of(message[name]))
             for kind, name in (("reasoning", "thinking"), ("text", "content"))
@@ -64,7 +63,9 @@ class OllamaChat:
         model = frame.get("model")
         model = model if type(model) is str and model != self._model else None
         self._model = model or self._model
-        if not frame.get("done"):
+        if (error := read_error(frame)) is not None:
+            return failing(Arrival(tuple(parts), model=model), refused_by_frame(error))
+        if frame.get("done") is not True:
             return Arrival(tuple(parts), model=model)
         return Arrival(tuple(parts), end=self._end(frame.get("done_reason")), usage=_usage(frame), model=model)
 

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 from nbstream.errors import SourceRefused
 from nbstream.records import ASSISTANT, Part
 from nbstream.sources.contract import Arrival, End, Traits
-from nbstream.sources.formats.frames import Place, frame_of, malformed
+from nbstream.sources.formats.chat_calls import ChatCalls
+from nbstream.sources.formats.frames import Place, error_event, failing, frame_of, misread, unknown
 from nbstream.sources.formats.usage import CHAT, used, within
-from nbstream.sources.refusal import ErrorObject, plain_text, read_error, refused_by_frame
+from nbstream.sources.refusal import ErrorObject, plain_text, read_error, read_failure, refused_by_frame
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,7 +35,10 @@ _FINISHES: dict[str, Finish] = {
     "content_filter": "content_filter", "safety": "content_filter",
     "refusal": "refusal", "pause_turn": "pause", "abort": "cancelled", "cancelled": "cancelled",
 }  # fmt: skip
-_FAILURES = frozenset({"error", "insufficient_system_resource"})
+#: As some servers write that there is none.
+_NONE = frozenset({"null", "None"})
+#: Google's server puts words before the last one, which is Gemini's own.
+_FAILURES = frozenset({"error", "failed", "insufficient_system_resource", "malformed_function_call"})
 
 
 class OpenAIChat:
@@ -58,14 +62,19 @@ class OpenAIChat:
         self._place = Place(cursor)
         self._model: str | None = None
         self._finish: str | None = None
+        #: The finish_reason that says that the answer failed.
+        self._failed: str | None = None
         #: Choices that have said something, and whether they have not ended.
         self._open: dict[int, bool] = {}
+        self._calls = ChatCalls()
         #: Has a chunk come at all?
         self.begun = False
 
     def read(self, event: ServerSentEvent) -> Arrival | None:
         """Return what *event* says."""
         data = event.data
+        if event.event == "error":
+            raise error_event(event)
         if not data.startswith("{"):
             data = data.strip()
             if data == "[DONE]":
@@ -73,12 +82,10 @@ class OpenAIChat:
             if not data:
                 return None
         frame = frame_of(data)
-        if event.event == "error" and "error" not in frame:
-            frame = {"error": frame}
+        if event.event != "message":
+            frame = {"event": event.event, **frame}  # what names itself something is no error
         try:
             arrival = self.frame(frame)
-            if arrival.parts and arrival.parts[0].kind == "raw" and event.event != "message":
-                arrival = _raw(event.event)
             offset = frame.get("offset")
             if event.id and type(offset) is int:
                 length = 0
@@ -88,18 +95,17 @@ class OpenAIChat:
                 cursor = self._place.at_offset(event.id, offset + length)
                 return arrival._replace(start=offset, cursor=cursor, event_id=event.id)
         except (AttributeError, TypeError, LookupError) as exc:
-            raise malformed(data) from exc
+            raise misread(data, frame) from exc
         return arrival
 
     def frame(self, frame: Mapping[str, Any]) -> Arrival:
         """Return what a decoded chunk says; `AttributeError`, `TypeError` or `LookupError` for what is not one."""
         choices = frame.get("choices")
-        if choices is None or "error" in frame:
-            error = read_error(frame)
-            if error is not None:
-                raise refused_by_frame(error)
-            if choices is None and not frame.get("usage"):
-                return _raw(frame.get("type") or frame.get("object"))
+        error: ErrorObject | None = None
+        if not choices or "error" in frame:
+            error = read_error(frame) if choices else read_failure(frame)
+            if error is None and choices is None and not frame.get("usage"):
+                return unknown(frame, frame.get("event") or frame.get("type") or frame.get("object"))
         self.begun = True
         parts: tuple[Part, ...] = ()
         for choice in choices or ():
@@ -111,10 +117,16 @@ class OpenAIChat:
             self._model = model
         usage = frame.get("usage")
         if (extra := frame.get("x_groq")) is not None:
-            if error := extra.get("error"):
-                raise refused_by_frame(ErrorObject(plain_text(str(error))))
+            if told := extra.get("error"):
+                error = error or ErrorObject(plain_text(str(told)))
             usage = usage or extra.get("usage")
-        return Arrival(parts, usage=_usage(usage) if usage else None, model=model)
+        arrival = Arrival(parts, usage=_usage(usage) if usage else None, model=model)
+        if error is not None:
+            return failing(arrival, refused_by_frame(error))
+        if self._failed is not None:
+            said = f"the upstream gave up with finish_reason {self._failed!r}"
+            return failing(arrival, SourceRefused(said, retryable=True))
+        return arrival
 
     def eof(self) -> Arrival | None:
         """Return the end if a finish_reason came, and no choice was cut off."""
@@ -122,11 +134,11 @@ class OpenAIChat:
 
     def _choice(self, choice: Mapping[str, Any]) -> tuple[Part, ...]:
         finish, index = choice.get("finish_reason"), choice.get("index") or 0
-        if finish:
+        if finish and finish not in _NONE:
             if index in self._open:
                 self._open[index] = False
-            if finish in _FAILURES:
-                raise SourceRefused(f"the upstream gave up with finish_reason {finish!r}", retryable=True)
+            if str(finish).lower().rpartition(" ")[2] in _FAILURES:
+                self._failed = str(finish)
             # Only the first choice's reason is told; the others are voices beside it.
             if self._finish is None or not index:
                 self._finish = str(finish)
@@ -140,9 +152,9 @@ class OpenAIChat:
         if content and len(delta) == 1 and type(content) is str:
             parts: tuple[Part, ...] = (Part("text", content, agent),)
         else:
-            parts = tuple(_parts(delta, agent))
+            parts = tuple(_parts(delta, agent, self._calls))
         if parts:
-            self._open[index] = not finish
+            self._open[index] = not finish or finish in _NONE
         return parts
 
     def _whole(self, choice: Mapping[str, Any], index: int) -> Mapping[str, Any] | None:
@@ -159,7 +171,7 @@ class OpenAIChat:
         return Arrival(event_id=event_id, end=End(finish, raw))
 
 
-def _parts(delta: Mapping[str, Any], agent: str) -> list[Part]:
+def _parts(delta: Mapping[str, Any], agent: str, calls: ChatCalls) -> list[Part]:
     parts = []
     reasoning = next((text for name in _REASONING if (text := delta.get(name)) and type(text) is str), None)
     if reasoning is None:
@@ -175,22 +187,24 @@ def _parts(delta: Mapping[str, Any], agent: str) -> list[Part]:
     if refusal := delta.get("refusal"):
         parts.append(Part("refusal", _text(refusal), agent))
     for at, call in enumerate(delta.get("tool_calls") or ()):
-        parts.append(_tool_call(call, call.get("function") or {}, agent, at))
+        parts.append(calls.piece(call, call.get("function") or {}, agent, at))
     if function := delta.get("function_call"):
-        parts.append(_tool_call({}, function, agent, 0))
+        parts.append(calls.piece({}, function, agent, 0))
     return parts
 
 
 def _listed(content: Any, agent: str) -> list[Part]:
     """Read content that is a list of typed pieces."""
     parts = []
-    for piece in content:
+    for said in content:
+        piece = {"text": said} if type(said) is str else said
         if piece.get("type") == "thinking":
             thought = piece["thinking"]
             text = thought if type(thought) is str else "".join(_texts(thought, ("text",)))
             parts.append(Part("reasoning", text, agent))
-        elif piece.get("type") == "text":
-            parts.append(Part("text", _text(piece["text"]), agent))
+        elif piece.get("type") in (None, "text", "output_text"):
+            if piece.get("text"):
+                parts.append(Part("text", _text(piece["text"]), agent))
         else:
             parts.append(Part("raw", agent=agent, fields={"type": str(piece.get("type"))}))
     return parts
@@ -200,27 +214,10 @@ def _texts(pieces: Any, names: tuple[str, ...]) -> list[str]:
     return [text for piece in pieces for name in names if type(text := piece.get(name)) is str]
 
 
-def _tool_call(call: Mapping[str, Any], function: Mapping[str, Any], agent: str, at: int) -> Part:
-    # Some servers do not number calls: several in one chunk are several all the same.
-    index = call.get("index")
-    index = at if index is None else index
-    fields: dict[str, Any] = {"index": index, "args_delta": _text(function.get("arguments") or "")}
-    # Only the first piece of a call carries its id and name.
-    if call.get("id"):
-        fields["id"] = _text(call["id"])
-    if function.get("name"):
-        fields["name"] = _text(function["name"])
-    return Part("tool_call", agent=agent, fields=fields)
-
-
 def _usage(usage: Mapping[str, Any]) -> dict[str, int]:
     # Where it is not in OpenAI's group, what came from the cache has a field of its own.
     own = usage.get("prompt_cache_hit_tokens", usage.get("cached_tokens"))
     return {**({"cached": own} if type(own) is int else {}), **used(within(usage), CHAT)}
-
-
-def _raw(name: Any) -> Arrival:
-    return Arrival((Part("raw", fields={"type": str(name or "no type")}),))
 
 
 def _text(value: Any) -> str:

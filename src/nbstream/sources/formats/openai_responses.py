@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 from nbstream.errors import SourceMalformed, SourceRefused
 from nbstream.records import ASSISTANT, Part
 from nbstream.sources.contract import Arrival, End, Traits
-from nbstream.sources.formats.frames import frame_of, malformed
+from nbstream.sources.formats.frames import error_event, failing, frame_of, misread, unknown
 from nbstream.sources.formats.speech import Speech, number_of, text_of, tool_result
 from nbstream.sources.formats.stored_run import StoredRun
 from nbstream.sources.formats.usage import RESPONSES, used, within
-from nbstream.sources.refusal import ErrorObject, plain_text, read_error, refused_by_frame
+from nbstream.sources.refusal import ErrorObject, read_error, refused_by_frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -37,6 +37,7 @@ _CALLS = {"function_call": "arguments", "custom_tool_call": "input", "mcp_call":
 #: Our kinds of what an item has in it, and the field of each that is not called `text`.
 _KINDS = {"output_text": "text", "refusal": "refusal", "reasoning_text": "reasoning"}
 _FIELDS = {"refusal": "refusal"}
+_LAST = frozenset({"response.completed", "response.incomplete", "response.failed", "response.cancelled"})
 _REASONS: dict[str, Finish] = {
     "max_output_tokens": "length",
     "max_tokens": "length",
@@ -108,6 +109,8 @@ class OpenAIResponses:
     def read(self, event: ServerSentEvent) -> Arrival | None:
         """Return what *event* says."""
         data = event.data
+        if event.event == "error":
+            raise error_event(event)
         if not data.strip() or data.strip() == "[DONE]":
             return None  # some servers add it: it is no end mark here
         frame = frame_of(data)
@@ -119,7 +122,7 @@ class OpenAIResponses:
             if self._stored.known is not None and type(number) is int:
                 return arrival._replace(cursor=self._place(number))
         except (AttributeError, TypeError, LookupError) as exc:
-            raise malformed(data) from exc
+            raise misread(data, frame) from exc
         return arrival
 
     def frame(self, frame: Frame) -> Arrival:
@@ -128,15 +131,12 @@ class OpenAIResponses:
         told = self._events.get(kind)
         if told is not None:
             return Arrival(told(frame))
-        if kind == "error":
-            error = read_error(frame)
-            raise refused_by_frame(error or ErrorObject(plain_text(str(frame))))
         response = frame.get("response")
         if isinstance(response, dict):
             return self._state(kind, response)
+        counted = unknown(frame, kind)
         # What a tool of the provider's is doing, annotations, wholes of parts: nothing to show.
-        known = kind.startswith("response.") or kind == "keepalive"
-        return Arrival() if known else Arrival((Part("raw", fields={"type": kind}),))
+        return Arrival() if kind.startswith("response.") or kind == "keepalive" else counted
 
     def eof(self) -> Arrival | None:
         """Without one of its end marks the response is not complete."""
@@ -150,18 +150,23 @@ class OpenAIResponses:
         model = response.get("model")
         model = model if type(model) is str and model != self._model else None
         self._model = model or self._model
-        if kind == "response.failed":
-            raise self._failure(response)
-        if kind == "response.cancelled":
-            raise SourceRefused("the upstream cancelled the response")
         usage = used(within(response.get("usage") or {}), RESPONSES) or None
         end: End | None = None
         parts: tuple[Part, ...] = ()
-        if kind in {"response.completed", "response.incomplete"}:
+        error: SourceRefused | None = None
+        if kind in _LAST:
             parts = self._whole(response)
-        if kind == "response.completed":
+        # Other servers end every response with `response.completed`.
+        status = response.get("status")
+        if kind == "response.failed" or status == "failed":
+            error = self._failure(response)
+        elif kind == "response.cancelled" or (kind in _LAST and status == "cancelled"):
+            error = SourceRefused("the upstream cancelled the response")
+        if error is not None:
+            return failing(Arrival(parts, usage=usage, model=model), error)
+        if kind == "response.completed" and status != "incomplete":
             end = End(_finish(response), text_of(response.get("status") or "completed"))
-        elif kind == "response.incomplete":
+        elif kind in _LAST:
             reason = text_of((response.get("incomplete_details") or {}).get("reason") or "incomplete")
             end = End(_REASONS.get(reason, "other"), reason)
         return Arrival(parts, end=end, usage=usage, model=model)

@@ -20,6 +20,7 @@ from nbstream.sources.formats.openai_chat import OpenAIChat
 from nbstream.sources.formats.openai_responses import OpenAIResponses
 from nbstream.sources.formats.plain import PlainText
 from nbstream.sources.formats.vercel_ui import HEADER, VercelUI
+from nbstream.sources.refusal import read_failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -170,9 +171,11 @@ def _format_of_frame(frame: Mapping[str, Any]) -> str | None:
         return "openai.responses"
     if isinstance(frame.get("event_type"), str):
         return "gemini.interactions"
-    if "choices" in frame or "error" in frame or frame.get("object") == "error":
+    if "choices" in frame or "error" in frame:
         return "openai.chat"
-    return next((name for name, fields in FIELDS if fields <= frame.keys()), None)
+    # An error of whatever shape is told by any reader; without one, what is said first may be of any format.
+    other = "openai.chat" if read_failure(frame) is not None else None
+    return next((name for name, fields in FIELDS if fields <= frame.keys()), other)
 
 
 READERS["auto"] = Auto

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from nbstream.errors import SourceRefused
 from nbstream.records import ASSISTANT, Part
 from nbstream.sources.contract import Arrival, End, Traits
-from nbstream.sources.formats.frames import read_frame
+from nbstream.sources.formats.frames import read_frame, unknown
 from nbstream.sources.formats.speech import Speech, ToolCalls, text_of, tool_result, waiting
 from nbstream.sources.formats.usage import CAMEL, used
 from nbstream.sources.refusal import ErrorObject, plain_text, refused_by_frame
@@ -88,7 +88,7 @@ class VercelUI:
         data = event.data.strip()
         if data == "[DONE]":
             return self._end()
-        return read_frame(data, self.chunk)
+        return read_frame(event, self.chunk)
 
     def chunk(self, chunk: Mapping[str, Any]) -> Arrival:
         """Return what a decoded chunk says; `AttributeError`, `TypeError` or `LookupError` for what is not one."""
@@ -106,7 +106,7 @@ class VercelUI:
         if kind == "abort":
             reason = plain_text(str(chunk.get("reason") or "no reason given"))
             raise SourceRefused(f"the upstream aborted the message: {reason}")
-        return Arrival((Part("raw", fields={"type": kind}),))
+        return unknown(chunk, kind)
 
     def eof(self) -> Arrival | None:
         """Return the end if a `finish` came: some servers leave `[DONE]` out."""

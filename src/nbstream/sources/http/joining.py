@@ -40,6 +40,7 @@ def _is_plain_text(arrival: Arrival) -> bool:
         and arrival.end is None
         and arrival.usage is None
         and arrival.model is None
+        and arrival.error is None
     )
 
 

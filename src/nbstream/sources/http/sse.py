@@ -112,7 +112,7 @@ class SSESource:
         try:
             async with (
                 answer(call, event_id=event_id, offset=offset) as response,
-                aclosing(cast("AsyncGenerator[bytes, None]", response.aiter_bytes())) as chunks,
+                aclosing(_to_the_end(cast("AsyncGenerator[bytes, None]", response.aiter_bytes()))) as chunks,
             ):
                 if (listener := listening(reader)) is not None:
                     listener.met(call, response.headers)
@@ -132,7 +132,7 @@ class SSESource:
                         break
                     alone = 0 if read else alone
                 else:
-                    end = reader.eof() or await self._asked(reader)
+                    end = None if parser.cut else reader.eof() or await self._asked(reader)
             if end is None:
                 raise SourceLost(f"{call} ended without an end mark")
         except SourceError as exc:
@@ -186,12 +186,14 @@ def _run_of(reader: FrameReader) -> Run | None:
 
 
 def _read(reader: FrameReader, events: Iterator[ServerSentEvent]) -> tuple[list[Arrival], SourceError | None]:
-    """Return what *events* say, up to the end mark or to the first one that is an error."""
+    """Return what *events* say, up to the end mark or to the first one that is an error, and that."""
     read: list[Arrival] = []
     try:
         for event in events:
             arrival = reader.read(event)
             if arrival is not None:
+                if arrival.error is not None:
+                    return [*read, arrival._replace(error=None)], arrival.error
                 read.append(arrival)
                 if arrival.end is not None:
                     break
@@ -200,15 +202,23 @@ def _read(reader: FrameReader, events: Iterator[ServerSentEvent]) -> tuple[list[
     return read, None
 
 
-def _events(parser: SSEParser | LineParser, chunk: bytes, pulse: Pulse) -> Iterator[ServerSentEvent]:
-    """Yield the events that *chunk* completes, but for pings, and note the signs of life in it."""
+async def _to_the_end(chunks: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes | None, None]:
+    """Yield *chunks*, and None behind the last one."""
+    async with aclosing(chunks):
+        async for chunk in chunks:
+            yield chunk
+    yield None
+
+
+def _events(parser: SSEParser | LineParser, chunk: bytes | None, pulse: Pulse) -> Iterator[ServerSentEvent]:
+    """Yield the events that *chunk*, or the end, completes, but for pings, and note the signs of life in it."""
     from nbstream.wire.sse import EventTooLarge
 
     pulse.last_byte = time.monotonic()
     too_large: EventTooLarge | None = None
     comments = parser.comments
     try:
-        events = parser.feed(chunk)
+        events = parser.rest() if chunk is None else parser.feed(chunk)
     except EventTooLarge as exc:
         events, too_large = exc.events, exc
     pulse.retry_ms = parser.retry_ms

@@ -34,6 +34,8 @@ class Handover:
         self._room: Callable[[], None] = lambda: None
         #: What a maker on a loop iterates, once it does.
         self.iterated: Any = None
+        #: And the task that does.
+        self.task: asyncio.Task[Any] | None = None
         #: The taker is gone: the maker stops at its next item.
         self.closed = False
 

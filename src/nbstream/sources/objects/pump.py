@@ -33,6 +33,11 @@ LOOK_S = 0.25
 CLOSED = "the event loop that this iterator belongs to is closed; make it anew and run again"
 #: How long the iterator's own `aclose()` may take.
 CLOSE_S = 5.0
+#: After this an async iterator that goes on is cancelled again: up to Python 3.11 `asyncio.wait_for`, with which
+#: LangChain waits for each chunk, loses a cancellation that comes together with one. Not at once: cleaning up that is
+#: cancelled itself may leave a socket open.
+INSIST_S = 0.5
+TIMES = int(2 * CLOSE_S / INSIST_S)
 
 
 async def pump_here(
@@ -76,6 +81,8 @@ async def pump_loop(
         watching.cancel()
         if not loop.is_closed():
             future.cancel()
+            with contextlib.suppress(RuntimeError):  # it was closed just now
+                loop.call_soon_threadsafe(_insist, handover)
         elif inspect.getcoroutinestate(running) == inspect.CORO_CREATED:
             running.close()  # it was closed before it could begin
         await to_the_end(_leave(handover, lambda: shut_under(handover.iterated), left))
@@ -190,6 +197,7 @@ async def _run_async(
             loop.call_soon_threadsafe(room.set)
 
     handover.on_room(wake)
+    handover.task = asyncio.current_task()
     error: BaseException | None = None
     entered = iterator = None
     try:
@@ -213,16 +221,31 @@ async def _run_async(
         if not (ours or isinstance(exc, Exception)):
             raise
     finally:
-        await to_the_end(_close_async(iterator, iterable, entered=entered))
-        handover.end(error)
+        try:
+            await to_the_end(_close_async(iterator, iterable, entered=entered))
+        finally:
+            handover.end(error)  # also where closing was cancelled once more
 
 
 async def _over(task: asyncio.Task[None], left: Callable[[], None]) -> None:
-    await asyncio.wait({task}, timeout=2 * CLOSE_S)
+    for _ in range(TIMES):
+        await asyncio.wait({task}, timeout=INSIST_S)
+        if task.done():
+            break
+        task.cancel()
     if not task.done():
         left()
     elif not task.cancelled():
         task.exception()  # told by the handover; an interrupt has reached the loop already
+
+
+def _insist(handover: Handover, times: int = TIMES) -> None:
+    """Cancel what *handover* comes from again, on its own loop, as long as it goes on."""
+    task = handover.task
+    if task is not None and not task.done() and times:
+        if times < TIMES:
+            task.cancel()
+        task.get_loop().call_later(INSIST_S, _insist, handover, times - 1)
 
 
 async def _leave(handover: Handover, wake: Callable[[], None], left: Callable[[], None]) -> None:

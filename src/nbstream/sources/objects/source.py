@@ -183,14 +183,15 @@ class ObjectSource:
         async with aclosing(await self._pump(obj, read)) as batches:
             async for batch in batches:
                 pulse.last_byte = time.monotonic()
-                if not self._takes_cursor:
-                    for arrival in joined(batch) if len(batch) > 1 else batch:
-                        yield arrival
-                    continue
-                for arrival in batch:
-                    items += 1
-                    chars += sum(len(part.text) for part in arrival.parts if part.kind in TEXT_KINDS)
-                    yield arrival._replace(cursor={"items": items, "chars": chars})
+                for arrival in joined(batch) if len(batch) > 1 and not self._takes_cursor else batch:
+                    error, cursor = arrival.error, None
+                    if self._takes_cursor:
+                        items += 1
+                        chars += sum(len(part.text) for part in arrival.parts if part.kind in TEXT_KINDS)
+                        cursor = {"items": items, "chars": chars}
+                    yield arrival if error is None and cursor is None else arrival._replace(cursor=cursor, error=None)
+                    if error is not None:
+                        raise error
         yield reader.eof()
 
     async def _make(self, cursor: Cursor | None) -> Any:
