@@ -19,6 +19,7 @@ ROWS = {
     "pace": 1,
     "lease": 1,
     "guard": 1,
+    "owner": 1,
     "retry": 2,
     "words": 2,  # pure decisions, some of them over states
     "log": 2,

@@ -17,6 +17,11 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from starlette.types import ASGIApp
+
     from nbstream.relay.http.activity import Activity
     from nbstream.relay.http.app import RelayApp
     from nbstream.relay.http.limits import HTTPLimits
@@ -27,12 +32,21 @@ LOOKS = 5
 GOODBYE_S = 3
 
 
-def server_config(app: RelayApp, *, host: str = "127.0.0.1", port: int = 0) -> uvicorn.Config:
-    """Return how uvicorn is to serve *app*; `Server.serve` runs on any loop."""
+def server_config(
+    app: RelayApp,
+    *,
+    around: Callable[[ASGIApp], ASGIApp] = lambda app: app,
+    tls: tuple[Path, Path] | None = None,
+) -> uvicorn.Config:
+    """
+    Return how uvicorn is to serve *app*; `Server.serve` runs on any loop, on a socket that is given to it.
+
+    *around* puts another application around it; *tls* are the files of certificate and key.
+    """
     return uvicorn.Config(
-        app,
-        host=host,
-        port=port,
+        cast("Any", around(app)),
+        ssl_certfile=tls[0] if tls else None,
+        ssl_keyfile=tls[1] if tls else None,
         http=cast("Any", partial(Connection, limits=app.limits, activity=app.activity)),
         ws="none",
         lifespan="off",
