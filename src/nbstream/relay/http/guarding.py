@@ -52,6 +52,7 @@ class Guard:
         any_host: bool = False,
     ) -> None:
         self._app, self._access, self._port_of = app, access, port_of
+        self._any = any_host
         self._any_host = any_host and not allow_hosts
         self._names = frozenset(name.lower() for name in allow_hosts)
         self._tickets, self._activity = tickets, activity
@@ -62,9 +63,9 @@ class Guard:
         self._same_origin(request, self._host(request))
         trusted = self._has_token(request)
         if not (trusted or scope["path"] in _OPEN or self._may_read(request)):
-            raise Refusal(
-                401, "a token is needed: Authorization: Bearer <token>", headers={"WWW-Authenticate": "Bearer"}
-            )
+            wrong = self._any and "authorization" in request.headers
+            said = "this token is not known here" if wrong else "a token is needed: Authorization: Bearer <token>"
+            raise Refusal(401, said, headers={"WWW-Authenticate": "Bearer"})
         if scope["path"] not in _WATCHED:
             self._activity.touch()
         scope["trusted"] = trusted

@@ -52,6 +52,8 @@ class Upstream:
     #: Of the paths, as they go out.
     paths: re.Pattern[str]
     private: bool
+    #: Asking a model is a POST; with another method its key would do more than that.
+    methods: tuple[str, ...]
     key: str = field(default="", repr=False)
     key_name: str = "key_file"
     key_header: str = BEARER
@@ -101,10 +103,11 @@ class Upstreams:
         return SSESource(self._admitted(source.call), source.format)
 
     def _admitted(self, call: Call) -> Call:
-        found = self._find(call.url)
+        found, host = self._find(call), _host(call.url)
         if found is None:
-            allowed = ", ".join(dict.fromkeys(one.name for one in self._known))
-            raise RelayError(f"this relay does not call {_host(call.url)}; it calls {allowed}", status=403)
+            names = list(dict.fromkeys(one.name for one in self._known))
+            where = f"{call.method} at this address of {host}" if host in names else host
+            raise RelayError(f"this relay does not call {where}; it calls {', '.join(names)}", status=403)
         ours = sorted(name for name, _ in call.headers if name.lower() in _OURS)
         if ours:
             raise SourceRefused(f"header {ours[0]!r} is not for a user of this relay to set")
@@ -119,12 +122,15 @@ class Upstreams:
             raise SourceRefused(f"this relay has no key for {found.name}: its administrator can add one")
         return fenced
 
-    def _find(self, url: str) -> Upstream | None:
+    def _find(self, call: Call) -> Upstream | None:
         try:
-            origin, path = _parts(url)
+            origin, path = _parts(call.url)
         except ValueError:
             return None
-        return next((one for one in self._known if one.origin == origin and one.paths.fullmatch(path)), None)
+        for one in self._known:
+            if one.origin == origin and call.method in one.methods and one.paths.fullmatch(path):
+                return one
+        return None
 
 
 def _upstreams(entry: Entry) -> list[Upstream]:
@@ -152,11 +158,9 @@ def _upstreams(entry: Entry) -> list[Upstream]:
         )  # fmt: skip
         if origin[0] == "own":
             pattern = ".*"
-        found.append(
-            Upstream(
-                name, origin, re.compile(pattern), private or _is_private(origin[1]), key, key_name, header or usual,
-            )
-        )  # fmt: skip
+        methods = ("POST",) if provider is not None else ("GET", "POST")
+        allowed = private or _is_private(origin[1])
+        found.append(Upstream(name, origin, re.compile(pattern), allowed, methods, key, key_name, header or usual))
     return found
 
 
