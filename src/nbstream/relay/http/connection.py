@@ -83,7 +83,8 @@ class Connection(H11Protocol):
         # 40 ms for the acknowledgement of the first.
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         # "Written" means that the system has all of it: what is left over counts as not taken.
-        transport.set_write_buffer_limits(high=0)
+        # A TLS transport of asyncio (3.11 on) pauses at the limit, not above it: with 0 it would pause for ever.
+        transport.set_write_buffer_limits(high=0 if transport.get_extra_info("sslcontext") is None else 1)
         if len(self.connections) > self._limits.connections:
             self._refuse(503, "ServiceUnavailable", f"{self._limits.connections} connections are open already")
         else:
