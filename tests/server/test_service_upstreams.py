@@ -165,7 +165,11 @@ def test_providers_are_listed_by_name(tmp_path, monkeypatch):
         assert admitted.call.fence == Fence(private=name in {"ollama", "llamacpp"})
         assert admitted.fingerprint == nbstream.chat("hello", f"{name}:{model}").fingerprint
     assert known.admit(nbstream.chat("x", "openai:m", api="openai.responses"))
-    for url in ("https://api.openai.com/v1/files", "https://api.anthropic.com/v1/organizations", "https://api.openai.com/"):
+    for url in (
+        "https://api.openai.com/v1/files",
+        "https://api.anthropic.com/v1/organizations",
+        "https://api.openai.com/",
+    ):
         with pytest.raises(RelayError, match=r"does not call POST at this address of"):
             known.admit(nbstream.sse(url, method="POST"))
     with pytest.raises(RelayError, match=r"does not call GET"):
@@ -236,4 +240,7 @@ def test_keys_are_read_again_on_a_signal(tmp_path, servers):
         relay.process.send_signal(signal.SIGHUP)
         until(lambda: len(relay.lines("reloaded")) == 2)
         ended(relay, relay.start(f"{listed.url}/2", token=token))
-    assert [one.headers["authorization"] for one in listed.requests] == ["Bearer first-key-0123", "Bearer second-key-4567"]
+    assert [one.headers["authorization"] for one in listed.requests] == [
+        "Bearer first-key-0123",
+        "Bearer second-key-4567",
+    ]

@@ -270,7 +270,9 @@ def test_the_log_is_json_without_secrets_or_words(relay, server):
     body = {"prompt": "a word of the question", "model": "m", "base_url": f"{server.url}/v1"}
     started = relay.ask("POST", "/v1/streams", {"source": body}, token=alice)
     until(lambda: relay.state(started.json["id"], token=alice) in {"complete", "failed", "interrupted"})
-    relay.ask("POST", "/v1/streams", {"source": {**body, "base_url": "http://192.0.2.1/a-word-of-an-address"}}, token=alice)
+    relay.ask(
+        "POST", "/v1/streams", {"source": {**body, "base_url": "http://192.0.2.1/a-word-of-an-address"}}, token=alice
+    )
     relay.ask("GET", f"/v1/streams/nothing?token={alice}", token=alice)
     relay.ask("GET", "/a-word-of-a-path", token=f"{alice}x")
     lines = until(lambda: len(relay.lines("request")) >= 5 and relay.lines())

@@ -92,7 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     relay.add_argument(
         "--stop", action="store_true", help="end the relays of the store; what they record is interrupted"
     )
-    many = relay.add_argument_group("for many users", "a service on a network; docs/hub/deploy.md has the files")
+    many = relay.add_argument_group("for many users", "a service on a network; docs/deploy.md has the files")
     many.add_argument("--tokens", metavar="FILE", help="who may do what, by hashes of tokens (TOML or JSON)")
     many.add_argument("--upstreams", metavar="FILE", help="the only servers that are called, and where their keys are")
     many.add_argument("--tls-cert", metavar="FILE", help="certificate chain (PEM)")

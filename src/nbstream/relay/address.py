@@ -67,10 +67,8 @@ class Address:
     @property
     def alive(self) -> bool:
         """Whether that very process still runs, on this machine; of one elsewhere nobody here can tell."""
-        return (
-            self.remote
-            or ((self.host, self.boot) == (platform.node(), boot_id())
-            and process_start(self.pid) == self.started)
+        return self.remote or (
+            (self.host, self.boot) == (platform.node(), boot_id()) and process_start(self.pid) == self.started
         )
 
 

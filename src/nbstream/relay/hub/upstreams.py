@@ -61,7 +61,7 @@ class Upstream:
 
 class Upstreams:
     """
-    What *file* allows; see docs/hub/deploy.md for its form.
+    What *file* allows; see docs/deploy.md for its form.
 
     Raises `RelayError` with file and line for what cannot be understood; later what was read before stays good.
     """
