@@ -131,7 +131,7 @@ def test_refusals_are_the_relays_own_words(tmp_path, server, user, alice):
 
 
 def test_what_holds_a_secret_of_the_users_stays_here(tmp_path, server, user, alice):
-    """A header with a key, or a Python object, is recorded in the kernel, and readable through the relay all the same."""
+    """A header with a key, or a Python object, is recorded in the kernel, and read through the relay, too."""
     server.script([Answer.sse(delta("mine"), DONE)])
     with ServiceRelay(tmp_path / "hub", (alice[1], upstream(server.url)), store=tmp_path / "store") as relay:
         user(relay, alice[0])
@@ -165,7 +165,9 @@ def test_a_user_finds_and_deletes_his_own_streams_only(tmp_path, server, user, a
         assert hers.text == "of alice"
 
 
-def test_a_reader_moves_to_another_relay_in_the_middle(tmp_path, server, user, alice, soak, seed):
+def test_a_reader_moves_to_another_relay_in_the_middle(  # noqa: PLR0917 - fixtures
+    tmp_path, server, user, alice, soak, seed
+):
     """
     Behind one address the relay is replaced (killed) at random moments, the kernel reads on: every word once.
 

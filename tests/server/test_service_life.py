@@ -6,10 +6,15 @@ import shutil
 import signal
 import subprocess
 import time
+from contextlib import closing
+from dataclasses import replace
 
 import pytest
 from services import ServiceRelay, lines_of_token, until, upstream
 
+import nbstream
+from nbstream.log.disk import open_disk_store
+from nbstream.records import Delta, Open, Part
 from nbstream.testing import Answer, FaultServer, Gate, Pause
 
 DONE = "event: done\ndata: {}\n\n"
@@ -189,6 +194,32 @@ def test_what_would_cost_twice_is_left_alone(tmp_path, server, files, case):
         assert second.state(stream, token=token) == expected
         assert second.lines("took_over") == []
     assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(("opens", "taken"), [(5, True), (6, False)])
+def test_a_stream_that_kills_relays_is_left_alone_in_the_end(tmp_path, server, files, opens, taken):
+    """Five relays died with it before a word came: the sixth leaves it interrupted, for its user to resume."""
+    token, contents = files
+    server.script([], otherwise=resumable(3))
+    with closing(open_disk_store(tmp_path / "store")) as store:
+        source = nbstream.sse(f"{server.url}/x", format="nbstream")
+        first = Open(
+            "s1", '["user:alice:relay", "key:x", 0]', "new", {**source.spec, "replayable": True}, source.fingerprint,
+            "relay 1", "host", "boot", 1.0,
+        )  # fmt: skip
+        log, lock = store.start(first)
+        log.append(1, Delta((Part("text", "w0 ", "assistant", 1, 0),), at=2.0, cursor={"id": "0"}))
+        for n in range(1, opens):
+            log.append(1 + n, replace(first, intent="resume"))
+        lock.release()
+    with ServiceRelay(tmp_path / "hub", contents, store=tmp_path / "store") as relay:
+        if taken:
+            until(lambda: relay.state("s1", token=token) == "complete")
+            assert relay.text("s1", token=token) == "w0 w1 w2 "
+        else:
+            time.sleep(3.5)  # that nothing happens cannot be waited for
+            assert relay.state("s1", token=token) == "interrupted"
+            assert server.accepted == 0
 
 
 def test_who_reads_at_another_relay_holds_the_stream(tmp_path, server, files):

@@ -79,7 +79,8 @@ def test_the_key_of_the_server_goes_to_its_upstream_alone(relay, servers, tmp_pa
     """It is on the wire to the listed upstream, and in no record, answer, log or file, nor behind a redirect."""
     listed, other = servers
     listed.script([
-        Answer.sse(delta("fine"), DONE), Answer.sse(DONE), Answer(status=307, headers={"Location": f"{other.url}/v1/x"}),
+        Answer.sse(delta("fine"), DONE), Answer.sse(DONE),
+        Answer(status=307, headers={"Location": f"{other.url}/v1/x"}),
         Answer(status=302, headers={"Location": f"{listed.url}/v2"}), Answer([f"no such key {CANARY}"], 401),
         Answer.sse('event: error\ndata: {"type":"error","error":"bad ' + CANARY + '"}\n\n'),
     ])  # fmt: skip
@@ -149,7 +150,7 @@ def test_an_upstream_without_a_key_says_so(tmp_path, servers):
 
 
 def test_providers_are_listed_by_name(tmp_path, monkeypatch):
-    """A provider allows what `chat()` asks it, each model of it, with the key as it wants it; nothing else of its host."""
+    """A provider allows what `chat()` asks it, with the key as it wants it; nothing else of its host."""
     monkeypatch.setenv("CANARY_KEY", CANARY)
     names = ("openai", "anthropic", "gemini", "mistral", "deepseek", "openrouter", "groq", "ollama", "llamacpp")
     text = "".join(f'[[upstream]]\nprovider = "{name}"\nkey_env = "CANARY_KEY"\n' for name in names)

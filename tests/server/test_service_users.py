@@ -1,7 +1,6 @@
 """A relay for many users: who may do what, with which streams, how often. Real processes, real sockets."""
 
 import json
-import os
 import subprocess
 import sys
 
@@ -73,7 +72,8 @@ def test_foreign_streams_look_like_none(relay, server):
     assert hers != his, "the same word is another key for another user"
     until(lambda: relay.state(hers, token=alice) == "complete")
     calls = [
-        ("GET", "", None), ("DELETE", "", None), ("GET", "/records", None), ("POST", "/stop", {}), ("POST", "/keep", {}),
+        ("GET", "", None), ("DELETE", "", None), ("GET", "/records", None), ("POST", "/stop", {}),
+        ("POST", "/keep", {}),
         ("POST", "/resume", {}), ("POST", "/continue", {}), ("POST", "/ticket", {}),
         ("PUT", "/hold", {"holder": "kernel:x", "for_s": 5}),
     ]  # fmt: skip
@@ -198,11 +198,11 @@ GOOD_TOKENS, GOOD_UPSTREAMS = lines_of_token("a")[1], upstream("http://127.0.0.1
         (None, "", "tokens.toml cannot be read (No such file or directory)"),
         (GOOD_TOKENS, '[[upstream]]\nurl = "ftp://x"\n', "upstreams.toml, line 1: not an http:// or https://"),
         (GOOD_TOKENS, '[[upstream]]\nprovider = "opnai"\n', "upstreams.toml, line 1: unknown provider 'opnai'"),
-        (GOOD_TOKENS, GOOD_UPSTREAMS + '[[upstream]]\n', "upstreams.toml, line 3: an upstream has either"),
+        (GOOD_TOKENS, GOOD_UPSTREAMS + "[[upstream]]\n", "upstreams.toml, line 3: an upstream has either"),
         (GOOD_TOKENS, GOOD_UPSTREAMS + 'key_env = "NOT_SET_X"\n', "line 1: the variable NOT_SET_X holds no key"),
         (GOOD_TOKENS, GOOD_UPSTREAMS + 'key_file = "/nowhere"\n', "line 1: /nowhere cannot be read"),
         (GOOD_TOKENS, GOOD_UPSTREAMS + 'private = "yes"\n', "line 1: private must be true or false"),
-        (GOOD_TOKENS, 'x = 1\n', "upstreams.toml, line 1: unknown 'x'"),
+        (GOOD_TOKENS, "x = 1\n", "upstreams.toml, line 1: unknown 'x'"),
         (GOOD_TOKENS, None, "--tokens without --upstreams"),
     ],
 )  # fmt: skip
@@ -264,7 +264,7 @@ def test_the_command_makes_a_token(tmp_path):
 
 
 def test_the_log_is_json_without_secrets_or_words(relay, server):
-    """Each line one object with time, level and event; no token, no key, no prompt, no text, also of what is refused."""
+    """Each line one object with time, level and event; no token, key, prompt or text, also of what is refused."""
     server.script([Answer.sse(delta("a word of the answer"), DONE)])
     alice = relay.of["alice"]
     body = {"prompt": "a word of the question", "model": "m", "base_url": f"{server.url}/v1"}
@@ -286,4 +286,4 @@ def test_the_log_is_json_without_secrets_or_words(relay, server):
     text = relay.log.read_text("utf-8")
     for secret in (*relay.of.values(), CANARY, "a word of", "a-word-of"):
         assert secret not in text
-    assert os.path.getsize(relay.log) > 0
+    assert lines

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from nbstream.errors import LogError, RelayError, SourceError, StreamError
 from nbstream.owner import owner_of
 from nbstream.recorder.progress import Progress
+from nbstream.records import Open
 from nbstream.relay.following import HOLD_S, PING_S
 from nbstream.runtime import runtime
 from nbstream.state import State
@@ -32,6 +33,8 @@ LOOK_S = 1.0
 SHARE = 0.05
 #: Streams that were looked at and are not ours to go on with.
 LEFT = 10_000
+#: Relays that may die with a stream before anything came; the next one leaves it to its user.
+MOST_IN_VAIN = 5
 ELSEWHERE = "another relay"
 
 
@@ -150,7 +153,10 @@ def _goes_on(service: Service, status: Status) -> bool:
     """Whether the upstream goes on behind the last record: it gave a place for that. A team is left to its user."""
     if status.open.source.get("kind") != "sse":
         return False
-    progress = Progress.of(service.store.log(status.stream))
+    log = service.store.log(status.stream)
+    if all(isinstance(record, Open) for record in log.read(status.tail - MOST_IN_VAIN)):
+        return False  # maybe it is what kills its relays
+    progress = Progress.of(log)
     return progress.begun and progress.cursor is not None and progress.can_resume(replayable=False)
 
 
