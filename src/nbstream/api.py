@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from nbstream import shutdown
-from nbstream.errors import StreamGone
+from nbstream.errors import Fenced, StreamGone
 from nbstream.host import Host
 from nbstream.log.stores import MEMORY, open_store
 from nbstream.monitor import Bounds, watch
-from nbstream.options import options
+from nbstream.options import options, relay_user
 from nbstream.place import Front, Place, here
 from nbstream.recording import Here, Limits
 from nbstream.relay.reach import Reach, reach_of
@@ -22,6 +23,7 @@ from nbstream.runtime import runtime
 from nbstream.stream import Stream
 
 if TYPE_CHECKING:
+    from nbstream.log.contract import Store
     from nbstream.pictures.wire import Wire
 
 #: Where recorders can be asked to run.
@@ -177,7 +179,7 @@ def inspect(stream: str | Stream) -> Wire:
 def streams() -> list[Stream]:
     """Return every saved stream, newest first."""
     host = host_at(here())
-    return [Stream(host, host.store.log(status.stream), from_store=True) for status in host.store.list()]
+    return [Stream(host, host.store.log(status.stream), from_store=True) for status in host.store.list(key=host.mine)]
 
 
 def clean(days: float = 30) -> list[str]:
@@ -185,7 +187,12 @@ def clean(days: float = 30) -> list[str]:
     if type(days) not in (int, float) or not days >= 0:
         msg = f"days={days!r}: give a number of days, 30 or 0.5"
         raise ValueError(msg)
-    return open_store(options().store or None).sweep(days=days, asked=True)
+    host = host_at(here())
+    if relay_user() is None:
+        return host.store.sweep(days=days, asked=True)
+    # Others' streams are in the same store; those end by age alone.
+    old = [one.stream for one in host.store.list(key=host.mine) if one.touched < time.time() - days * 86_400]
+    return [stream for stream in old if _deleted(host.store, stream)]
 
 
 def find(stream: str) -> Stream:
@@ -256,12 +263,20 @@ def host_at(place: Place, *, save: bool = True, host: str | None = None, limits:
     return Host(store, place.scope, where, reach, auto_continue=limits.auto_continue)
 
 
+def _deleted(store: Store, stream: str) -> bool:
+    try:
+        store.delete(stream)
+    except Fenced:
+        return False  # live
+    return True
+
+
 def _find(stream: str) -> Stream:
     host = host_at(here())
     store = host.store
     exact = store.find(here().key(None, stream))
     if exact is None:
-        found = [status.stream for status in store.list() if status.stream.startswith(stream)]
+        found = [status.stream for status in store.list(key=host.mine) if status.stream.startswith(stream)]
         if stream not in found and len(found) != 1:
             many = f"{len(found)} streams begin with it, give more of the id"
             msg = f"stream {stream!r}: {many if found else 'not in the store'}; `list` shows them all"

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakKeyDictionary
 
 from nbstream.errors import Fenced, LogDamaged, SourceRefused, StoreFull, StreamError, StreamGone
+from nbstream.owner import owner_of_scope, owns, without_owner
 from nbstream.recording import Birth, ended, wait_for_end
 from nbstream.rerun import Act, Ask, decide, left_behind
 from nbstream.runtime import runtime
@@ -100,6 +101,11 @@ class Host:
     def reach(self) -> Reach | None:
         """How recorders elsewhere are reached, by the runtime at work."""
         return self._reach()
+
+    def mine(self, key: str) -> bool:
+        """Whether a stream under *key* is this user's: in a store of one's own every one is."""
+        user = owner_of_scope(self.scope)
+        return user is None or owns(user, key)
 
     def launch(self, source: Source, key: str, ask: Ask, turn: Mapping[str, Any] | None = None) -> Stream:
         """
@@ -326,7 +332,14 @@ def _left_behind(store: Store, key: str, ask: Ask, seen: frozenset[str]) -> Stat
 
     def near(other: str) -> bool:
         other_scope, other_name, _ = json.loads(other)
-        return other not in seen and (other_scope == scope or other_name == name)
+        return (
+            other not in seen
+            and owner_of_scope(other_scope) == owner_of_scope(scope)
+            and (other_scope == scope or other_name == name)
+        )
 
     found = store.list(key=near)
-    return next((one for one in found if left_behind(one, key, ask, exists=lambda path: Path(path).exists())), None)
+    return next(
+        (one for one in found if left_behind(one, key, ask, exists=lambda scope: Path(without_owner(scope)).exists())),
+        None,
+    )

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 from traitlets import Bool, Enum, Float, TraitError, Unicode
 from traitlets.config import SingletonConfigurable
+
+from nbstream.errors import RelayError
+
+#: The token of the relay in `relay`. No option: `%config NbStream` prints those.
+TOKEN = "NBSTREAM_RELAY_TOKEN"  # noqa: S105 - the name of a variable
+TOKEN_FILE = "NBSTREAM_RELAY_TOKEN_FILE"  # noqa: S105
 
 
 class NbStream(SingletonConfigurable):
@@ -44,6 +51,10 @@ class NbStream(SingletonConfigurable):
         config=True
     )
 
+    relay = Unicode(
+        "", help="A relay that serves many, https://HOST:PORT, with a token of it in NBSTREAM_RELAY_TOKEN(_FILE)."
+    ).tag(config=True)
+
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         for name, trait in self.traits(config=True).items():
@@ -67,3 +78,27 @@ def options() -> NbStream:
     """Return this process's options."""
     instance: NbStream = NbStream.instance()
     return instance
+
+
+def relay_token() -> str:
+    """Return the token of the relay that is to be used; raises `RelayError` without one."""
+    token, file = os.environ.get(TOKEN, "").strip(), os.environ.get(TOKEN_FILE, "")
+    if not token and file:
+        try:
+            token = Path(file).read_text("utf-8").strip()
+        except (OSError, UnicodeDecodeError) as exc:
+            why = exc.strerror if isinstance(exc, OSError) else "no text"
+            raise RelayError(f"{TOKEN_FILE}={file} cannot be read ({why})") from exc
+    if not token:
+        raise RelayError(f"the relay at {options().relay} wants a token: set {TOKEN}, or {TOKEN_FILE} to its file")
+    return token
+
+
+def relay_user() -> str | None:
+    """Return who this is in the relay that is to be used: the name in his token. None where no relay is named."""
+    if not options().relay:
+        return None
+    try:
+        return relay_token().rpartition(".")[0] or None
+    except RelayError:
+        return None  # it is told when the relay is needed

@@ -13,6 +13,7 @@ from nbstream.errors import StreamError
 from nbstream.log.disk import DiskStore
 from nbstream.log.stores import open_store
 from nbstream.options import options
+from nbstream.owner import without_owner
 from nbstream.place import here
 from nbstream.relay.process import find
 from nbstream.relay.reach import reach_of
@@ -60,6 +61,9 @@ def lines() -> list[str]:
     out = [f"kernel  {_process(kernel or {})}"]
     if relay is None:
         out.append("relay   none runs")
+    elif "url" in relay:
+        said = relay.get("error") or f"nbstream {relay.get('version')}, user {relay.get('user')}"
+        out.append(f"relay   {relay['url']} ({said})")
     elif "error" in relay:
         out.append(f"relay   process {relay['pid']}: {relay['error']}")
     else:
@@ -89,7 +93,7 @@ def listed(stream: Stream) -> str:
 
 def _notebook(status: Status) -> str:
     """Return the name of the notebook a stream was made in; empty when it was none."""
-    scope = str(json.loads(status.open.key)[0])
+    scope = without_owner(str(json.loads(status.open.key)[0]))
     return "" if scope.startswith("process:") else PurePath(scope).name
 
 
@@ -108,6 +112,8 @@ def _mb(size: int) -> str:
 
 
 def _relay(store: Store) -> dict[str, Any] | None:
+    if options().relay:
+        return _remote(store)
     if not isinstance(store, DiskStore):
         return None
     address, reach = find(store.directory), reach_of(store, here().holder, for_good)
@@ -117,3 +123,15 @@ def _relay(store: Store) -> dict[str, Any] | None:
         return reach.do(reach.client(address).health())
     except (StreamError, LateError) as exc:
         return {"pid": address.pid, "error": str(exc)}
+
+
+def _remote(store: Store) -> dict[str, Any]:
+    """Ask the relay that was named; it says as much of itself as its user may know."""
+    said: dict[str, Any] = {"url": options().relay}
+    reach = reach_of(store, here().holder, for_good)
+    if reach is None:
+        return {**said, "error": "not used: this store is in the memory of the kernel"}
+    try:
+        return {**said, **reach.do(reach.ensure().health())}
+    except (StreamError, LateError) as exc:
+        return {**said, "error": str(exc)}

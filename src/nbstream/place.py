@@ -17,6 +17,9 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from nbstream.options import relay_user
+from nbstream.owner import scope_of
+
 
 class Front(Enum):
     """Who looks at the output."""
@@ -44,6 +47,8 @@ class Place:
     front: Front = Front.NONE
     #: Names this kernel, the same before and after its restart; None outside a kernel.
     kernel: str | None = None
+    #: Who this is, where many share a store.
+    user: str | None = None
 
     @property
     def holder(self) -> str:
@@ -53,7 +58,8 @@ class Place:
     @property
     def scope(self) -> str:
         """The notebook, or this process where there is none."""
-        return self.notebook or f"process:{_session()}"
+        place = self.notebook or f"process:{_session()}"
+        return place if self.user is None else scope_of(self.user, place)
 
     def key(self, fingerprint: str | None, named: str | None = None, *, again: bool = False) -> str:
         """
@@ -81,10 +87,10 @@ def here() -> Place:
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
     if shell is None:
-        return Place()
+        return Place(user=relay_user())
     kernel = getattr(shell, "kernel", None)
     if kernel is None:
-        return Place(front=Front.TERMINAL)
+        return Place(front=Front.TERMINAL, user=relay_user())
     parent: dict[str, Any] = kernel.get_parent("shell") or {}
     cell = parent.get("metadata", {}).get("cellId")
     # JupyterLab names the notebook in the kernel's environment, VS Code in the user's namespace.
@@ -95,6 +101,7 @@ def here() -> Place:
         run=parent.get("header", {}).get("msg_id", ""),
         front=Front.PAGE if cell else Front.HEADLESS,
         kernel=_kernel_name(kernel),
+        user=relay_user(),
     )
 
 

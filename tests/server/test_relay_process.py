@@ -23,7 +23,7 @@ from nbstream.log.disk import open_disk_store
 from nbstream.relay.address import find, holding, process_start, runtime_file
 from nbstream.relay.link.client import RelayClient
 from nbstream.relay.process import end, ensure
-from nbstream.relay.serving import _Redacted
+from nbstream.relay.serving import Redacted
 
 NBSTREAM = [sys.executable, "-m", "nbstream"]
 WAIT_S = 20.0
@@ -401,7 +401,7 @@ def test_a_second_writer_of_the_runtime_file_keeps_it(home, spawn):
 def test_what_a_relay_complains_about_holds_no_key(tmp_path):
     """The log is a file: keys are taken out on the way to it."""
     with (tmp_path / "log").open("w") as log:
-        out = _Redacted(log, lambda text: text.replace("canary", "***"))
+        out = Redacted(log, lambda text: text.replace("canary", "***"))
         print("Traceback: canary in the middle", file=out)
         out.flush()
     assert (tmp_path / "log").read_text() == "Traceback: *** in the middle\n"

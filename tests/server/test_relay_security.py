@@ -11,6 +11,7 @@ from nbstream.recording import new_id
 STREAM = "/v1/streams/s1"
 PATHS = {
     "/healthz": {"GET"},
+    "/readyz": {"GET"},
     "/metrics": {"GET"},
     "/v1/streams": {"GET", "POST"},
     STREAM: {"GET", "DELETE"},
@@ -45,13 +46,13 @@ def names(answer):
 @pytest.mark.parametrize("path", PATHS)
 def test_every_method_of_every_path(relay, path, method):
     """
-    Without the token every method is 401 but for health, which answers GET and HEAD; with it the others are 405.
+    Without the token every method is 401 but for health and readiness (GET, HEAD); with it the others are 405.
 
     No answer lets another page read it, none echoes the token, and HEAD has no body.
     """
     for token in (None, "wrong", TOKEN):
         answer = relay.ask(method, path, token=token)
-        if token != TOKEN and path != "/healthz":
+        if token != TOKEN and path not in ("/healthz", "/readyz"):
             assert answer.status == 401
             assert STREAM.encode() not in answer.body
         elif method not in PATHS[path] | ({"HEAD"} if "GET" in PATHS[path] else set()):

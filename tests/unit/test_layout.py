@@ -19,6 +19,7 @@ ROWS = {
     "pace": 1,
     "lease": 1,
     "guard": 1,
+    "owner": 1,
     "retry": 2,
     "words": 2,  # pure decisions, some of them over states
     "log": 2,
@@ -26,7 +27,7 @@ ROWS = {
     "transcript": 2,
     "truncation": 1,
     "place": 2,
-    "options": 2,
+    "options": 1,
     "prices": 2,
     "demo": 2,  # an island, see below; for those who import it, it stands beside wire
     "rerun": 3,  # pure too, but it decides over what the log says

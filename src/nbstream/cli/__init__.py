@@ -10,7 +10,7 @@ import warnings
 from typing import TYPE_CHECKING
 
 import nbstream
-from nbstream.errors import StreamError
+from nbstream.errors import RelayError, StreamError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -78,9 +78,11 @@ def _parser() -> argparse.ArgumentParser:
         "--older-than", type=_days, default=30.0, metavar="DAYS", help="days since last written or shown (default 30d)"
     )
     relay = command("relay", _relay, "record streams for notebooks; one is started by itself when it is needed")
-    relay.add_argument("--bind", default="127.0.0.1", metavar="ADDR", help="127.0.0.1 (default) or ::1")
+    relay.add_argument(
+        "--bind", default="127.0.0.1", metavar="ADDR", help="127.0.0.1 (default) or ::1; with --tokens any, ADDR:PORT"
+    )
     relay.add_argument("--port", type=_port, default=0, help="default: any that is free")
-    relay.add_argument("--store", metavar="DIR", help="directory of the streams (default: the one of this user)")
+    relay.add_argument("--store", metavar="DIR", help="where the streams are (default: as for this user)")
     relay.add_argument(
         "--exit-after", type=_seconds, default=600.0, metavar="S", help="end when nobody needed it for S seconds (600)"
     )
@@ -90,6 +92,20 @@ def _parser() -> argparse.ArgumentParser:
     relay.add_argument(
         "--stop", action="store_true", help="end the relays of the store; what they record is interrupted"
     )
+    many = relay.add_argument_group("for many users", "a service on a network; docs/deploy.md has the files")
+    many.add_argument("--tokens", metavar="FILE", help="who may do what, by hashes of tokens (TOML or JSON)")
+    many.add_argument("--upstreams", metavar="FILE", help="the only servers that are called, and where their keys are")
+    many.add_argument("--tls-cert", metavar="FILE", help="certificate chain (PEM)")
+    many.add_argument("--tls-key", metavar="FILE", help="its private key (PEM)")
+    many.add_argument("--behind-proxy", action="store_true", help="no TLS here: a proxy in front has the certificate")
+    many.add_argument(
+        "--drain-s", type=_seconds, default=30.0, metavar="S", help="behind SIGTERM live streams go on for S s (30)"
+    )
+    within = relay.add_subparsers(metavar="token", dest="within")
+    token = within.add_parser("token", help="make a token for a user", description="Make a token for a user.")
+    token.add_argument("user", metavar="USER")
+    token.add_argument("--scopes", default="read,start,stop", help="of read, start, stop, metrics; default %(default)s")
+    token.set_defaults(run=_token)
     command(
         "doctor", _doctor, "check versions and the store, and try what survives; exit code 1 if something needs you"
     )
@@ -131,9 +147,24 @@ def _relay(args: argparse.Namespace) -> int:
 
     if args.stop:
         return relay.end(args.store)
+    if args.tokens is not None:
+        return relay.run_for_users(
+            args.store, bind=args.bind, port=args.port, tokens=args.tokens, upstreams=args.upstreams,
+            tls_cert=args.tls_cert, tls_key=args.tls_key, behind_proxy=args.behind_proxy,
+            allow_hosts=args.allow_host, drain_s=args.drain_s,
+        )  # fmt: skip
+    service = (args.upstreams, args.tls_cert, args.tls_key, args.behind_proxy or None)
+    if any(one is not None for one in service):
+        raise RelayError("--upstreams, --tls-cert, --tls-key and --behind-proxy are for a service: give --tokens, too")
     return relay.run(
         args.store, bind=args.bind, port=args.port, exit_after_s=args.exit_after, allow_hosts=args.allow_host
     )
+
+
+def _token(args: argparse.Namespace) -> int:
+    from nbstream.cli import relay
+
+    return relay.make_token(args.user, args.scopes)
 
 
 def _doctor(_: argparse.Namespace) -> int:

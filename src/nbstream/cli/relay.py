@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +23,49 @@ def run(store: str | None, *, bind: str, port: int, exit_after_s: float, allow_h
     return serve(_directory(store), host=bind, port=port, exit_after_s=exit_after_s, allow_hosts=allow_hosts)
 
 
+def run_for_users(
+    store: str | None,
+    *,
+    bind: str,
+    port: int | None,
+    tokens: str,
+    upstreams: str | None,
+    tls_cert: str | None,
+    tls_key: str | None,
+    behind_proxy: bool,
+    allow_hosts: Sequence[str],
+    drain_s: float,
+) -> int:
+    """Be a relay for the users in the file *tokens*, until a signal."""
+    if upstreams is None:
+        raise RelayError(
+            "--tokens without --upstreams: name the file that lists which servers may be called; without it users could"
+            " reach everything that this machine can"
+        )
+    from nbstream.relay.hub.serving import Hub, serve
+
+    host, named = _host_and_port(bind)
+    if named is not None and port:
+        raise RelayError(f"--bind {bind} names a port already: leave --port away")
+    return serve(
+        Hub(
+            host, named if named is not None else port or 0, Path(tokens), Path(upstreams),
+            store=store, tls_cert=_path(tls_cert), tls_key=_path(tls_key), behind_proxy=behind_proxy,
+            allow_hosts=tuple(allow_hosts), drain_s=drain_s,
+        )
+    )  # fmt: skip
+
+
+def make_token(user: str, scopes: str) -> int:
+    """Print the lines for the file of tokens on stdout, and on stderr the token itself, which nobody can see again."""
+    from nbstream.relay.hub.tokens import make_token
+
+    token, lines = make_token(user, [scope.strip() for scope in scopes.split(",")])
+    print(lines)
+    print(f"The token of {user}, shown only now: {token}", file=sys.stderr)
+    return 0
+
+
 def end(store: str | None) -> int:
     """End the relays of a store, hung ones too; the streams they record are interrupted, what came is kept."""
     from nbstream.relay import process
@@ -31,6 +76,21 @@ def end(store: str | None) -> int:
     if not ended:
         print("no relay of this store runs")
     return 0
+
+
+def _host_and_port(bind: str) -> tuple[str, int | None]:
+    """Return what `--bind` says: ADDR, ADDR:PORT, or [IPv6]:PORT."""
+    found = re.fullmatch(r"\[([^]]+)\](?::(\d+))?|([^:]*):(\d+)", bind)
+    if found is None:
+        return bind, None
+    port = found[2] or found[4]
+    if port is not None and not int(port) < 1 << 16:
+        raise RelayError(f"--bind {bind}: a port is a number up to 65535")
+    return found[1] or found[3], int(port) if port is not None else None
+
+
+def _path(given: str | None) -> Path | None:
+    return Path(given) if given is not None else None
 
 
 def _directory(store: str | None) -> Path:

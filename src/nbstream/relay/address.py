@@ -49,6 +49,11 @@ class Address:
     proves: bool = True
 
     @property
+    def remote(self) -> bool:
+        """Whether it was named by its user: a service, of which no process here is known."""
+        return not self.pid
+
+    @property
     def netloc(self) -> str:
         """Host and port in `url`, as HTTP names them."""
         return urlsplit(self.url).netloc
@@ -61,8 +66,10 @@ class Address:
 
     @property
     def alive(self) -> bool:
-        """Whether that very process still runs, on this machine."""
-        return (self.host, self.boot) == (platform.node(), boot_id()) and process_start(self.pid) == self.started
+        """Whether that very process still runs, on this machine; of one elsewhere nobody here can tell."""
+        return self.remote or (
+            (self.host, self.boot) == (platform.node(), boot_id()) and process_start(self.pid) == self.started
+        )
 
 
 def our_address(url: str) -> Address:

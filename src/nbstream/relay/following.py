@@ -117,7 +117,10 @@ class Following:
                 if event.kind == "live":
                     status = json.loads(event.data)
                     if status is None:
-                        return
+                        if not await self._elsewhere(client):
+                            return
+                        runtime().appoint(self.stream, None)
+                        continue
                     runtime().appoint(self.stream, FarRecorder(status, partial(self._press, client)))
                 elif event.kind == "record":
                     runtime().signal(self.stream)
@@ -126,6 +129,10 @@ class Following:
                     if rest_s and runtime().unhurried(self.stream):
                         await asyncio.sleep(rest_s)
                 asked = time.monotonic()
+
+    async def _elsewhere(self, client: RelayClient) -> bool:
+        """Whether another relay records what this one, out of many, serves all the same: the store says so."""
+        return client.address.remote and in_relay(await asyncio.to_thread(self._reach.store.status, self.stream))
 
     async def _hold(self, client: RelayClient) -> None:
         """Tell the relay whether anybody here holds the stream: at once when that changes, and again as a ping."""

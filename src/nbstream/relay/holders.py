@@ -45,6 +45,15 @@ class Holders:
             if not holds:
                 del self._holds[stream]
 
+    def streams(self) -> list[str]:
+        """Return the streams that somebody holds."""
+        with self._lock:
+            return [
+                stream
+                for stream, holds in self._holds.items()
+                if any(one.until > self._now() for one in holds.values())
+            ]
+
     def drop(self, holder: str) -> None:
         """Note that the last connection of *holder* broke: what it holds counts for a moment more, if it stays away."""
         now = self._now()

@@ -39,12 +39,14 @@ _NEEDED: Final = re.compile(
 _REASON_BYTES: Final = 4096
 
 
-async def ensure(directory: Path, *, timeout_s: float = 10.0) -> Address:
+async def ensure(directory: Path | None, *, timeout_s: float = 10.0) -> Address:
     """
     Return the relay of our version for the store in *directory*, started if need be.
 
     Raises `RelayError` with one line that says why there is none.
     """
+    if directory is None:
+        raise RelayError("this store has no relay of this machine; NBSTREAM_RELAY names one that serves it")
     return await asyncio.to_thread(_find_or_start, directory, timeout_s)
 
 

@@ -10,8 +10,11 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from nbstream.errors import LogError, RelayError, StreamError
+from nbstream.log.memory import MemoryStore
+from nbstream.options import options
 from nbstream.recording import boot_id
 from nbstream.relay.following import Following, press
+from nbstream.relay.remote import remote
 from nbstream.runtime import runtime
 from nbstream.standing import in_relay
 
@@ -20,7 +23,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from nbstream.log.contract import Status, Store
-    from nbstream.log.disk import DiskStore
     from nbstream.relay.address import Address
     from nbstream.relay.link.client import RelayClient
 
@@ -38,7 +40,7 @@ def _nothing() -> None:
     """End nothing."""
 
 
-_reaches: dict[Path, Reach] = {}
+_reaches: dict[Path | Store, Reach] = {}
 _reaches_lock = threading.Lock()
 
 
@@ -46,12 +48,14 @@ def reach_of(store: Store, holder: str, leaving: Callable[[], bool]) -> Reach | 
     """Return how the relays of *store* are reached; None for one that no other process can open."""
     from nbstream.log.disk import DiskStore
 
-    if not isinstance(store, DiskStore):
+    # One of our own shares a directory with us, one elsewhere any store that it can open, too.
+    if isinstance(store, MemoryStore) or not (isinstance(store, DiskStore) or options().relay):
         return None
+    place = store.directory if isinstance(store, DiskStore) else store
     with _reaches_lock:
-        reach = _reaches.get(store.directory)
+        reach = _reaches.get(place)
         if reach is None or reach.stale or reach.store is not store:
-            reach = _reaches[store.directory] = Reach(store, holder, leaving)
+            reach = _reaches[place] = Reach(store, holder, leaving)
         return reach
 
 
@@ -63,7 +67,7 @@ class Reach:
     end of the process whether its kernel was shut down for good.
     """
 
-    def __init__(self, store: DiskStore, holder: str, leaving: Callable[[], bool]) -> None:
+    def __init__(self, store: Store, holder: str, leaving: Callable[[], bool]) -> None:
         self.store, self.holder = store, holder
         self._leaving = leaving
         self._clients: dict[Address, RelayClient] = {}
@@ -73,9 +77,9 @@ class Reach:
         self._runtime.farewell(self._farewell)
 
     @property
-    def directory(self) -> Path:
-        """Where the store lies."""
-        return self.store.directory
+    def far(self) -> bool:
+        """Whether the relay is one that was named, on another machine or as good as: it gets no keys of ours."""
+        return bool(options().relay)
 
     @property
     def stale(self) -> bool:
@@ -83,10 +87,13 @@ class Reach:
         return runtime() is not self._runtime
 
     def ensure(self) -> RelayClient:
-        """Return the relay of our version, started if need be; raises `RelayError`."""
+        """Return the relay that was named, or that of our version, started if need be; raises `RelayError`."""
+        address = remote()
+        if address is not None:
+            return self.client(address)
         from nbstream.relay.process import ensure
 
-        return self.client(self.do(ensure(self.directory)))
+        return self.client(self.do(ensure(self._directory)))
 
     def client(self, address: Address) -> RelayClient:
         """Return the client of the relay at *address*."""
@@ -102,11 +109,16 @@ class Reach:
 
     def recorder_of(self, status: Status) -> RelayClient | None:
         """Return the relay that records a stream, None where there is none within reach."""
-        if not in_relay(status) or status.open.host != platform.node() or status.open.boot != boot_id():
+        if not in_relay(status):
             return None
         from nbstream.relay.process import holding
 
-        address = holding(self.directory, int(status.open.writer.removeprefix("relay ")))
+        directory, address = self._directory, None
+        if directory is not None and (status.open.host, status.open.boot) == (platform.node(), boot_id()):
+            address = holding(directory, int(status.open.writer.removeprefix("relay ")))
+        if address is None:
+            with suppress(RelayError):  # it is told when a call is to be made
+                address = remote()  # any relay of the store knows of the stream, whichever records it
         return self.client(address) if address is not None else None
 
     def recorded(self, status: Status) -> bool:
@@ -172,9 +184,8 @@ class Reach:
         try:
             return self._do(work)
         except LateError:
-            raise RelayError(
-                f"the relay has not answered for {ANSWER_S:.0f} s: `nbstream relay --stop` ends it"
-            ) from None
+            what = f"see {options().relay}/healthz" if self.far else "`nbstream relay --stop` ends it"
+            raise RelayError(f"the relay has not answered for {ANSWER_S:.0f} s: {what}") from None
 
     def _do(self, work: Coroutine[Any, Any, T]) -> T:
         if self.stale:
@@ -186,6 +197,10 @@ class Reach:
         except LateError:
             future.cancel()
             raise
+
+    @property
+    def _directory(self) -> Path | None:
+        return getattr(self.store, "directory", None)
 
     async def _farewell(self) -> None:
         followings = list(self._followings.values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 from nbstream.errors import RelayError
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from nbstream.sources.contract import Source
 
 #: What the state line says of a stream that could have been in a relay and is not.
+#: How long a relay elsewhere that could not be reached may take to be reached again.
+AGAIN_S = 1.5
 FALLBACK = "a kernel restart will interrupt this"
 
 
@@ -66,6 +69,8 @@ class InRelay:
         except RelayError as exc:
             if exc.status not in (None, 503):  # 503: it is just ending
                 raise
+            if self._reach.far:
+                time.sleep(AGAIN_S)  # not ours to start: another one has its address in a moment
             return self._reach.do(question(self._reach.ensure()))
 
 
@@ -92,20 +97,22 @@ class Where:
         if self._choice == "kernel":
             return self._here(None)
         if reach is not None:
-            packed = pack(source)
+            packed = pack(source, keyless=reach.far)
         if reach is None or packed is None:
             if self._choice == "relay":
                 what = "is kept in the memory of this process" if reach is None else "lives in this process"
+                if reach is not None and reach.far and pack(source) is not None:
+                    what = "holds a secret, which no relay elsewhere is sent"
                 raise RelayError(f"host='relay': this source {what}; leave host away, or say host='kernel'")
             return self._here(None)
         try:
             reach.ensure()
         except RelayError as exc:
-            if self._choice == "relay":
-                raise
+            if self._choice == "relay" or reach.far:
+                raise  # keys are there: here the call would only fail, and for another reason
             return self._here(f"{FALLBACK} ({exc})")
         relay = self._relay(reach, packed)
-        return _OrHere(relay, self._here) if self._choice == "auto" else relay
+        return _OrHere(relay, self._here) if self._choice == "auto" and not reach.far else relay
 
 
 class _OrHere:

@@ -21,7 +21,7 @@ from nbstream.sources.portable import endpoints_of, unpack
 from nbstream.sources.redaction import Redactor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from nbstream.log.contract import Status, Store
     from nbstream.runtime import Runtime
@@ -53,8 +53,12 @@ class Service:
     Raises the errors of `nbstream.errors`, and `ValueError` or `TypeError` for what cannot be understood.
     """
 
-    def __init__(self, store: Store, *, max_live: int = MAX_LIVE) -> None:
+    def __init__(
+        self, store: Store, *, max_live: int = MAX_LIVE, admit: Callable[[Source], Source] | None = None
+    ) -> None:
         self.store = store
+        #: Returns a source as it may be called, with the keys that this relay has; None: keys come with the requests.
+        self._admit = admit
         self.holders = Holders()
         self._max_live = max_live
         #: Streams this process has served: when one is gone, it is gone, not unknown.
@@ -72,8 +76,7 @@ class Service:
 
     def start(self, ask: Mapping[str, Any]) -> tuple[bool, dict[str, Any]]:
         """Start a stream, or attach to the one of its key; return whether a call was started, and where it stands."""
-        source = unpack(ask.get("source") or {})
-        self._remember(source)
+        source = self._admitted(unpack(ask.get("source") or {}))
         key, scope, here = key_of(ask), text(ask, "scope") or "relay", self._here(ask)
         if "replaces" in ask:
             self._room()
@@ -106,8 +109,10 @@ class Service:
             return {**self._answer(stream, ask), "resumed": True}
         status, goes_on = self.store.status(stream), True
         if not status.live:
-            source = unpack(ask["source"]) if ask.get("source") else source_again(self.store, status, ask, agent)
-            self._remember(source)
+            source = self._admitted(
+                unpack(ask["source"]) if ask.get("source")
+                else source_again(self.store, status, ask, agent, keyless=self._admit is not None)
+            )  # fmt: skip
             key = key_of(ask) if ask.get("key") else status.open.key
             goes_on = self._with_room(self._here(ask)).resume(source, stream, key, agent, anew=anew)
         return {**self._answer(stream, ask), "resumed": goes_on}
@@ -164,9 +169,9 @@ class Service:
         """Return everything there is to know about one stream."""
         return self._describe(self.store.status(stream))
 
-    def list(self) -> list[dict[str, Any]]:
-        """Return every stream, newest first."""
-        return [self._describe(status) for status in self.store.list()]
+    def list(self, own: Callable[[str], bool] | None = None) -> list[dict[str, Any]]:
+        """Return every stream whose key *own* accepts, newest first."""
+        return [self._describe(status) for status in self.store.list(key=own)]
 
     def delete(self, stream: str) -> None:
         """Remove a stream at rest; a live one is refused with `Fenced`."""
@@ -219,14 +224,20 @@ class Service:
             redact = self._redact
         return redact(text)
 
-    def _remember(self, source: Source) -> None:
+    def know(self, secrets: Iterable[str]) -> None:
+        """Keep *secrets* out of what is said and logged."""
         with self._lock:
-            for secret in (secret for one in endpoints_of(source) for secret in one.call.secrets):
+            for secret in secrets:
                 self._secrets[secret] = None
                 self._secrets.move_to_end(secret)
             while len(self._secrets) > KEPT_SECRETS:
                 self._secrets.popitem(last=False)
             self._redact = None
+
+    def _admitted(self, source: Source) -> Source:
+        source = self._admit(source) if self._admit is not None else source
+        self.know(secret for one in endpoints_of(source) for secret in one.call.secrets)
+        return source
 
     def _agent(self, stream: str, agent: str | None) -> str | None:
         """Return the agent of a team that is meant; a source with one voice has but that."""

@@ -68,7 +68,7 @@ def serve(
             if running is not None:
                 raise RelayError(f"a relay of this store runs already (process {running.pid})")
             with _only_one(runtime_file(store.directory)):
-                _allow_connections()
+                allow_connections()
                 watch(runtime(), Bounds(resident_mb=RESIDENT_MB))
                 return _Relay(store, exit_after_s).run(listener, tuple(allow_hosts))
         finally:
@@ -79,12 +79,17 @@ def serve(
 def listen(host: str, port: int) -> socket.socket:
     """Return a socket that listens on this machine only; port 0 is any. Raises `RelayError`."""
     if host not in ("127.0.0.1", "localhost", "::1"):
-        raise RelayError(f"--bind {host}: a relay listens on this machine only, on 127.0.0.1 or ::1")
+        raise RelayError(
+            f"--bind {host}: a relay listens on this machine only, on 127.0.0.1 or ::1; with --tokens on a network"
+        )
+    return listen_on(host, port)
+
+
+def listen_on(host: str, port: int) -> socket.socket:
+    """Return a socket that listens on any address of this machine."""
     # With its protocol named: asyncio takes Nagle's delay off TCP only where it is, and accepted sockets inherit it. An
     # answer in two writes would else wait 40 ms for the acknowledgement of the first.
-    listener = socket.socket(
-        socket.AF_INET6 if host == "::1" else socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP
-    )
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
@@ -118,7 +123,7 @@ def _no_place(file: Path, exc: OSError) -> RelayError:
     return RelayError(f"{file} cannot be written ({exc}); set JUPYTER_RUNTIME_DIR to a writable place")
 
 
-def _allow_connections() -> None:
+def allow_connections() -> None:
     """Let this process open as many files as it may: the usual soft limit of 1024 is below what it serves."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
@@ -138,14 +143,14 @@ class _Relay:
         """Serve on *listener* until it is over; return the exit code."""
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, lambda *_: self._over.set())
-        sys.stderr = _Redacted(sys.stderr, self._service.secrets)
+        sys.stderr = Redacted(sys.stderr, self._service.secrets)
         host, port = listener.getsockname()[:2]
         address = our_address(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
         app = make_app(
             self._service, token=address.token, port_of=lambda: port, allow_hosts=allow_hosts,
             draining=lambda: self._draining,
         )  # fmt: skip
-        server = _Server(server_config(app))
+        server = Server(server_config(app))
         serving = runtime().submit(server.serve(sockets=[listener]))
         serving.add_done_callback(lambda _: server.ready.set())
         serving.add_done_callback(lambda _: self._over.set())
@@ -179,7 +184,7 @@ class _Relay:
             publish(address, self._directory)
         except OSError as exc:
             raise _no_place(file, exc) from exc
-        _say(f"nbstream relay of {self._directory}: {address.url}, token in {file}")
+        say(f"nbstream relay of {self._directory}: {address.url}, token in {file}")
 
     async def _watch(self, activity: Activity, address: Address) -> None:
         """Return when nobody has needed this relay for long enough."""
@@ -194,7 +199,7 @@ class _Relay:
         self._draining = True  # here, on the loop: nobody is let in between
 
 
-class _Server(uvicorn.Server):
+class Server(uvicorn.Server):
     """Says when it serves. Signals are the main thread's, where this never runs."""
 
     def __init__(self, config: uvicorn.Config) -> None:
@@ -207,7 +212,7 @@ class _Server(uvicorn.Server):
         self.ready.set()
 
 
-class _Redacted(io.TextIOBase):
+class Redacted(io.TextIOBase):
     """A text stream that keeps keys out of what is written to it: a log of complaints is a file."""
 
     def __init__(self, stream: TextIO, redact: Callable[[str], str]) -> None:
@@ -223,7 +228,7 @@ class _Redacted(io.TextIOBase):
         self._stream.flush()
 
 
-def _say(line: str) -> None:
+def say(line: str) -> None:
     """Say *line* to whoever started us, and nothing more: then nobody has to listen."""
     with suppress(OSError):  # who started us has gone
         sys.stdout.write(f"{line}\n")

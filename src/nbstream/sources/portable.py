@@ -26,18 +26,23 @@ _MODEL_NAMES = _KEY_NAMES | {"prompt", "messages", "model", "base_url", "api", "
 _TEAM_NAMES = frozenset({"agents", "limit", "wait_for", "parents", "fail_fast"})
 
 
-def pack(source: Source) -> dict[str, Any] | None:
+def pack(source: Source, *, keyless: bool = False) -> dict[str, Any] | None:
     """
     Return the description of *source* that `unpack` reads, with the key as this process has it now.
 
     None for what only this process can call: a Python object, an endpoint read by the user's own function, a team with
     such an agent. Raises `SourceRefused` when the user's function for the key fails.
+
+    *keyless*: for a machine that is not the user's own. No key is read, and a call with another secret in it (in a
+    header, its address, its body) is one that only this process can make.
     """
     if isinstance(source, Team):
-        return _pack_team(source)
+        return _pack_team(source, keyless=keyless)
     if not isinstance(source, SSESource) or source.format not in READERS:
         return None
     call = source.call
+    if keyless and (any(call.secrets) or call.keyed_body):
+        return None
     packed: dict[str, Any] = {"url": call.url, "method": call.method, "format": source.format}
     if call.is_json and call.body is not None:
         packed["json"] = json.loads(call.body)
@@ -49,7 +54,9 @@ def pack(source: Source) -> dict[str, Any] | None:
     if call.headers:
         packed["headers"] = dict(call.headers)
     if call.key is not None:
-        packed["key_env"], packed["key_header"], packed["key"] = call.key.env, call.key.sent_as, call.key.read()
+        packed["key_env"], packed["key_header"] = call.key.env, call.key.sent_as
+        if not keyless:
+            packed["key"] = call.key.read()
     return packed
 
 
@@ -83,8 +90,8 @@ def with_keys(source: Source, keys: Mapping[str, str]) -> Source:
     return SSESource(source.call.with_key(keys.get(source.call.key_env, "")), source.format)
 
 
-def _pack_team(team: Team) -> dict[str, Any] | None:
-    agents = {name: pack(one) for name, one in team.agents.items() if not isinstance(one, Agent)}
+def _pack_team(team: Team, *, keyless: bool) -> dict[str, Any] | None:
+    agents = {name: pack(one, keyless=keyless) for name, one in team.agents.items() if not isinstance(one, Agent)}
     if len(agents) < len(team.agents) or None in agents.values():
         return None
     return {"agents": agents, **team.rules}

@@ -50,7 +50,7 @@ class FaultServer:
         self._replies: list[Reply] = []
         self._otherwise: Reply = Answer([b"the script has no answer left"], 404, framing="length")
         self._connections: set[_Connection] = set()
-        self._accepted = 0
+        self._accepted = self._made = 0
         self._errors: list[BaseException] = []
         self._changed = threading.Condition()
         self._loop = asyncio.new_event_loop()
@@ -71,6 +71,11 @@ class FaultServer:
         self._loop.close()
         if error is None and self._errors:
             raise self._errors[0]
+
+    @property
+    def accepted(self) -> int:
+        """Connections that were made to it so far, whether anything was asked on them or not."""
+        return self._made
 
     @property
     def url(self) -> str:
@@ -124,6 +129,7 @@ class FaultServer:
     def opened(self, connection: _Connection) -> bool:
         """Count a connection; False when there are too many."""
         with self._changed:
+            self._made += 1
             if len(self._connections) >= self.max_connections:
                 return False
             self._connections.add(connection)

@@ -87,8 +87,12 @@ _STATUS: dict[type[StreamError], int] = {
 class Answers:
     """Turns errors into answers (JSON, one line, without any key) and puts `SAFE` on all of them."""
 
-    def __init__(self, app: ASGIApp, *, redact: Callable[[str], str], knew: Callable[[str], bool]) -> None:
+    def __init__(
+        self, app: ASGIApp, *, redact: Callable[[str], str], knew: Callable[[str], bool],
+        report: Callable[[Exception], None] | None = None,
+    ) -> None:  # fmt: skip
         self._app, self._redact, self._knew = app, redact, knew
+        self._report = report or self._log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer."""
@@ -121,5 +125,5 @@ class Answers:
             {"error": {"type": no.kind, "message": self._redact(" ".join(str(no).split()))}}, no.status, no.headers
         )
 
-    def _report(self, exc: Exception) -> None:
+    def _log(self, exc: Exception) -> None:
         _log.error("%s", self._redact("".join(traceback.format_exception(exc))))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from starlette.routing import Router
 
-from nbstream.relay.address import proof
+from nbstream.relay.http.access import Access
 from nbstream.relay.http.activity import Activity
 from nbstream.relay.http.answers import Answers
 from nbstream.relay.http.endpoints import Endpoints
@@ -47,30 +47,37 @@ class RelayApp:
 def make_app(
     service: Service,
     *,
-    token: str,
+    token: str = "",
     port_of: Callable[[], int],
     allow_hosts: tuple[str, ...] = (),
     draining: Callable[[], bool] = lambda: False,
     limits: HTTPLimits | None = None,
+    access: Access | None = None,
+    report: Callable[[Exception], None] | None = None,
 ) -> RelayApp:
     """
     Return the application for the streams of *service*.
 
     Args:
         service: Starts, reads and stops.
-        token: What a client must have.
+        token: What a client must have; left out where *access* knows the users.
         port_of: Returns the port that the server got.
         allow_hosts: Names under which a proxy in front may pass requests on, without a port.
         draining: Whether this relay takes no new calls any more.
         limits: How much it puts up with.
+        access: Who may do what; by default whoever has *token* may do everything.
+        report: What to do with an error that nobody foresaw; by default it is logged.
     """
+    shared, access = access is not None, access or Access(token, port_of)
     limits = limits or HTTPLimits()
     activity = Activity(max_readers=limits.readers)
     tickets = Tickets(ticket_s=limits.ticket_s, cookie_s=limits.cookie_s)
     endpoints = Endpoints(
-        service, activity, limits, Watch(tickets, limits),
-        prove=lambda nonce: proof(token, port_of(), nonce), draining=draining,
+        service, activity, limits, Watch(tickets, limits, secure=access.secure), access=access, draining=draining,
     )  # fmt: skip
     router = Router(endpoints.routes(), redirect_slashes=False)
-    guard = Guard(router, token=token, port_of=port_of, allow_hosts=allow_hosts, tickets=tickets, activity=activity)
-    return RelayApp(Answers(guard, redact=service.secrets, knew=service.knew), activity, limits)
+    guard = Guard(
+        router, access=access, port_of=port_of, allow_hosts=allow_hosts, tickets=tickets, activity=activity,
+        any_host=shared,
+    )  # fmt: skip
+    return RelayApp(Answers(guard, redact=service.secrets, knew=service.knew, report=report), activity, limits)

@@ -17,6 +17,11 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from starlette.types import ASGIApp
+
     from nbstream.relay.http.activity import Activity
     from nbstream.relay.http.app import RelayApp
     from nbstream.relay.http.limits import HTTPLimits
@@ -27,12 +32,21 @@ LOOKS = 5
 GOODBYE_S = 3
 
 
-def server_config(app: RelayApp, *, host: str = "127.0.0.1", port: int = 0) -> uvicorn.Config:
-    """Return how uvicorn is to serve *app*; `Server.serve` runs on any loop."""
+def server_config(
+    app: RelayApp,
+    *,
+    around: Callable[[ASGIApp], ASGIApp] = lambda app: app,
+    tls: tuple[Path, Path] | None = None,
+) -> uvicorn.Config:
+    """
+    Return how uvicorn is to serve *app*; `Server.serve` runs on any loop, on a socket that is given to it.
+
+    *around* puts another application around it; *tls* are the files of certificate and key.
+    """
     return uvicorn.Config(
-        app,
-        host=host,
-        port=port,
+        cast("Any", around(app)),
+        ssl_certfile=tls[0] if tls else None,
+        ssl_keyfile=tls[1] if tls else None,
         http=cast("Any", partial(Connection, limits=app.limits, activity=app.activity)),
         ws="none",
         lifespan="off",
@@ -69,7 +83,8 @@ class Connection(H11Protocol):
         # 40 ms for the acknowledgement of the first.
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         # "Written" means that the system has all of it: what is left over counts as not taken.
-        transport.set_write_buffer_limits(high=0)
+        # A TLS transport of asyncio (3.11 on) pauses at the limit, not above it: with 0 it would pause for ever.
+        transport.set_write_buffer_limits(high=0 if transport.get_extra_info("sslcontext") is None else 1)
         if len(self.connections) > self._limits.connections:
             self._refuse(503, "ServiceUnavailable", f"{self._limits.connections} connections are open already")
         else:

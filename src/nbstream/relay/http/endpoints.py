@@ -28,12 +28,15 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import ASGIApp
 
+    from nbstream.relay.http.access import Access
     from nbstream.relay.http.activity import Activity
     from nbstream.relay.http.limits import HTTPLimits
     from nbstream.relay.http.watch import Watch
     from nbstream.relay.service import Service
 
 T = TypeVar("T")
+#: When to ask again after a relay that ends: another one is there by then, or has been all along.
+AGAIN_S = 1
 #: Requests that are worked on at a time; others wait.
 THREADS = 8
 Endpoint: TypeAlias = "Callable[[Request], Awaitable[ASGIApp]]"
@@ -46,10 +49,10 @@ class Endpoints:
 
     def __init__(
         self, service: Service, activity: Activity, limits: HTTPLimits, watch: Watch, *,
-        prove: Callable[[str], str], draining: Callable[[], bool],
+        access: Access, draining: Callable[[], bool],
     ) -> None:  # fmt: skip
         self._service, self._activity, self._limits, self._watch = service, activity, limits, watch
-        self._prove, self._draining = prove, draining
+        self._access, self._draining = access, draining
         self._desk = Desk()
         # Not the loop's own threads: a request may wait for seconds, and recorders look at their stops in those.
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="nbstream-request")
@@ -59,6 +62,7 @@ class Endpoints:
         stream = "/v1/streams/{stream}"
         return [
             _route("/healthz", GET=self._healthz),
+            _route("/readyz", GET=self._readyz),
             _route("/metrics", GET=self._metrics),
             _route("/v1/streams", GET=self._list, POST=self._start),
             _route(stream, GET=self._describe, DELETE=self._delete),
@@ -72,10 +76,20 @@ class Endpoints:
             _route(f"{stream}/watch", GET=self._page),
         ]
 
+    async def _stream(self, request: Request, right: str) -> str:
+        """Return the stream that is meant, if its user may do this with it."""
+        self._access.need(request.scope, right)
+        stream = stream_of(request)
+        await self._desk.ask(partial(self._access.check, request.scope, stream))
+        request.scope["stream"] = stream
+        return stream
+
     async def _records(self, request: Request) -> ASGIApp:
-        stream, after, asked = stream_of(request), cursor(request), request.query_params
+        stream, after, asked = await self._stream(request, "read"), cursor(request), request.query_params
         given, holder = asked.get("format"), asked.get("holder")
-        common = self._service, self._desk, self._activity, self._limits
+        if holder is not None:
+            holder = self._access.holder(request.scope, holder)
+        common = self._service, self._desk, self._activity, self._limits, self._access
         if form_of(request) == EVENTS:
             return EventStream(*common, stream=stream, after=after, form=event_form(given), holder=holder)
         if given not in (None, "records"):
@@ -85,33 +99,49 @@ class Endpoints:
         return Poll(*common, stream=stream, after=after, wait_s=wait_s, live=live, holder=holder)
 
     async def _start(self, request: Request) -> ASGIApp:
+        self._access.need(request.scope, "start")
         self._take_calls()
         ask = await json_body(request, self._limits)
-        started, answer = await self._understood(self._service.start, ask)
+
+        def start() -> tuple[bool, dict[str, Any]]:
+            with self._access.starting(request.scope, ask) as understood:
+                started, answer = self._service.start(understood)
+            request.scope["stream"] = answer["id"]
+            if started:
+                self._access.began(request.scope, answer["id"])
+            return started, answer
+
+        started, answer = await self._understood(start)
         return JSONResponse(answer, 201 if started else 200)
 
-    async def _resume(self, request: Request) -> ASGIApp:
+    async def _resume(self, request: Request, *, anew: bool = False) -> ASGIApp:
+        stream = await self._stream(request, "start")
         self._take_calls()
-        stream, ask = stream_of(request), await json_body(request, self._limits)
-        return JSONResponse(await self._understood(self._service.resume, stream, ask))
+        ask = await json_body(request, self._limits)
+
+        def resume() -> dict[str, Any]:
+            with self._access.starting(request.scope, ask, resumes=True) as understood:
+                answer = self._service.resume(stream, understood, **({"anew": True} if anew else {}))
+            self._access.began(request.scope, stream)
+            return answer
+
+        return JSONResponse(await self._understood(resume))
 
     async def _continue(self, request: Request) -> ASGIApp:
-        self._take_calls()
-        stream, ask = stream_of(request), await json_body(request, self._limits)
-        return JSONResponse(await self._understood(partial(self._service.resume, anew=True), stream, ask))
+        return await self._resume(request, anew=True)
 
     async def _stop(self, request: Request) -> ASGIApp:
-        stream, ask = stream_of(request), await json_body(request, self._limits)
+        stream, ask = await self._stream(request, "stop"), await json_body(request, self._limits)
         agent = _optional(ask, "agent", str, None)
         return JSONResponse(await self._understood(self._service.stop, stream, agent))
 
     async def _keep(self, request: Request) -> ASGIApp:
-        stream, ask = stream_of(request), await json_body(request, self._limits)
+        stream, ask = await self._stream(request, "start"), await json_body(request, self._limits)
         agent = _optional(ask, "agent", str, None)
         return JSONResponse(await self._understood(self._service.keep, stream, agent))
 
     async def _hold(self, request: Request) -> ASGIApp:
-        stream, ask = stream_of(request), await json_body(request, self._limits)
+        stream, ask = await self._stream(request, "read"), await json_body(request, self._limits)
         holder, for_s = ask.get("holder"), ask.get("for_s")
         if not isinstance(holder, str) or not 0 < len(holder) <= 200:
             raise Refusal(400, "holder: a name of at most 200 characters")
@@ -119,12 +149,12 @@ class Endpoints:
             raise Refusal(400, "for_s: a number of seconds")
         end, attended = _optional(ask, "end", bool, False), _optional(ask, "attended", bool, True)  # noqa: FBT003
         await self._desk.ask(lambda: self._service.store.log(stream))  # there must be something to hold
-        return JSONResponse(
-            await self._understood(lambda: self._service.hold(stream, holder, for_s, end=end, attended=attended))
-        )
+        name = self._access.holder(request.scope, holder)
+        answer = await self._understood(lambda: self._service.hold(stream, name, for_s, end=end, attended=attended))
+        return JSONResponse(self._access.told(request.scope, answer))
 
     async def _ticket(self, request: Request) -> ASGIApp:
-        stream = stream_of(request)
+        stream = await self._stream(request, "read")
         await self._desk.ask(lambda: self._service.store.log(stream))
         return self._watch.ticket(stream)
 
@@ -132,14 +162,17 @@ class Endpoints:
         stream, ticket = stream_of(request), request.query_params.get("ticket")
         return self._watch.page() if ticket is None else self._watch.trade(ticket, stream)
 
-    async def _list(self, request: Request) -> ASGIApp:  # noqa: ARG002 - an endpoint
-        return JSONResponse({"streams": await self._in_thread(self._service.list)})
+    async def _list(self, request: Request) -> ASGIApp:
+        self._access.need(request.scope, "read")
+        found = await self._in_thread(self._service.list, self._access.own(request.scope))
+        return JSONResponse({"streams": [self._access.told(request.scope, one) for one in found]})
 
     async def _describe(self, request: Request) -> ASGIApp:
-        return JSONResponse(await self._in_thread(self._service.describe, stream_of(request)))
+        answer = await self._in_thread(self._service.describe, await self._stream(request, "read"))
+        return JSONResponse(self._access.told(request.scope, answer))
 
     async def _delete(self, request: Request) -> ASGIApp:
-        await self._in_thread(self._service.delete, stream_of(request))
+        await self._in_thread(self._service.delete, await self._stream(request, "stop"))
         return Response(status_code=204)
 
     async def _healthz(self, request: Request) -> ASGIApp:
@@ -148,12 +181,17 @@ class Endpoints:
         if nonce is not None:
             if not _NONCE.fullmatch(nonce):
                 raise Refusal(400, "nonce: 16 to 128 hexadecimal digits")
-            answer["proof"] = self._prove(nonce)
+            answer["proof"] = self._access.prove(nonce)
         if request.scope["trusted"]:
-            answer |= await self._in_thread(health, self._service, self._activity)
+            answer |= self._access.health(request.scope, await self._in_thread(health, self._service, self._activity))
         return JSONResponse(answer)
 
-    async def _metrics(self, request: Request) -> ASGIApp:  # noqa: ARG002 - an endpoint
+    async def _readyz(self, request: Request) -> ASGIApp:  # noqa: ARG002 - an endpoint
+        self._take_calls()
+        return JSONResponse({"ready": True})
+
+    async def _metrics(self, request: Request) -> ASGIApp:
+        self._access.need(request.scope, "metrics")
         found = await self._in_thread(health, self._service, self._activity)
         return PlainTextResponse(prometheus(found), media_type=CONTENT_TYPE)
 
@@ -169,13 +207,17 @@ class Endpoints:
 
     def _take_calls(self) -> None:
         if self._draining() or self._activity.closing:
-            raise Refusal(503, "this relay takes no new calls: it is ending, or a newer one has its place")
+            raise Refusal(
+                503, "this relay takes no new calls: it is ending, or a newer one has its place",
+                headers={"Retry-After": str(AGAIN_S)},
+            )  # fmt: skip
 
 
 def _route(path: str, **by_method: Endpoint) -> Route:
     """Return the route of *path*: one for all its methods, so that a 405 names them all."""
 
     async def endpoint(request: Request) -> ASGIApp:
+        request.scope["route_path"] = path
         return await by_method["GET" if request.method == "HEAD" else request.method](request)
 
     return Route(path, endpoint, methods=list(by_method))

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
     from nbstream.log.contract import Log
+    from nbstream.relay.http.access import Access
     from nbstream.relay.http.activity import Activity
     from nbstream.relay.http.desk import Desk
     from nbstream.relay.http.limits import HTTPLimits
@@ -44,6 +45,10 @@ HEADERS = [
 ]
 
 
+#: Said when the relay ends: come back soon, here or to another one. Browsers take it as the time between two tries.
+RETRY = b"retry: 1000\n"
+
+
 class EventStream:
     """
     An ASGI answer: everything behind *after*, what follows, and (if the form says it) live status.
@@ -53,10 +58,12 @@ class EventStream:
     """
 
     def __init__(
-        self, service: Service, desk: Desk, activity: Activity, limits: HTTPLimits, *, stream: str, after: int,
+        self, service: Service, desk: Desk, activity: Activity, limits: HTTPLimits,
+        access: Access, *, stream: str, after: int,
         form: EventForm, holder: str | None,
     ) -> None:  # fmt: skip
         self._service, self._desk, self._activity, self._limits = service, desk, activity, limits
+        self._access = access
         self._stream, self._form, self._holder = stream, form, holder
         self._sent = after  # offset of the last record sent
         self._name = f"reader:{secrets.token_hex(4)}"
@@ -72,7 +79,10 @@ class EventStream:
         if self._sent >= 0:
             await asyncio.to_thread(self._form.begin, log, self._sent)
         news = News()
-        with self._activity.reading(self._stream, self._holder, news.hang_up):
+        with (
+            self._access.reading(scope, news.hang_up),
+            self._activity.reading(self._stream, self._holder, news.hang_up),
+        ):
             if self._holder is not None:
                 self._service.back(self._holder)
             subscribing = self._desk.ask(partial(self._service.subscribe, self._stream, news.look))
@@ -81,7 +91,7 @@ class EventStream:
                     await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
                     await _write(send, HELLO)
                     await self._tell(log, tail, news, send)
-                    await send({"type": "http.response.body"})
+                    await send({"type": "http.response.body", "body": RETRY if self._activity.closing else b""})
             finally:
                 self._let_go(news)
 

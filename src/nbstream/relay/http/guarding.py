@@ -7,7 +7,6 @@ a name of their own (DNS rebinding), `Origin` those that a foreign page made; no
 
 from __future__ import annotations
 
-import hmac
 import re
 from typing import TYPE_CHECKING
 
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp, Receive, Scope, Send
 
+    from nbstream.relay.http.access import Access
     from nbstream.relay.http.activity import Activity
     from nbstream.relay.http.tickets import Tickets
 
@@ -28,25 +28,32 @@ COOKIE = "nbstream_ticket"
 _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 _READABLE = re.compile(r"/v1/streams/([^/]+)/(records|watch)")
 #: What is asked of a relay to see how it is, and not to use it.
-_WATCHED = ("/healthz", "/metrics")
+_WATCHED = ("/healthz", "/readyz", "/metrics")
+#: What anybody may ask: whether the relay runs, and whether it takes new calls.
+_OPEN = ("/healthz", "/readyz")
 
 
 class Guard:
-    """Passes on what may come in; `scope["trusted"]` says whether it came with the token."""
+    """
+    Passes on what may come in; `scope["trusted"]` says whether it came with a token, `scope["user"]` whose.
+
+    *any_host*: under which name a relay of many is reached is not known here, and a token is asked for all the same.
+    """
 
     def __init__(
         self,
         app: ASGIApp,
         *,
-        token: str,
+        access: Access,
         port_of: Callable[[], int],
         allow_hosts: tuple[str, ...],
         tickets: Tickets,
         activity: Activity,
+        any_host: bool = False,
     ) -> None:
-        if not token:
-            raise ValueError("token: a relay without one would be open to every program of this machine")
-        self._app, self._token, self._port_of = app, token.encode(), port_of
+        self._app, self._access, self._port_of = app, access, port_of
+        self._any = any_host
+        self._any_host = any_host and not allow_hosts
         self._names = frozenset(name.lower() for name in allow_hosts)
         self._tickets, self._activity = tickets, activity
 
@@ -55,10 +62,10 @@ class Guard:
         request = Request(scope)
         self._same_origin(request, self._host(request))
         trusted = self._has_token(request)
-        if not (trusted or scope["path"] == "/healthz" or self._may_read(request)):
-            raise Refusal(
-                401, "a token is needed: Authorization: Bearer <token>", headers={"WWW-Authenticate": "Bearer"}
-            )
+        if not (trusted or scope["path"] in _OPEN or self._may_read(request)):
+            wrong = self._any and "authorization" in request.headers
+            said = "this token is not known here" if wrong else "a token is needed: Authorization: Bearer <token>"
+            raise Refusal(401, said, headers={"WWW-Authenticate": "Bearer"})
         if scope["path"] not in _WATCHED:
             self._activity.touch()
         scope["trusted"] = trusted
@@ -69,6 +76,8 @@ class Guard:
         given = request.headers.getlist("host")
         host = given[0].lower() if len(given) == 1 else ""
         port = self._port_of()
+        if self._any_host and host:
+            return host
         if host not in {f"{name}:{port}" for name in _LOOPBACK}:
             name = re.sub(r":[0-9]+$", "", host)  # a proxy in front listens where it likes
             if not {host, name} & self._names:
@@ -83,7 +92,7 @@ class Guard:
     def _has_token(self, request: Request) -> bool:
         given = request.headers.getlist("authorization")
         scheme, _, token = given[0].partition(" ") if len(given) == 1 else ("", "", "")
-        return scheme.lower() == "bearer" and hmac.compare_digest(token.strip().encode(), self._token)
+        return self._access.knows(token.strip() if scheme.lower() == "bearer" else "", request.scope)
 
     def _may_read(self, request: Request) -> bool:
         """Whether a browser that holds a ticket may have this: one stream's records, or the page that shows them."""

@@ -19,6 +19,7 @@ from nbstream.relay.http.news import News
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
+    from nbstream.relay.http.access import Access
     from nbstream.relay.http.activity import Activity
     from nbstream.relay.http.desk import Desk
     from nbstream.relay.http.limits import HTTPLimits
@@ -53,10 +54,12 @@ class Poll:
     """
 
     def __init__(
-        self, service: Service, desk: Desk, activity: Activity, limits: HTTPLimits, *, stream: str, after: int,
+        self, service: Service, desk: Desk, activity: Activity, limits: HTTPLimits,
+        access: Access, *, stream: str, after: int,
         wait_s: float, live: int | None, holder: str | None,
     ) -> None:  # fmt: skip
         self._service, self._desk, self._activity, self._limits = service, desk, activity, limits
+        self._access = access
         self._stream, self._after, self._wait_s, self._known = stream, after, wait_s, live
         self._holder = holder
 
@@ -68,7 +71,7 @@ class Poll:
             name = f"reader:{secrets.token_hex(4)}"
             self._service.hold(self._stream, name, self._wait_s + GRACE_S, attended=False)
         if self._wait_s and not self._worth(page):
-            page = await self._wait(receive)
+            page = await self._wait(scope, receive)
         await Response(page.body, media_type="application/json")(scope, receive, send)
 
     def _read(self) -> Page:
@@ -89,10 +92,13 @@ class Poll:
         changed = self._known is not None and live_number(page.live) != self._known
         return bool(page.batch.items) or page.batch.last or changed
 
-    async def _wait(self, receive: Receive) -> Page:
+    async def _wait(self, scope: Scope, receive: Receive) -> Page:
         loop, news = asyncio.get_running_loop(), News()
         until = loop.time() + self._wait_s
-        with self._activity.reading(self._stream, self._holder, news.hang_up):
+        with (
+            self._access.reading(scope, news.hang_up),
+            self._activity.reading(self._stream, self._holder, news.hang_up),
+        ):
             if self._holder is not None:
                 self._service.back(self._holder)
             subscribing = self._desk.ask(partial(self._service.subscribe, self._stream, news.look))

@@ -28,8 +28,8 @@ POLICY = (
 class Watch:
     """Hands out tickets, trades them, and serves the page."""
 
-    def __init__(self, tickets: Tickets, limits: HTTPLimits) -> None:
-        self._tickets, self._limits = tickets, limits
+    def __init__(self, tickets: Tickets, limits: HTTPLimits, *, secure: bool = False) -> None:
+        self._tickets, self._limits, self._secure = tickets, limits, secure
 
     def ticket(self, stream: str) -> Response:
         """Return where to go with a new ticket."""
@@ -43,8 +43,9 @@ class Watch:
             raise Refusal(401, "this ticket was used, is too old, or is for another stream; ask for a new one")
         answer = RedirectResponse(f"{_path(stream)}/watch", 303)
         answer.set_cookie(
-            COOKIE, cookie, max_age=int(self._limits.cookie_s), path=_path(stream), httponly=True, samesite="strict"
-        )
+            COOKIE, cookie, max_age=int(self._limits.cookie_s), path=_path(stream), httponly=True, samesite="strict",
+            secure=self._secure,
+        )  # fmt: skip
         return answer
 
     def page(self) -> Response:

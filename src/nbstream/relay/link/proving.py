@@ -21,6 +21,7 @@ from nbstream.errors import RelayError
 from nbstream.relay.address import Address, proof
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Iterable
 
 #: How long a proof may take, in seconds.
@@ -37,7 +38,17 @@ def proven_pool(address: Address, *, connections: int, keep_s: float) -> httpcor
     not asked: httpcore knows none.
     """
     backend = _ProvingBackend(address) if address.proves else None
-    return httpcore.AsyncConnectionPool(max_connections=connections, keepalive_expiry=keep_s, network_backend=backend)
+    context = tls() if address.url.startswith("https:") else None
+    return httpcore.AsyncConnectionPool(
+        ssl_context=context, max_connections=connections, keepalive_expiry=keep_s, network_backend=backend
+    )
+
+
+def tls() -> ssl.SSLContext:
+    """Return the context that is used for every call: `SSL_CERT_FILE` counts."""
+    from nbstream.sources.http.answer import tls
+
+    return tls()
 
 
 class _ProvingBackend(httpcore.AsyncNetworkBackend):

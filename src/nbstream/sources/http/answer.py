@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
     from nbstream.sources.http.call import Call
+    from nbstream.sources.http.fence import Fence
 
 __all__ = ["answer", "is_loopback", "parser_of", "tell", "tls"]
 
@@ -135,11 +136,18 @@ async def _send(client: httpx.AsyncClient, call: Call, url: str, event_id: str) 
     for _ in range(MAX_REDIRECTS + 1):
         headers = _headers(theirs, event_id)
         request = client.build_request(method, target, content=body, headers=headers)
+        if call.fence is not None:
+            await _pin(request, call.fence)
         with redacted(call.redact):
             response = await client.send(request, stream=True)
         if response.status_code not in {301, 302, 303, 307, 308}:
             return response
         await response.aclose()
+        if call.fence is not None:
+            status = response.status_code
+            raise SourceRefused(
+                f"{call} was redirected, where the relay does not go: list the new address", status=status
+            )
         here, target = target, _location(call, target, response)
         if response.status_code == 303 or (response.status_code in {301, 302} and method == "POST"):
             method, body = "GET", None
@@ -152,6 +160,14 @@ async def _send(client: httpx.AsyncClient, call: Call, url: str, event_id: str) 
         elif here.userinfo and not target.userinfo:
             target = target.copy_with(userinfo=here.userinfo)
     raise SourceRefused(f"{call} was redirected more than {MAX_REDIRECTS} times; check the address")
+
+
+async def _pin(request: httpx.Request, fence: Fence) -> None:
+    """Let *request* go to the address that was judged; whom it is for (Host, the certificate's name) stays."""
+    name = request.url.host
+    found = await fence.address(name, request.url.port or (443 if request.url.scheme == "https" else 80))
+    request.url = request.url.copy_with(host=found)
+    request.extensions["sni_hostname"] = name
 
 
 def _headers(theirs: dict[str, str], event_id: str) -> httpx.Headers:
@@ -221,6 +237,8 @@ def _our_errors(call: Call) -> Iterator[None]:
 
 def _unreachable(exc: httpx.ConnectError | httpx.ConnectTimeout) -> str:
     host = exc.request.url.netloc.decode()  # without user and password
+    if "sni_hostname" in exc.request.extensions:
+        host = exc.request.headers["host"]  # the name that was asked for, not the address it was pinned to
     causes: list[BaseException] = [exc]
     while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None:
         causes.append(cause)

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from nbstream.errors import SourceRefused
 from nbstream.records import whole_characters
+from nbstream.sources.http.fence import Fence
 from nbstream.sources.http.key import BEARER, Key
 from nbstream.sources.redaction import (
     HIDDEN,
@@ -60,6 +61,8 @@ class Call:
     title: str | None = None
     #: The body was given as JSON: then it stands for its value, however it is spelled.
     is_json: bool = False
+    #: Where it may go; None: wherever it is sent.
+    fence: Fence | None = field(default=None, compare=False)
     _key: str = field(default="", compare=False)
     _brought: bool = field(default=False, compare=False)
 
@@ -117,6 +120,11 @@ class Call:
     def saying(self, body: Any) -> Call:
         """Return the call with another JSON body; who asks, and whom, stays."""
         return replace(self, body=_json(body).encode(), question=_json(body, canonical=True))
+
+    @property
+    def has_key(self) -> bool:
+        """Whether a key came with it."""
+        return bool(self._key)
 
     @property
     def key_env(self) -> str | None:

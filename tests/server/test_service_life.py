@@ -1,0 +1,270 @@
+"""How relays of one store end, follow each other and go on for each other. Real processes, real sockets."""
+
+import json
+import random
+import shutil
+import signal
+import subprocess
+import time
+from contextlib import closing
+from dataclasses import replace
+
+import pytest
+from services import ServiceRelay, lines_of_token, until, upstream
+
+import nbstream
+from nbstream.log.disk import open_disk_store
+from nbstream.records import Delta, Open, Part
+from nbstream.testing import Answer, FaultServer, Gate, Pause
+
+DONE = "event: done\ndata: {}\n\n"
+
+
+def delta(text, number):
+    """Return an event that carries text and an id."""
+    return f"id: {number}\ndata: {json.dumps({'type': 'delta', 'text': text})}\n\n"
+
+
+def words(begin, end):
+    """Return events for the words from *begin* to before *end*; their ids are their numbers."""
+    return [delta(f"w{n} ", n) for n in range(begin, end)]
+
+
+def resumable(end, every_s=0.02):
+    """Return an upstream of *end* words that goes on behind Last-Event-ID."""
+
+    def answer(request):
+        begin = int(request.headers.get("last-event-id", -1)) + 1
+        body = [step for event in words(begin, end) for step in (event, Pause(every_s))]
+        return Answer.sse(*body, DONE)
+
+    return answer
+
+
+@pytest.fixture
+def server():
+    """Return an upstream."""
+    with FaultServer() as server:
+        yield server
+
+
+@pytest.fixture
+def files(server):
+    """Return the token of a user, and the contents of the files."""
+    token, lines = lines_of_token("alice", live=40, starts_a_minute=1000)
+    return token, (lines, upstream(f"{server.url}/"))
+
+
+def test_a_relay_that_ends_lets_live_streams_end(tmp_path, server, files):
+    """SIGTERM: not ready but healthy, no new calls (503, Retry-After), the live one to its end, exit code 0."""
+    token, contents = files
+    gate = Gate()
+    server.script([Answer.sse(*words(0, 2), gate, *words(2, 4), DONE)])
+    with ServiceRelay(tmp_path, contents, "--drain-s", "30") as relay:
+        stream = relay.start(f"{server.url}/x", token=token).json["id"]
+        gate.wait()
+        reader = relay.events(stream, token=token)
+        relay.process.send_signal(signal.SIGTERM)
+        until(lambda: relay.ask("GET", "/readyz").status == 503)
+        assert relay.ask("GET", "/healthz").status == 200
+        refused = relay.start(f"{server.url}/y", token=token)
+        assert (refused.status, refused.getheader("retry-after")) == (503, "1")
+        late = relay.events(stream, token=token)
+        assert late.answer.status == 200, "who reads may go on reading"
+        gate.open()
+        for one in (reader, late):
+            while one.step():
+                pass
+            assert one.text == "w0 w1 w2 w3 "
+            assert one.records[-1]["how"] == "complete"
+            one.close()
+        assert relay.process.wait(20) == 0
+        assert [one["event"] for one in relay.lines() if one["event"] in {"draining", "ended"}] == ["draining", "ended"]
+    assert len(server.requests) == 1
+
+
+def test_what_does_not_end_in_time_goes_on_in_another_relay(tmp_path, server, files):
+    """After the time to drain the stream is interrupted, its reader told to come back, and the next relay has it."""
+    token, contents = files
+    server.script([], otherwise=resumable(150))
+    with ServiceRelay(tmp_path / "a", contents, "--drain-s", "0.5", store=tmp_path / "store") as first:
+        stream = first.start(f"{server.url}/x", token=token).json["id"]
+        reader = first.events(stream, token=token)
+        reader.read(lambda r: r.text)
+        assert first.end() == 0
+        while reader.step():
+            pass
+        assert reader.raw.endswith(b"retry: 1000\n")
+        assert reader.records[-1]["how"] == "interrupted"
+        reader.close()
+    with ServiceRelay(tmp_path / "b", contents, store=tmp_path / "store") as second:
+        rest = second.events(stream, token=token, after=reader.last)
+        rest.read(lambda r: r.records and r.records[-1].get("how") == "complete")
+        rest.close()
+        assert reader.text + rest.text == "".join(f"w{n} " for n in range(150))
+        (taken,) = second.lines("took_over")
+        assert (taken["stream"], taken["user"]) == (stream, "alice")
+
+
+def test_a_second_signal_ends_at_once(tmp_path, server, files):
+    """Whoever does not want to wait says so again."""
+    token, contents = files
+    gate = Gate()
+    server.script([Answer.sse(*words(0, 1), gate)])
+    with ServiceRelay(tmp_path, contents, "--drain-s", "300") as relay:
+        relay.start(f"{server.url}/x", token=token)
+        gate.wait()
+        relay.process.send_signal(signal.SIGTERM)
+        until(lambda: relay.lines("draining"))
+        began = time.monotonic()
+        assert relay.end() == 0
+        assert time.monotonic() - began < 8
+
+
+def test_a_killed_relays_streams_go_on_in_another_one(tmp_path, server, files, soak, seed):
+    """
+    One of two relays is SIGKILLed at a random moment; the other takes over, and readers that move lose nothing.
+
+    Every word once, in order; one connection upstream at a time for each stream.
+    """
+    choose, (token, contents) = random.Random(seed), files
+    count = 10 if soak else 3
+    for number in range(10 if soak else 2):
+        server.script([], otherwise=resumable(200, every_s=0.015))
+        store = tmp_path / f"store{number}"
+        with (
+            ServiceRelay(tmp_path / f"a{number}", contents, store=store) as first,
+            ServiceRelay(tmp_path / f"b{number}", contents, store=store) as second,
+            ServiceRelay(tmp_path / f"c{number}", contents, store=store) as third,
+        ):
+            streams = [first.start(f"{server.url}/{number}-{n}", token=token).json["id"] for n in range(count)]
+            readers = [relay.events(one, token=token) for one in streams for relay in (first, second)]
+            for reader in readers:
+                reader.read(lambda r: r.text)
+            time.sleep(choose.uniform(0, 1))
+            first.process.kill()
+            first.process.wait(10)
+            killed = time.monotonic()
+            for reader, stream in zip(readers, [one for one in streams for _ in (1, 2)], strict=True):
+                while reader.step() and not _complete(reader):
+                    pass
+                reader.close()
+                text = reader.text
+                if not _complete(reader):  # it was the killed one's: the reader moves, with what it has
+                    moved = choose.choice((second, third)).events(stream, token=token, after=reader.last)
+                    moved.read(_complete)
+                    moved.close()
+                    text += moved.text
+                assert text == "".join(f"w{n} " for n in range(200))
+            taken = [one["stream"] for relay in (second, third) for one in relay.lines("took_over")]
+            assert sorted(taken) == sorted(streams), "each by one of the two that could"
+            print(f"all complete {time.monotonic() - killed:.1f} s after the kill")
+    asked = {}
+    for request in server.requests:
+        asked.setdefault(request.path, []).append(request.headers.get("last-event-id"))
+    assert all(len(ids) == 2 and ids[0] is None and ids[1] for ids in asked.values()), asked
+
+
+def _complete(reader):
+    return bool(reader.records) and reader.records[-1].get("how") == "complete"
+
+
+@pytest.mark.parametrize("case", ["no place to go on from", "not listed", "stopped", "nothing shown"])
+def test_what_would_cost_twice_is_left_alone(tmp_path, server, files, case):
+    """Without a cursor, off the list, after a stop, or before any text: it stays as it is, and no call is made."""
+    token, contents = files
+    gate = Gate()
+    text = [f"data: {json.dumps({'type': 'delta', 'text': 'x'})}\n\n"] if "no place" in case else words(0, 2)
+    server.script([Answer.sse(*([] if "nothing" in case else text), gate)])
+    store = tmp_path / "store"
+    with ServiceRelay(tmp_path / "a", contents, store=store) as first:
+        source = {"url": f"{server.url}/x", "format": "nbstream", "method": "POST", "json": {"a": 1}}
+        stream = first.ask("POST", "/v1/streams", {"source": source}, token=token).json["id"]
+        gate.wait()
+        if "nothing" not in case:
+            until(lambda: first.text(stream, token=token))
+        if case == "stopped":
+            first.ask("POST", f"/v1/streams/{stream}/stop", {}, token=token)
+        first.process.kill()
+        first.process.wait(10)
+    listed = upstream("http://127.0.0.1:1/") if case == "not listed" else contents[1]
+    with ServiceRelay(tmp_path / "b", (contents[0], listed), store=store) as second:
+        time.sleep(3.5)  # three looks: that nothing happens cannot be waited for
+        expected = "stopped" if case == "stopped" else "interrupted"
+        assert second.state(stream, token=token) == expected
+        assert second.lines("took_over") == []
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(("opens", "taken"), [(5, True), (6, False)])
+def test_a_stream_that_kills_relays_is_left_alone_in_the_end(tmp_path, server, files, opens, taken):
+    """Five relays died with it before a word came: the sixth leaves it interrupted, for its user to resume."""
+    token, contents = files
+    server.script([], otherwise=resumable(3))
+    with closing(open_disk_store(tmp_path / "store")) as store:
+        source = nbstream.sse(f"{server.url}/x", format="nbstream")
+        first = Open(
+            "s1", '["user:alice:relay", "key:x", 0]', "new", {**source.spec, "replayable": True}, source.fingerprint,
+            "relay 1", "host", "boot", 1.0,
+        )  # fmt: skip
+        log, lock = store.start(first)
+        log.append(1, Delta((Part("text", "w0 ", "assistant", 1, 0),), at=2.0, cursor={"id": "0"}))
+        for n in range(1, opens):
+            log.append(1 + n, replace(first, intent="resume"))
+        lock.release()
+    with ServiceRelay(tmp_path / "hub", contents, store=tmp_path / "store") as relay:
+        if taken:
+            until(lambda: relay.state("s1", token=token) == "complete")
+            assert relay.text("s1", token=token) == "w0 w1 w2 "
+        else:
+            time.sleep(3.5)  # that nothing happens cannot be waited for
+            assert relay.state("s1", token=token) == "interrupted"
+            assert server.accepted == 0
+
+
+def test_who_reads_at_another_relay_holds_the_stream(tmp_path, server, files):
+    """A lease of 2 s, a reader at the other relay only: the call goes on, as long as it reads."""
+    token, contents = files
+    gate = Gate()
+    server.script([Answer.sse(*words(0, 1), gate, *words(1, 2), DONE)])
+    store = tmp_path / "store"
+    with (
+        ServiceRelay(tmp_path / "a", contents, store=store) as first,
+        ServiceRelay(tmp_path / "b", contents, store=store) as second,
+    ):
+        stream = first.start(f"{server.url}/x", token=token, limits={"linger_s": 22}).json["id"]
+        reader = second.events(stream, token=token)
+        until(lambda: "another relay" in first.ask("GET", f"/v1/streams/{stream}", token=token).json["holders"], 25)
+        assert second.ask("POST", f"/v1/streams/{stream}/stop", {}, token=token).status == 200, "any relay stops it"
+        until(lambda: first.state(stream, token=token) == "stopped")
+        reader.close()
+        server.wait_closed(5)
+
+
+def test_over_tls(tmp_path, server, files):
+    """A certificate and a key make it https; wrong files are one line."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("no openssl to make a certificate with")
+    tls = tmp_path / "cert.pem", tmp_path / "key.pem"
+    subprocess.run(
+        [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1",
+         "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", tls[1], "-out", tls[0]], check=True, capture_output=True,
+    )  # fmt: skip
+    token, contents = files
+    server.script([Answer.sse(*words(0, 3), DONE)])
+    with ServiceRelay(tmp_path / "hub", contents, tls=tls) as relay:
+        assert relay.url.startswith("https://")
+        stream = relay.start(f"{server.url}/x", token=token).json["id"]
+        reader = relay.events(stream, token=token)
+        reader.read(_complete)
+        reader.close()
+        assert reader.text == "w0 w1 w2 "
+        url = relay.ask("POST", f"/v1/streams/{stream}/ticket", {}, token=token).json["url"]
+        assert "Secure" in relay.ask("GET", url).getheader("set-cookie")
+    for wrong in ((tls[0], tmp_path / "none.pem"), (tls[1], tls[1])):
+        command = ServiceRelay(tmp_path / "hub", contents, tls=wrong).command
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+        assert ended.returncode == 1
+        assert "--tls-cert" in ended.stderr
+        assert len(ended.stderr.splitlines()) == 1
