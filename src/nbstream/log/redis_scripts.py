@@ -17,25 +17,22 @@ from typing import Literal, NamedTuple
 #: A beat lives so long. Redis alone counts the time: the clocks of those who write need not agree.
 ALIVE_MS = 6000
 
-_COMMON = (
-    """
+_COMMON = """
 local function meta(id) return KEYS[1] .. 'm:' .. id end
 local function records(id) return KEYS[1] .. 'r:' .. id end
 local function beat_of(token) return KEYS[1] .. 'b:' .. string.match(token, '^[^.]*') end
 local function exists(id) return redis.call('EXISTS', meta(id)) == 1 end
 local function holder(id) return redis.call('HGET', meta(id), 'holder') or '' end
 local function alive(token) return token ~= '' and redis.call('EXISTS', beat_of(token)) == 1 end
-local function beat(token) redis.call('SET', beat_of(token), '1', 'PX', '%d') end
+local function beat(token) redis.call('SET', beat_of(token), '1', 'PX', 'ALIVE_MS') end
 local function row(id, offset)
-  local at = string.format('%%.0f-0', offset + 1)
+  local at = string.format('%.0f-0', offset + 1)
   local found = redis.call('XRANGE', records(id), at, at)[1]
   if not found then return '' end
   if #found[2] ~= 2 or found[2][1] ~= 'r' then return 'foreign' end
   return found[2][2]
 end
 """
-    % ALIVE_MS
-)  # noqa: UP031 - Lua is full of braces
 
 
 class Script(NamedTuple):
@@ -62,7 +59,7 @@ class Write(NamedTuple):
 
 
 def _script(text: str) -> Script:
-    whole = _COMMON + text
+    whole = (_COMMON + text).replace("ALIVE_MS", str(ALIVE_MS))
     return Script(whole, hashlib.sha1(whole.encode(), usedforsecurity=False).hexdigest())
 
 
@@ -102,8 +99,8 @@ return 'ok'
 """)
 
 #: token. Where there is no memory left, a beat that is there can still be prolonged.
-BEAT = _script(f"""
-if redis.call('PEXPIRE', beat_of(ARGV[1]), '{ALIVE_MS}') == 0 then beat(ARGV[1]) end
+BEAT = _script("""
+if redis.call('PEXPIRE', beat_of(ARGV[1]), 'ALIVE_MS') == 0 then beat(ARGV[1]) end
 """)
 
 #: The fields of many `Write`, each with *again* -> for each `ok`, `gone`, `fenced`, `foreign`, or the number of records

@@ -33,10 +33,10 @@ class RedisServer:
                 decode_responses=False,
                 socket_timeout=SILENT_S,
                 socket_connect_timeout=CONNECT_S,
-                socket_keepalive=True,
                 # The recorder tries again every second, and says so meanwhile.
                 retry=Retry(NoBackoff(), 0),
             )
+            self._client.connection_pool.make_connection()  # not yet connected: an option that nobody knows is told
         except (ValueError, TypeError):
             raise _no_address(self.address) from None
 
@@ -102,12 +102,13 @@ class RedisServer:
         return StoreFull(f"{where} does not save ({said.partition(' script: ')[0]}): {advice}")
 
 
+#: By what the client library leaves of the error.
 _ADVICE = {
-    "OOM": "`%stream clean`, or give it more memory (maxmemory)",
-    "READONLY": "it is a replica; use the address of the primary",
+    "used memory": "`%stream clean`, or give it more (maxmemory)",
+    "read only replica": "use the address of its primary",
+    "MASTERDOWN": "its primary is away; use the address of the primary",
     "MISCONF": "its disk is full or cannot be written; make room there",
     "NOREPLICAS": "its replicas are away (min-replicas-to-write)",
-    "MASTERDOWN": "it is a replica whose primary is away; use the address of the primary",
 }
 
 
