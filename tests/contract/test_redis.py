@@ -151,12 +151,31 @@ def test_a_sleeping_writer_is_taken_over_and_never_writes_again(store, url):
         child.kill()
 
 
-def test_a_killed_writer_is_dead_after_6_s(store, url):
-    """SIGKILL: the stream counts as live for 6 s at the most, then it is interrupted, and may be taken."""
+def test_a_killed_writer_is_dead_at_once_on_this_machine(store, url):
+    """SIGKILL: another process of the machine sees it, takes the stream, or deletes it."""
+    child = Child(url)
+    for name in ("s1", "s2"):
+        child.do(f"began(kept.append(store.start(an_open('{name}', '{name}'))) or kept[-1])")
+    assert store.status("s1").state is State.STREAMING
+    assert store.lock("s1") is None
+    child.kill()
+    assert [status.state for status in store.list()] == [State.INTERRUPTED] * 2
+    assert store.lock("s1") is not None
+    assert store.status("s1").live
+    store.delete("s2")
+
+
+def test_a_killed_writer_elsewhere_is_dead_after_6_s(store, url, plain):
+    """What cannot be seen from here counts as live for 6 s at the most, then it is interrupted, and may be taken."""
     child = Child(url)
     child.do("began(kept.append(store.start(an_open())) or kept[-1])")
-    assert store.status("s1").state is State.STREAMING
+    (beat,) = plain.scan_iter(f"{prefix_of(url)}b:*")
     child.kill()
+    plain.set(beat, "another-machine 1 1 1.0", keepttl=True)
+    assert store.status("s1").state is State.STREAMING
+    assert store.lock("s1") is None
+    with pytest.raises(Fenced):
+        store.delete("s1")
     began = time.monotonic()
     until(lambda: not store.status("s1").live, "the writer to count as dead")
     assert 3 < time.monotonic() - began < 8

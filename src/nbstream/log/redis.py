@@ -21,8 +21,9 @@ from nbstream.errors import Fenced, LogDamaged, StoreFull
 from nbstream.log import redis_scripts as scripts
 from nbstream.log import rows
 from nbstream.log.contract import Lock, Started, Status
+from nbstream.log.life import is_dead
 from nbstream.log.redis_log import Attached, RedisLog
-from nbstream.log.redis_scripts import Write
+from nbstream.log.redis_scripts import Script, Write
 from nbstream.log.retention import clock_is_sane, expired
 from nbstream.records import Open, Record, decode, encode
 
@@ -61,7 +62,7 @@ class RedisStore:
         token = here.holds.token()
         try:
             answer = here.server.run(
-                scripts.START, stream, _text(first.key), replaces or "", token, encode(first), repr(now)
+                scripts.START, stream, _text(first.key), replaces or "", token, encode(first), repr(now), here.holds.who
             )
         except StoreFull:
             here.holds.leave(stream, token)  # whether it was started is unknown
@@ -87,7 +88,7 @@ class RedisStore:
         here = self._settled
         token = here.holds.token()
         try:
-            answer = here.server.run(scripts.LOCK, stream, token)
+            answer = _despite_dead(here, scripts.LOCK, stream, token, here.holds.who)
         except StoreFull:
             here.holds.leave(stream, token)
             raise
@@ -185,17 +186,25 @@ class RedisStore:
         return RedisLog(stream, lambda: self._here, self._clock, noted=noted)
 
     def _delete(self, stream: str, touched: str = "") -> bool:
-        answer = self._settled.server.run(scripts.DELETE, stream, touched)
-        if answer == b"live":
+        answer = _despite_dead(self._settled, scripts.DELETE, stream, touched)
+        if isinstance(answer, list):
             raise rows.writer_lives(stream)
         if answer == b"ok":
             self._here.hub.signal(stream)
         return bool(answer == b"ok")
 
-    def _pairs(self, script: Any) -> Iterator[tuple[str, str]]:
+    def _pairs(self, script: Script) -> Iterator[tuple[str, str]]:
         """Return what a script says of each stream."""
         flat = json.loads(self._here.server.run(script).decode("utf-8", "surrogateescape")) or []
         return zip(flat[::2], flat[1::2], strict=True)
+
+
+def _despite_dead(here: Attached, script: Script, *args: str) -> Any:
+    """Run a script that who holds the stream may forbid; not one whose process we see to be dead."""
+    answer = here.server.run(script, *args, "")
+    if isinstance(answer, list) and is_dead(answer[1].decode("ascii", "replace")):
+        answer = here.server.run(script, *args, answer[0])
+    return answer
 
 
 def _chunks(streams: builtins.list[str]) -> Iterator[builtins.list[str]]:
@@ -221,7 +230,7 @@ def _is_sane(now: float, stamp: bytes) -> bool:
 def _status(stream: str, found: builtins.list[Any]) -> Status:
     if len(found) == 1:
         raise LogDamaged(f"the entry of stream {stream} is another program's and was not touched; {rows.ANEW}")
-    key, *numbers, live, stops, count, opening, first, last = found
+    key, *numbers, beats, stops, count, opening, first, last = found
     try:
         opened, created, touched = int(numbers[0]), float(numbers[1]), float(numbers[2])
     except ValueError as exc:
@@ -238,6 +247,6 @@ def _status(stream: str, found: builtins.list[Any]) -> Status:
         rows.Meta(key.decode("utf-8", "replace"), opened, created, touched),
         tail=count - 1,
         record=record,
-        live=bool(live),
+        live=beats != b"" and not is_dead(beats.decode("ascii", "replace")),
         stop_requested=bool(stops),
     )

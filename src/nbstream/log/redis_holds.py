@@ -2,7 +2,8 @@
 The writers' holds on streams in Redis: who may write, for as long as his process gives a sign of life.
 
 A hold is a token in the stream's entry. Its process beats every 2 s; without a beat for 6 s others may take the stream,
-and then the old token opens nothing any more, however long its process slept.
+on the same machine as soon as they see that it is dead. Then the old token opens nothing any more, however long its
+process slept.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from contextlib import suppress
 from itertools import count
 
 from nbstream.errors import LogError, StoreFull
+from nbstream.log.life import identity
 from nbstream.log.redis_scripts import BEAT, Write
 from nbstream.log.redis_server import RedisServer
 
@@ -44,6 +46,8 @@ class Holds:
     def __init__(self, server: RedisServer, submit: Callable[[Write], Future[None]]) -> None:
         self._server, self._submit = server, submit
         self._process = secrets.token_hex(8)
+        #: Who beats, for others on this machine.
+        self.who = identity()
         self._numbers = count(1)
         self._lock = threading.Lock()
         self._held: dict[str, RedisLock] = {}
@@ -117,7 +121,7 @@ class Holds:
         pause_s = BEAT_S
         while not self._closed.wait(pause_s):
             try:
-                self._server.run(BEAT, self._process)
+                self._server.run(BEAT, self._process, self.who)
             except LogError:
                 pause_s = AGAIN_S
                 continue

@@ -23,8 +23,8 @@ local function records(id) return KEYS[1] .. 'r:' .. id end
 local function beat_of(token) return KEYS[1] .. 'b:' .. string.match(token, '^[^.]*') end
 local function exists(id) return redis.call('EXISTS', meta(id)) == 1 end
 local function holder(id) return redis.call('HGET', meta(id), 'holder') or '' end
-local function alive(token) return token ~= '' and redis.call('EXISTS', beat_of(token)) == 1 end
-local function beat(token) redis.call('SET', beat_of(token), '1', 'PX', 'ALIVE_MS') end
+local function beat_by(token) return token ~= '' and redis.call('GET', beat_of(token)) or '' end
+local function beat(token, who) redis.call('SET', beat_of(token), who, 'PX', 'ALIVE_MS') end
 local function row(id, offset)
   local at = string.format('%.0f-0', offset + 1)
   local found = redis.call('XRANGE', records(id), at, at)[1]
@@ -63,10 +63,10 @@ def _script(text: str) -> Script:
     return Script(whole, hashlib.sha1(whole.encode(), usedforsecurity=False).hexdigest())
 
 
-#: stream, key, replaces, token, row, now -> `ok`, `taken`, or `named` and the stream that has the key. Asked again with
-#: the same token, it is `ok` again: the first answer may have been lost.
+#: stream, key, replaces, token, row, now, who -> `ok`, `taken`, or `named` and the stream that has the key. Asked
+#: again with the same token, it is `ok` again: the first answer may have been lost.
 START = _script("""
-local id, key, replaces, token, first, now = unpack(ARGV)
+local id, key, replaces, token, first, now, who = unpack(ARGV)
 local named = redis.call('HGET', KEYS[1] .. 'keys', key)
 redis.call('HEXISTS', KEYS[1] .. 'index', id)  -- what is foreign is met before anything is written
 if named and exists(named) then
@@ -79,28 +79,30 @@ redis.call('HSET', meta(id), 'key', key, 'opened', '0', 'created', now, 'touched
   'holder', token, 'holds', '0 ' .. token)
 redis.call('HSET', KEYS[1] .. 'keys', key, id)
 redis.call('HSET', KEYS[1] .. 'index', id, key)
-beat(token)
+beat(token, who)
 return {'ok'}
 """)
 
-#: stream, token -> `ok`, `held`, `gone`. `holds` keeps who wrote from which offset on.
+#: stream, token, who, dead -> `ok`, `gone`, or the token that holds it and who beats for that. `holds` keeps who wrote
+#: from which offset on. *dead*: a token whose process is known to be dead, though its last beat is young.
 LOCK = _script("""
-local id, token = unpack(ARGV)
+local id, token, who, dead = unpack(ARGV)
 if not exists(id) then return 'gone' end
 local held = holder(id)
 if held ~= token then
-  if alive(held) then return 'held' end
+  local by = beat_by(held)
+  if by ~= '' and held ~= dead then return {held, by} end
   local holds = redis.call('HGET', meta(id), 'holds') or ''
   holds = holds .. ' ' .. redis.call('XLEN', records(id)) .. ' ' .. token
   redis.call('HSET', meta(id), 'holder', token, 'holds', holds)
 end
-beat(token)
+beat(token, who)
 return 'ok'
 """)
 
-#: token. Where there is no memory left, a beat that is there can still be prolonged.
+#: token, who. Where there is no memory left, a beat that is there can still be prolonged.
 BEAT = _script("""
-if redis.call('PEXPIRE', beat_of(ARGV[1]), 'ALIVE_MS') == 0 then beat(ARGV[1]) end
+if redis.call('PEXPIRE', beat_of(ARGV[1]), 'ALIVE_MS') == 0 then beat(ARGV[1], ARGV[2]) end
 """)
 
 #: The fields of many `Write`, each with *again* -> for each `ok`, `gone`, `fenced`, `foreign`, or the number of records
@@ -179,14 +181,14 @@ end
 return out
 """)
 
-#: streams -> for each: nothing if it is gone, one word if it is foreign, else its entry, whether its writer lives,
+#: streams -> for each: nothing if it is gone, one word if it is foreign, else its entry, who beats for its writer,
 #: whether it is to stop, the number of records, and three rows: the last `open`, the first, the last of all
 STATUS = _script("""
 local function status(id)
   local found = redis.call('HMGET', meta(id), 'key', 'opened', 'created', 'touched')
   local opened, count = tonumber(found[2] or '') or 0, redis.call('XLEN', records(id))
   local stops = redis.call('HEXISTS', meta(id), string.format('stop:%.0f*', opened))
-  return {found[1] or '', found[2] or '', found[3] or '', found[4] or '', alive(holder(id)) and 1 or 0, stops, count,
+  return {found[1] or '', found[2] or '', found[3] or '', found[4] or '', beat_by(holder(id)), stops, count,
     row(id, opened), opened > 0 and row(id, 0) or '', row(id, count - 1)}
 end
 local out = {}
@@ -237,11 +239,13 @@ end
 return cjson.encode(out)
 """)
 
-#: stream, touched (or empty) -> `live`, `kept` (it was touched since), `ok`
+#: stream, touched (or empty), dead -> `ok`, `kept` (it was touched since), or who has it, as LOCK
 DELETE = _script("""
-local id, touched = unpack(ARGV)
+local id, touched, dead = unpack(ARGV)
 if redis.call('TYPE', meta(id)).ok == 'hash' then
-  if alive(holder(id)) then return 'live' end
+  local held = holder(id)
+  local by = beat_by(held)
+  if by ~= '' and held ~= dead then return {held, by} end
   if touched ~= '' and redis.call('HGET', meta(id), 'touched') ~= touched then return 'kept' end
   local key = redis.call('HGET', meta(id), 'key')
   if key and redis.call('HGET', KEYS[1] .. 'keys', key) == id then redis.call('HDEL', KEYS[1] .. 'keys', key) end

@@ -12,6 +12,7 @@ from redis.retry import Retry
 
 from nbstream.errors import LogDamaged, LogError, StoreFull
 from nbstream.log.redis_scripts import Script
+from nbstream.log.rows import closed
 
 #: Every key of ours begins with it, unless the address says `?prefix=`.
 PREFIX = "nbstream:"
@@ -26,6 +27,7 @@ class RedisServer:
     def __init__(self, url: str) -> None:
         self.address, self.prefix, place = _parts(url)
         self._secret = _password(url)
+        self._closed = False
         try:
             self._client = redis.Redis.from_url(
                 place,
@@ -66,15 +68,24 @@ class RedisServer:
         self._do("DEL", f"{self.prefix}b:{process}")
 
     def close(self) -> None:
-        """Close every connection."""
+        """Close every connection; who is about to use one gets a `RuntimeError`."""
+        self._closed = True
         self._client.close()
 
     def _do(self, *command: Any) -> Any:
+        if self._closed:
+            raise closed()
         try:
             return self._client.execute_command(*command)  # type: ignore[no-untyped-call]
         except redis.exceptions.NoScriptError:
             raise
+        except (ValueError, OSError):  # the socket was closed under it
+            if self._closed:
+                raise closed() from None
+            raise
         except redis.RedisError as exc:
+            if self._closed:
+                raise closed() from None
             # What the client library says, and the frames that it says it in, may hold the address as it was given.
             raise self._refusal(exc) from None
 
