@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
@@ -28,6 +29,10 @@ class RedisServer:
         self.address, self.prefix, place = _parts(url)
         self._secret = _password(url)
         self._closed = False
+        #: A connection must not be closed while another thread reads from it.
+        self._under_way = 0
+        self._lock = threading.Lock()
+        self._idle = threading.Condition(self._lock)
         try:
             self._client = redis.Redis.from_url(
                 place,
@@ -68,26 +73,28 @@ class RedisServer:
         self._do("DEL", f"{self.prefix}b:{process}")
 
     def close(self) -> None:
-        """Close every connection; who is about to use one gets a `RuntimeError`."""
-        self._closed = True
+        """Let what is under way end, then close every connection; further commands raise `RuntimeError`."""
+        with self._lock:
+            self._closed = True
+            self._idle.wait_for(lambda: not self._under_way, SILENT_S + CONNECT_S)
         self._client.close()
 
     def _do(self, *command: Any) -> Any:
-        if self._closed:
-            raise closed()
+        with self._lock:  # itself: an Interrupt that meets `with` a condition leaves it locked
+            if self._closed:
+                raise closed()
+            self._under_way += 1
         try:
             return self._client.execute_command(*command)  # type: ignore[no-untyped-call]
         except redis.exceptions.NoScriptError:
             raise
-        except (ValueError, OSError):  # the socket was closed under it
-            if self._closed:
-                raise closed() from None
-            raise
         except redis.RedisError as exc:
-            if self._closed:
-                raise closed() from None
             # What the client library says, and the frames that it says it in, may hold the address as it was given.
             raise self._refusal(exc) from None
+        finally:
+            with self._lock:
+                self._under_way -= 1
+                self._idle.notify_all()
 
     def _refusal(self, exc: redis.RedisError) -> LogError:
         said = " ".join(str(exc).split())
