@@ -17,7 +17,6 @@ from nbstream.log.stores import open_store
 from nbstream.options import NbStream
 from nbstream.testing import Answer, FaultServer, Gate, Pause
 
-
 #: Settings that lose nothing.
 ALWAYS = {"appendonly": "yes", "appendfsync": "always"}
 
@@ -172,6 +171,7 @@ def test_stop_is_stop_while_redis_is_away(redis, upstream, how):
     assert time.monotonic() - began < 2
     redis.start() if how == "killed" else redis.go_on()
     assert stream.wait(20) == "stopped"
+    until(lambda: open_store().status(stream.id).close, "the end to be saved", 20)
     assert open_store().status(stream.id).state == "stopped"
 
 
