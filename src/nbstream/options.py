@@ -3,10 +3,29 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import Any
 
 from traitlets import Bool, Enum, Float, TraitError, Unicode
 from traitlets.config import SingletonConfigurable
+
+
+class _Shown(str):
+    """An address that shows no password, also where `%config NbStream` prints it."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return repr(re.sub(r"//.*@|\bpassword=[^&]*", _masked, self))
+
+
+def _masked(found: re.Match[str]) -> str:
+    return "//***@" if found[0].startswith("//") else "password=***"
+
+
+class _Address(Unicode[str, str]):
+    def validate(self, obj: Any, value: Any) -> str:
+        return _Shown(super().validate(obj, value))
 
 
 class NbStream(SingletonConfigurable):
@@ -40,9 +59,9 @@ class NbStream(SingletonConfigurable):
     memory_mb = Float(
         0.0, min=0, help="Warn when the kernel uses more memory than so many MB; 0: never, most of it is your own data."
     ).tag(config=True)
-    store = Unicode("", help="Where streams are saved: empty for the user's cache, a directory, or memory:").tag(
-        config=True
-    )
+    store = _Address(
+        "", help="Where streams are saved: empty for the user's cache, a directory, memory:, or a Redis (redis://...)."
+    ).tag(config=True)
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
