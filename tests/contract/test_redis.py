@@ -19,6 +19,7 @@ from samples import Child, a_close, a_delta, an_open
 from nbstream.errors import Fenced, LogDamaged, StoreFull, StreamGone
 from nbstream.log.redis import open_redis_store
 from nbstream.log.stores import open_store
+from nbstream.options import NbStream
 from nbstream.state import State
 from nbstream.testing import Answer, FaultServer
 
@@ -135,7 +136,7 @@ def test_a_sleeping_writer_is_taken_over_and_never_writes_again(store, url):
         began = time.monotonic()
         os.kill(child.process.pid, signal.SIGSTOP)
         until(lambda: store.lock("s1") is not None, "the stream to be free")
-        assert 3 < time.monotonic() - began < 8
+        assert 3 < time.monotonic() - began < 12
         log = store.log("s1")
         os.kill(child.process.pid, signal.SIGCONT)
         for offset in (1, 2, 3):
@@ -178,7 +179,7 @@ def test_a_killed_writer_elsewhere_is_dead_after_6_s(store, url, plain):
         store.delete("s1")
     began = time.monotonic()
     until(lambda: not store.status("s1").live, "the writer to count as dead")
-    assert 3 < time.monotonic() - began < 8
+    assert 3 < time.monotonic() - began < 12
     assert store.status("s1").state is State.INTERRUPTED
     assert store.lock("s1") is not None
 
@@ -686,6 +687,20 @@ def test_a_wrong_address_is_told_without_its_password(url):
     assert PASSWORD not in "".join(traceback.format_exception(caught.value)).replace(f'"{url}"', "")
     assert PASSWORD not in repr(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_config_shows_no_password(monkeypatch):
+    """What `%config NbStream` prints of the store's address has no password in it, and the store gets the whole."""
+    for url in (
+        f"redis://u:{PASSWORD}@host/0?prefix=p:",
+        f"redis://host/0?password={PASSWORD}",
+        f"redis://:{PASSWORD}@h",
+    ):
+        monkeypatch.setenv("NBSTREAM_STORE", url)
+        given = NbStream()
+        assert PASSWORD not in NbStream.class_get_help(given) + repr(given.store) + repr(given.trait_values())
+        assert "redis://" in repr(given.store)
+        assert given.store == url
 
 
 # -- other people's data ----------------------------------------------------------------------------------------------
