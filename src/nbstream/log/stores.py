@@ -50,9 +50,8 @@ def _open(url: str) -> Store:
     if mark and kind.lower() in _REDIS:
         return _open_redis(url)
     if mark:  # the rest may hold a password
-        msg = (
-            f"unknown kind of store {kind}://: use a directory, {MEMORY}, or {', '.join(f'{one}://' for one in _REDIS)}"
-        )
+        known = ", ".join(f"{one}://" for one in _REDIS)
+        msg = f"unknown kind of store {kind}://: use a directory, {MEMORY}, {known}"
         raise ValueError(msg)
     from nbstream.log.disk import open_disk_store
 
