@@ -22,7 +22,7 @@ OTHER_KERNELS := .venv-ipykernel-7.3 .venv-ipykernel-6.31
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak sdks docs binder bench format clean venv kernels examples browser nginx lint js
+.PHONY: help demo test soak sdks docs binder bench format clean venv kernels examples browser nginx redis lint js
 .DELETE_ON_ERROR:
 
 help:
@@ -33,10 +33,10 @@ demo: .venv/lab.stamp
 
 # One pytest run, last, so that its closing lines tell the whole result. It runs the notebooks too, each as one test:
 # nbval's own items are cells, and two processes would share the cells of one notebook.
-test: venv kernels examples browser nginx lint js docs
+test: venv kernels examples browser nginx redis lint js docs
 	$(BIN)/pytest --numprocesses 2 --dist worksteal tests
 
-soak: venv kernels browser nginx js
+soak: venv kernels browser nginx redis js
 	NBSTREAM_SOAK=1 $(BIN)/pytest --numprocesses 2 -m "soak or browser" --timeout=7200 tests
 
 sdks: .venv-sdks/sdks.stamp
@@ -49,7 +49,7 @@ docs: .venv-docs/docs.stamp
 binder: venv browser
 	$(BIN)/python binder/check.py $(ARGS)
 
-bench: venv browser
+bench: venv browser redis
 	@set -e; for script in bench/[!_]*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
 
 format: venv
@@ -121,6 +121,17 @@ nginx:
 		apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends nginx-light; \
 	else \
 		echo "No nginx found, and the tests of the relay behind a proxy need one: install nginx-light." >&2; \
+		test -z "$$CI"; \
+	fi
+
+# For the tests of the store in Redis, which start servers of their own: the one that Debian's package starts as a service
+# has another port and is left alone.
+redis:
+	@if command -v redis-server; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends redis-server; \
+	else \
+		echo "No redis-server found, and the tests of the store in Redis need one: install redis-server." >&2; \
 		test -z "$$CI"; \
 	fi
 

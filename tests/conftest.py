@@ -64,6 +64,15 @@ def seed(pytestconfig) -> int:
 SEED = pytest.StashKey[int]()
 
 
+@pytest.fixture(scope="session")
+def redis_server():
+    """Return a Redis that all tests of this process share; each `url()` is an empty store."""
+    from redis_process import RedisProcess
+
+    with RedisProcess() as server:
+        yield server
+
+
 @pytest.fixture(autouse=True)
 def _here(monkeypatch):
     """Let recorders run in the process of the test: those that want a relay say so. (Notebooks run as for a user.)"""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,24 @@ from nbstream.errors import RelayError
 #: The token of the relay in `relay`. No option: `%config NbStream` prints those.
 TOKEN = "NBSTREAM_RELAY_TOKEN"  # noqa: S105 - the name of a variable
 TOKEN_FILE = "NBSTREAM_RELAY_TOKEN_FILE"  # noqa: S105
+
+
+class _Shown(str):
+    """An address that shows no password, also where `%config NbStream` prints it."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return repr(re.sub(r"//.*@|\bpassword=[^&]*", _masked, self))
+
+
+def _masked(found: re.Match[str]) -> str:
+    return "//***@" if found[0].startswith("//") else "password=***"
+
+
+class _Address(Unicode[str, str]):
+    def validate(self, obj: Any, value: Any) -> str:
+        return _Shown(super().validate(obj, value))
 
 
 class NbStream(SingletonConfigurable):
@@ -47,9 +66,9 @@ class NbStream(SingletonConfigurable):
     memory_mb = Float(
         0.0, min=0, help="Warn when the kernel uses more memory than so many MB; 0: never, most of it is your own data."
     ).tag(config=True)
-    store = Unicode("", help="Where streams are saved: empty for the user's cache, a directory, or memory:").tag(
-        config=True
-    )
+    store = _Address(
+        "", help="Where streams are saved: empty for the user's cache, a directory, memory:, or a Redis (redis://...)."
+    ).tag(config=True)
 
     relay = Unicode(
         "", help="A relay that serves many, https://HOST:PORT, with a token of it in NBSTREAM_RELAY_TOKEN(_FILE)."

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any, Protocol
 
 from nbstream import words
-from nbstream.errors import LogDamaged
+from nbstream.errors import LogDamaged, StoreFull
 from nbstream.log.memory import MemoryStore
 from nbstream.log.readback import records_of
 from nbstream.prices import cost
@@ -75,7 +75,7 @@ class Standing:
         self._read_at: int | None = None
 
     def read_on(self) -> Progress:
-        """Count what was appended since the last time, up to the tail or to what is damaged."""
+        """Count what was appended since the last time, up to the tail or to what cannot be read."""
         with self._reading:
             try:
                 for record in records_of(self._log, self._progress.tail):
@@ -84,6 +84,8 @@ class Standing:
                     self._time(record)
             except LogDamaged as exc:
                 self.damage = exc
+            except StoreFull:  # out of reach: as far as it was read
+                pass
             return self._progress
 
     @property

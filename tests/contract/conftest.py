@@ -22,10 +22,17 @@ def clock():
     return Clock()
 
 
-@pytest.fixture(params=["memory", "disk"])
+@pytest.fixture(params=["memory", "disk", "redis"])
 def store(request, tmp_path, clock):
     """Return an empty store of each kind."""
-    made = MemoryStore(clock=clock) if request.param == "memory" else open_disk_store(tmp_path / "store", clock=clock)
+    if request.param == "memory":
+        made = MemoryStore(clock=clock)
+    elif request.param == "disk":
+        made = open_disk_store(tmp_path / "store", clock=clock)
+    else:
+        from nbstream.log.redis import open_redis_store
+
+        made = open_redis_store(request.getfixturevalue("redis_server").url(), clock=clock)
     yield made
     made.close()
 

@@ -8,11 +8,10 @@ from nbstream.records import Close, Delta, Open, Part
 #: What a child process runs: one expression a line, and one line back with its value or its error.
 CHILD = """
 import sys
-from pathlib import Path
 from samples import a_close, a_delta, an_open
-from nbstream.log.disk import open_disk_store
+from nbstream.log.stores import open_store
 
-store = open_disk_store(Path(sys.argv[1]))
+store = open_store(sys.argv[1])
 kept = []  # locks live as long as the process
 
 def began(started):
@@ -45,9 +44,9 @@ def a_close(how="complete"):
 class Child:
     """Another process with the same store."""
 
-    def __init__(self, directory):
+    def __init__(self, address):
         self.process = subprocess.Popen(
-            [sys.executable, "-c", CHILD, str(directory)],
+            [sys.executable, "-c", CHILD, str(address)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -20,7 +20,8 @@ from chain import until
 
 from nbstream.errors import RelayError
 from nbstream.log.disk import open_disk_store
-from nbstream.relay.address import find, holding, process_start, runtime_file
+from nbstream.log.life import process_start
+from nbstream.relay.address import find, holding, runtime_file
 from nbstream.relay.link.client import RelayClient
 from nbstream.relay.process import end, ensure
 from nbstream.relay.serving import Redacted

@@ -3,7 +3,7 @@
 import pytest
 from recording import Around, FullLog, Recording, SlowLog, opening, run, until
 
-from nbstream.errors import Fenced, StreamGone
+from nbstream.errors import Fenced, StoreFull, StreamGone
 from nbstream.log.memory import MemoryStore
 from nbstream.recorder.batch import PENDING_CHARS
 from nbstream.records import Delta, Part, encode
@@ -170,6 +170,33 @@ def test_a_deleted_stream_ends():
         await stream.after(0.25)
         await stream.task
         assert (stream.live.error["type"], source.open_connections) == ("StreamGone", 0)
+
+    run(main())
+
+
+def test_a_store_out_of_reach_ends_no_call():
+    """Asked for stop rows a store may be out of reach: the call goes on, and a row is found as soon as it can be."""
+
+    class Away(MemoryStore):
+        asked, away = 0, True
+
+        def stop_requested(self, stream, *, opened, agent=None):
+            self.asked += 1
+            if self.away:
+                raise StoreFull("cannot be reached")
+            return super().stop_requested(stream, opened=opened, agent=agent)
+
+    async def main():
+        stream = Recording(Away())
+        source = ScriptedSource(["a", SILENCE])
+        stream.start(source)
+        stream.store.request_stop("s1", opened=0)
+        await stream.after(5)
+        assert stream.store.asked > 10
+        assert stream.state == "streaming"
+        stream.store.away = False
+        await stream.after(0.25)
+        assert (await stream).how == "stopped"
 
     run(main())
 

@@ -64,6 +64,7 @@ def _jupyterlab() -> Check:
 
 def _store() -> list[Check]:
     from nbstream.log.disk import DiskStore
+    from nbstream.log.memory import MemoryStore
     from nbstream.log.stores import open_store
     from nbstream.options import options
 
@@ -73,12 +74,13 @@ def _store() -> list[Check]:
             store = open_store(options().store or None)
         except (StreamError, ValueError) as exc:
             return [Check("store", "cannot be used", str(exc))]
-    if not isinstance(store, DiskStore):
+    if isinstance(store, MemoryStore):
         return [Check("store", "in memory: streams end with their process")]
     found = store.list()
     live = sum(status.live for status in found)
     advice = "; ".join(str(one.message) for one in warned)
-    return [_directory(store.directory, advice), Check("streams", f"{len(found)} saved, {live} live")]
+    place = _directory(store.directory, advice) if isinstance(store, DiskStore) else Check("store", repr(store))
+    return [place, Check("streams", f"{len(found)} saved, {live} live")]
 
 
 def _relays() -> list[Check]:

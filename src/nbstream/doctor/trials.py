@@ -16,7 +16,7 @@ from nbstream import api, words
 from nbstream.demo import DemoModel, DemoServer
 from nbstream.doctor.check import Check
 from nbstream.errors import Fenced, StreamError
-from nbstream.log.disk import DiskStore
+from nbstream.log.memory import MemoryStore
 from nbstream.log.stores import open_store
 from nbstream.options import options
 from nbstream.sources.models.chat import chat
@@ -51,7 +51,7 @@ asyncio.run(main())
 def checks() -> list[Check]:
     """Try both; a fault of ours or of the machine's is a problem in one line."""
     try:
-        saved = isinstance(open_store(options().store or None), DiskStore)
+        saved = not isinstance(open_store(options().store or None), MemoryStore)
     except (StreamError, ValueError):
         return []  # `installed` says why there is no store
     killed = _tried("restart", restart) if saved else Check("restart", "nothing survives: the store is in memory")

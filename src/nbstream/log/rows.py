@@ -154,3 +154,11 @@ def missing(stream: str, offset: int) -> LogDamaged:
         f"record {offset} of stream {stream} is missing; what is before it is intact: `%stream show {stream}`, or"
         " `%%stream --fresh` for a new answer"
     )
+
+
+def foreign(stream: str, offset: int) -> LogDamaged:
+    """Return the error for what is no record of ours where one should be."""
+    return LogDamaged(
+        f"record {offset} of stream {stream} was written by another program and was not loaded; what is before it is"
+        f" intact: `%stream show {stream}`, or `%%stream --fresh` for a new answer"
+    )

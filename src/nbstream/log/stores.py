@@ -17,6 +17,7 @@ _lock = threading.Lock()
 
 #: The store of `--no-save`: gone with the process.
 MEMORY = "memory:"
+_REDIS = ("redis", "rediss", "unix")
 
 
 def open_store(url: str | None = None) -> Store:
@@ -25,10 +26,11 @@ def open_store(url: str | None = None) -> Store:
 
     Args:
         url: None for the one of this user (`NBSTREAM_STORE`, else a directory of the user's cache, `NBSTREAM_HOME`
-            moves it), `memory:` for one that ends with the process, or the path of a directory.
+            moves it), `memory:` for one that ends with the process, the path of a directory, or the address of a Redis:
+            `redis://`, `rediss://` or `unix://` (`pip install "nbstream[redis]"`).
 
     Raises:
-        StoreFull: The directory cannot be written.
+        StoreFull: The directory cannot be written; Redis cannot be reached, or refuses us.
         LogDamaged: What is there is no store of ours.
     """
     from nbstream.log.home import store_directory
@@ -44,9 +46,24 @@ def open_store(url: str | None = None) -> Store:
 def _open(url: str) -> Store:
     if url == MEMORY:
         return MemoryStore()
-    if "://" in url:
-        msg = f"unknown kind of store {url!r}: use a directory, or {MEMORY}"
+    kind, mark, _ = url.partition("://")
+    if mark and kind.lower() in _REDIS:
+        return _open_redis(url)
+    if mark:  # the rest may hold a password
+        known = ", ".join(f"{one}://" for one in _REDIS)
+        msg = f"unknown kind of store {kind}://: use a directory, {MEMORY}, {known}"
         raise ValueError(msg)
     from nbstream.log.disk import open_disk_store
 
     return open_disk_store(Path(url))
+
+
+def _open_redis(url: str) -> Store:
+    try:
+        from nbstream.log.redis import open_redis_store
+    except ModuleNotFoundError as exc:
+        if exc.name != "redis":
+            raise
+        msg = 'a store in Redis needs the package redis: pip install "nbstream[redis]"'
+        raise ValueError(msg) from None
+    return open_redis_store(url)

@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from nbstream.clock import Clock
-from nbstream.errors import LogError, SourceRefused
+from nbstream.errors import LogError, SourceRefused, StoreFull
 from nbstream.recorder.continuation import MOST_UNASKED, continued, hindrance
 from nbstream.recorder.crew import Crew
 from nbstream.recorder.ending import ended, error_json
@@ -331,11 +331,14 @@ class Recorder:
 
     def _is_stopped(self, name: str, since: int) -> bool:
         """Look (blocking) whether a stop row stands for a voice: one set since the `open` it began with."""
-        return any(
-            self._store.stop_requested(self._log.stream, opened=opened, agent=name or None)
-            for opened in tuple(self._crew.opens)
-            if opened >= since
-        )
+        try:
+            return any(
+                self._store.stop_requested(self._log.stream, opened=opened, agent=name or None)
+                for opened in tuple(self._crew.opens)
+                if opened >= since
+            )
+        except StoreFull:
+            return False  # out of reach; it is asked again at the next look
 
     def _saving(self) -> None:
         """

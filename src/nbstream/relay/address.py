@@ -13,13 +13,13 @@ import json
 import os
 import platform
 import secrets
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from nbstream.errors import RelayError
+from nbstream.log.life import process_start
 from nbstream.recording import boot_id
 from nbstream.version import __version__
 
@@ -148,24 +148,6 @@ def withdraw(address: Address, directory: Path) -> None:
     file = runtime_file(directory, address.version)
     if _read(file) == address:
         file.unlink(missing_ok=True)
-
-
-def process_start(pid: int) -> float | None:
-    """Return when the process *pid* began, in seconds since the machine did; None if it is gone, or a zombie."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_bytes()
-    except OSError:
-        return None if Path("/proc/self/stat").exists() else _start_without_proc(pid)
-    fields = stat.rpartition(b")")[2].split()  # the name before it may hold blanks
-    return None if fields[0] in (b"Z", b"X") else int(fields[19]) / os.sysconf("SC_CLK_TCK")
-
-
-def _start_without_proc(pid: int) -> float | None:
-    """Not on Linux: all that can be told is whether a process has this number."""
-    with suppress(OSError):
-        os.kill(pid, 0)
-        return 0.0
-    return None
 
 
 def _runtime_directory() -> Path:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nbstream import words
-from nbstream.errors import LogDamaged, StreamError, StreamGone
+from nbstream.errors import LogDamaged, StoreFull, StreamError, StreamGone
 from nbstream.records import Delta, join
 from nbstream.state import State
 
@@ -144,7 +144,8 @@ def state_unread(exc: StreamError, said: Mapping[str, Any], complaint: str | Non
         "ended": "",
         "lost": lost,
         "shut": "",
-        "actions": [],
+        # Its recorder may be here, and Stop is Stop also while the store is out of reach.
+        "actions": said.get("actions", []) if isinstance(exc, StoreFull) else [],
         "offset": -1,
         "chars": said.get("chars", 0),
         "saved": not isinstance(exc, StreamGone) and said.get("saved", True),

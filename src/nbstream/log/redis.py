@@ -1,0 +1,252 @@
+"""
+The store in Redis, for several machines: every process that knows the address shares it.
+
+What is done there is in `redis_scripts`, who may write in `redis_holds`. Nothing is kept in memory that a SIGKILL of
+ours could take away; what a crash of Redis takes away is its own setting (`appendfsync`, docs/hub.md).
+"""
+
+from __future__ import annotations
+
+import builtins
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import suppress
+from typing import Any
+
+from nbstream.errors import Fenced, LogDamaged, StoreFull
+from nbstream.log import redis_scripts as scripts
+from nbstream.log import rows
+from nbstream.log.contract import Lock, Started, Status
+from nbstream.log.life import is_dead
+from nbstream.log.redis_log import Attached, RedisLog
+from nbstream.log.redis_scripts import Script, Write
+from nbstream.log.retention import clock_is_sane, expired
+from nbstream.records import Open, Record, decode, encode
+
+#: Streams asked about in one script: others wait for some milliseconds.
+CHUNK = 250
+
+
+def open_redis_store(url: str, *, clock: Callable[[], float] = time.time) -> RedisStore:
+    """
+    Open the store in the Redis at *url*: `redis://`, `rediss://` (TLS) or `unix://`.
+
+    `?prefix=NAME:` keeps it apart from other stores there. Raises `StoreFull` when Redis cannot be reached, refuses us
+    or would evict keys, `LogDamaged` when what answers is no Redis, `ValueError` for what is no address.
+    """
+    return RedisStore(url, clock=clock)
+
+
+class RedisStore:
+    """A `Store` in Redis; made by `open_redis_store`."""
+
+    def __init__(self, url: str, *, clock: Callable[[], float]) -> None:
+        self._url = url
+        self._clock = clock
+        self._closed = False
+        self._forking = threading.Lock()
+        self._attached = Attached(url, clock())
+        #: Where it lies, without user and password.
+        self.address = self._attached.server.address
+
+    def __repr__(self) -> str:
+        return f"<RedisStore {self.address}>"
+
+    def start(self, first: Open, *, replaces: str | None = None) -> Started:
+        """See `Store.start`."""
+        here, stream, now = self._here, rows.stream_id(first.stream), self._clock()
+        token = here.holds.token()
+        try:
+            answer = here.server.run(
+                scripts.START, stream, _text(first.key), replaces or "", token, encode(first), repr(now), here.holds.who
+            )
+        except StoreFull:
+            here.holds.leave(stream, token)  # whether it was started is unknown
+            raise
+        if answer[0] == b"taken":
+            raise rows.taken(stream)
+        if answer[0] == b"named":
+            return Started(self._log(answer[1].decode()), None)
+        return Started(self._log(stream, noted=now), here.holds.hold(stream, token))
+
+    def find(self, key: str) -> str | None:
+        """See `Store.find`."""
+        return self._here.server.run(scripts.FIND, _text(key)).decode() or None
+
+    def log(self, stream: str) -> RedisLog:
+        """See `Store.log`."""
+        log = self._log(stream)
+        log.tail()
+        return log
+
+    def lock(self, stream: str) -> Lock | None:
+        """See `Store.lock`."""
+        here = self._settled
+        token = here.holds.token()
+        try:
+            answer = _despite_dead(here, scripts.LOCK, stream, token, here.holds.who)
+        except StoreFull:
+            here.holds.leave(stream, token)
+            raise
+        if answer == b"gone":
+            raise rows.gone(stream)
+        return here.holds.hold(stream, token) if answer == b"ok" else None
+
+    def status(self, stream: str) -> Status:
+        """See `Store.status`."""
+        (found,) = self._settled.server.run(scripts.STATUS, stream)
+        if not found:
+            raise rows.gone(stream)
+        return _status(stream, found)
+
+    def list(self, *, key: Callable[[str], bool] | None = None) -> builtins.list[Status]:
+        """See `Store.list`."""
+        streams = [stream for stream, one in self._pairs(scripts.INDEX) if key is None or key(one)]
+        found = []
+        for some in _chunks(streams):
+            for stream, answer in zip(some, self._settled.server.run(scripts.STATUS, *some), strict=True):
+                if answer:  # not deleted meanwhile
+                    with suppress(LogDamaged):  # not to be shown
+                        found.append(_status(stream, answer))
+        return sorted(found, key=lambda status: status.created, reverse=True)
+
+    def request_stop(self, stream: str, *, opened: int, agent: str | None = None) -> Future[None]:
+        """See `Store.request_stop`."""
+        return self._here.submit(Write("stop", stream, "", _stop(opened, agent)))
+
+    def stop_requested(self, stream: str, *, opened: int, agent: str | None = None) -> bool:
+        """See `Store.stop_requested`."""
+        answer: int = self._here.server.run(scripts.STOPPED, stream, _stop(opened, None), _stop(opened, agent))
+        if answer < 0:
+            raise rows.gone(stream)
+        return answer == 1
+
+    def touch(self, stream: str) -> None:
+        """See `Store.touch`."""
+        if not self._here.server.run(scripts.TOUCH, stream, repr(self._clock())):
+            raise rows.gone(stream)
+
+    def delete(self, stream: str) -> None:
+        """See `Store.delete`."""
+        self._delete(stream)
+
+    def sweep(self, *, days: float = 30, now: float | None = None, asked: bool = False) -> builtins.list[str]:
+        """See `Store.sweep`."""
+        when = self._clock() if now is None else now
+        stamp = self._here.server.run(scripts.STAMP, repr(when))
+        if not asked and not _is_sane(when, stamp):
+            return []
+        swept = []
+        for stream, touched in self._pairs(scripts.TOUCHES):
+            with suppress(ValueError, Fenced):  # of unknown age; live
+                # And asked again in the script: somebody may display it just now.
+                if expired(float(touched), now=when, days=days) and self._delete(stream, touched):
+                    swept.append(stream)
+        return swept
+
+    def size(self) -> int:
+        """See `Store.size`."""
+        run = self._here.server.run
+        streams = [stream for stream, _ in self._pairs(scripts.INDEX)]
+        return int(run(scripts.SIZE)) + sum(int(run(scripts.SIZE, *some)) for some in _chunks(streams))
+
+    @property
+    def closed(self) -> bool:
+        """See `Store.closed`."""
+        return self._closed
+
+    def close(self) -> None:
+        """See `Store.close`."""
+        if not self._closed and self._attached.pid == os.getpid():
+            self._attached.close()
+        self._closed = True
+
+    @property
+    def _settled(self) -> Attached:
+        """The same, behind what was let go of: for whoever asks which streams are live."""
+        self._here.holds.settle()
+        return self._here
+
+    @property
+    def _here(self) -> Attached:
+        """What this process holds of the store; a forked child opens it for itself."""
+        if self._closed:
+            raise rows.closed()
+        if self._attached.pid != os.getpid():
+            with self._forking:
+                if self._attached.pid != os.getpid():
+                    self._attached = Attached(self._url, self._clock())
+        return self._attached
+
+    def _log(self, stream: str, *, noted: float = 0.0) -> RedisLog:
+        return RedisLog(stream, lambda: self._here, self._clock, noted=noted)
+
+    def _delete(self, stream: str, touched: str = "") -> bool:
+        answer = _despite_dead(self._settled, scripts.DELETE, stream, touched)
+        if isinstance(answer, list):
+            raise rows.writer_lives(stream)
+        if answer == b"ok":
+            self._here.hub.signal(stream)
+        return bool(answer == b"ok")
+
+    def _pairs(self, script: Script) -> Iterator[tuple[str, str]]:
+        """Return what a script says of each stream."""
+        flat = json.loads(self._here.server.run(script).decode("utf-8", "surrogateescape")) or []
+        return zip(flat[::2], flat[1::2], strict=True)
+
+
+def _despite_dead(here: Attached, script: Script, *args: str) -> Any:
+    """Run a script that who holds the stream may forbid; not one whose process we see to be dead."""
+    answer = here.server.run(script, *args, "")
+    if isinstance(answer, list) and is_dead(answer[1].decode("ascii", "replace")):
+        answer = here.server.run(script, *args, answer[0])
+    return answer
+
+
+def _chunks(streams: builtins.list[str]) -> Iterator[builtins.list[str]]:
+    return (streams[at : at + CHUNK] for at in range(0, len(streams), CHUNK))
+
+
+def _text(key: str) -> bytes:
+    return key.encode("utf-8", "surrogatepass")
+
+
+def _stop(opened: int, agent: str | None) -> str:
+    """Return the name of a stop row; `*` is all agents, and an agent that is called "*" is only itself."""
+    return f"stop:{opened}" + ("*" if agent is None else f":{agent}")
+
+
+def _is_sane(now: float, stamp: bytes) -> bool:
+    try:
+        return clock_is_sane(now, float(stamp))
+    except ValueError:
+        return False  # nobody knows when it was swept
+
+
+def _status(stream: str, found: builtins.list[Any]) -> Status:
+    if len(found) == 1:
+        raise LogDamaged(f"the entry of stream {stream} is another program's and was not touched; {rows.ANEW}")
+    key, *numbers, beats, stops, count, opening, first, last = found
+    try:
+        opened, created, touched = int(numbers[0]), float(numbers[1]), float(numbers[2])
+    except ValueError as exc:
+        raise LogDamaged(f"the entry of stream {stream} is damaged or foreign ({exc}); {rows.ANEW}") from exc
+    kept = {count - 1: last, 0: first, opened: opening}
+
+    def record(offset: int) -> Record:
+        if not kept[offset]:
+            raise rows.missing(stream, offset)
+        return decode(kept[offset], stream=stream, offset=offset)
+
+    return rows.describe(
+        stream,
+        rows.Meta(key.decode("utf-8", "replace"), opened, created, touched),
+        tail=count - 1,
+        record=record,
+        live=beats != b"" and not is_dead(beats.decode("ascii", "replace")),
+        stop_requested=bool(stops),
+    )

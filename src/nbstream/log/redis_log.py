@@ -1,0 +1,194 @@
+"""The log of one stream in Redis, and what one process holds of the store."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Collection
+from concurrent.futures import Future
+from contextlib import suppress
+from typing import Any
+
+from nbstream.errors import Fenced, LogDamaged, LogError, StoreFull
+from nbstream.log import rows
+from nbstream.log.disk_log import NOTE_EVERY_S
+from nbstream.log.hub import Hub
+from nbstream.log.redis_holds import Holds
+from nbstream.log.redis_scripts import COUNT, FIRST_STAMP, MARKS, READ, WRITE, Write
+from nbstream.log.redis_server import RedisServer
+from nbstream.log.work_queue import WorkQueue
+from nbstream.records import Close, Open, Record, decode, encode
+
+
+class Attached:
+    """A store in Redis, opened. For the process *pid* only: threads do not survive a fork."""
+
+    def __init__(self, url: str, now: float) -> None:
+        self.pid = os.getpid()
+        self.server = RedisServer(url)
+        try:
+            self.server.check()
+            with suppress(StoreFull):  # what is saved can be read where there is no memory left, too
+                self.server.run(FIRST_STAMP, repr(now))
+        except BaseException:
+            self.server.close()
+            raise
+        self.hub = Hub(self._changed)
+        self._marks: dict[str, Any] = {}
+        #: Stream, token and offset of the appends whose answer was lost: tried again, they may be found stored.
+        self._unanswered: set[tuple[str, ...]] = set()
+        self._queue: WorkQueue[Write] = WorkQueue(self._store, signal=self.hub.signal)
+        self.holds = Holds(self.server, self.submit)
+
+    def submit(self, write: Write) -> Future[None]:
+        """Hand *write* over; returns at once."""
+        return self._queue.submit(write, stream=write.stream)
+
+    def close(self) -> None:
+        """Write what is waiting, then release everything."""
+        self.holds.release_all()
+        self._queue.close()
+        self.holds.close()
+        self.hub.close()
+        self.server.close()
+
+    def _store(self, group: list[Write]) -> list[tuple[Any, Exception | None]]:
+        """Write what waits in one round trip."""
+        args: list[str | bytes] = []
+        for write in group:
+            args += [*write, "1" if write[1:4] in self._unanswered else ""]
+        try:
+            answers = self.server.run(WRITE, *args)
+        except LogError as exc:
+            self._unanswered.update(write[1:4] for write in group)
+            return [(None, exc) for _ in group]
+        self._unanswered.difference_update(write[1:4] for write in group)
+        return [(None, _refused(write, answer)) for write, answer in zip(group, answers, strict=True)]
+
+    def _changed(self, streams: Collection[str]) -> Collection[str]:
+        before = self._marks
+        try:
+            self._marks = dict(zip(streams, self.server.run(MARKS, *streams), strict=True))
+        except LogError:
+            self._marks = {}  # as soon as it is back, everybody looks again
+            return ()
+        return [stream for stream, mark in self._marks.items() if before.get(stream) != mark]
+
+
+class RedisLog:
+    """A `Log`; *here* returns what this process holds of the store, *noted* is when the stream was last touched."""
+
+    def __init__(self, stream: str, here: Callable[[], Attached], clock: Callable[[], float], *, noted: float) -> None:
+        self._stream = stream
+        self._here = here
+        self._clock = clock
+        self._noted = noted
+        self._reading = threading.Lock()
+        #: The last record that was read here, and the last hold on the stream at that time.
+        self._seen = -1
+        self._hold = ""
+
+    @property
+    def stream(self) -> str:
+        """See `Log.stream`."""
+        return self._stream
+
+    def submit(self, offset: int, record: Record) -> Future[None]:
+        """See `Log.submit`."""
+        row, here, now = encode(record), self._here(), self._clock()
+        opens = isinstance(record, Open)
+        touches = isinstance(record, (Open, Close)) or now - self._noted > NOTE_EVERY_S
+        if touches:
+            self._noted = now
+        write = Write(
+            "open" if opens else "delta", self._stream, here.holds.token_of(self._stream), str(offset), row,
+            record.key.encode() if isinstance(record, Open) else b"", repr(now) if touches else "",
+        )  # fmt: skip
+        return here.submit(write)
+
+    def append(self, offset: int, record: Record) -> None:
+        """See `Log.append`."""
+        self.submit(offset, record).result()
+
+    def read(self, after: int = -1, *, limit: int = 1000) -> list[Record]:
+        """
+        See `Log.read`.
+
+        Raises `LogDamaged` for ever, too, once Redis has lost records that were read here: others may have taken their
+        offsets.
+        """
+        after = max(after, -1)
+        with self._reading:  # in order: of two answers the older one would look like a loss
+            found = self._here().server.run(READ, self._stream, f"{after + 2}-0", str(limit))
+            if not found:
+                raise rows.gone(self._stream)
+            self._check(after + len(found[2]) if found[2] else -1, found[0].decode(), found[1])
+        records: list[Record] = []
+        for offset, entry in enumerate(found[2], after + 1):
+            try:
+                records.append(_record(self._stream, offset, *entry))
+            except LogDamaged:
+                if not records:
+                    raise
+                break  # the next read begins here and raises
+        return records
+
+    def tail(self) -> int:
+        """See `Log.tail`."""
+        count: int = self._here().server.run(COUNT, self._stream)
+        if count < 0:
+            raise rows.gone(self._stream)
+        return count - 1
+
+    def wait(self, after: int, timeout_s: float) -> bool:
+        """See `Log.wait`."""
+        return self._here().hub.wait(self._stream, lambda: self.tail() > after, timeout_s)
+
+    def subscribe(self, look: Callable[[], None]) -> Callable[[], None]:
+        """See `Log.subscribe`."""
+        return self._here().hub.subscribe(self._stream, look)
+
+    def _check(self, read: int, holds: str, count: int) -> None:
+        """
+        Raise `LogDamaged` if something that was read here is no longer there.
+
+        Who takes the stream writes behind everything that is there. So if there are fewer records now, or one who took
+        it later began at or before what we had read, Redis has lost what we had.
+        """
+        begins, tokens = holds.split()[::2], holds.split()[1::2]
+        if self._seen >= 0:
+            since = tokens.index(self._hold) + 1 if self._hold in tokens else 0
+            left = min([count, *map(int, begins[since:])])
+            if left <= self._seen:
+                raise _lost(self._stream, left, self._seen)
+        self._seen, self._hold = max(self._seen, read), tokens[-1] if tokens else ""
+
+
+def _record(stream: str, offset: int, at: bytes, fields: list[bytes]) -> Record:
+    if at != b"%d-0" % (offset + 1):
+        raise rows.missing(stream, offset)
+    if len(fields) != 2 or fields[0] != b"r":
+        raise rows.foreign(stream, offset)
+    return decode(fields[1], stream=stream, offset=offset)
+
+
+def _refused(write: Write, answer: Any) -> LogError | None:
+    if answer == b"ok":
+        return None
+    if answer == b"gone":
+        return rows.gone(write.stream)
+    if answer == b"foreign":
+        return rows.foreign(write.stream, int(write.at))
+    if isinstance(answer, int) and write.token:
+        return Fenced(
+            f"record {write.at} of stream {write.stream} was refused: the store ends before record {answer}. Redis was"
+            " restarted and had not saved the rest (appendfsync); `%stream resume` goes on behind what is left"
+        )
+    return rows.not_behind_tail(write.stream, int(write.at))
+
+
+def _lost(stream: str, left: int, seen: int) -> LogDamaged:
+    return LogDamaged(
+        f"stream {stream} is shorter than what was shown of it: Redis was restarted and has lost records {left} to"
+        f" {seen} (appendfsync); run the cell again to go on behind what is left"
+    )
