@@ -100,8 +100,13 @@ class Where:
             packed = pack(source, keyless=reach.far)
         if reach is None or packed is None:
             if self._choice == "relay":
-                what = "is kept in the memory of this process" if reach is None else "lives in this process"
-                if reach is not None and reach.far and pack(source) is not None:
+                if reach is None:
+                    raise RelayError(
+                        "host='relay': no relay of this machine records in this store (memory: or redis:); name one that"
+                        " serves it in NBSTREAM_RELAY, or say host='kernel'"
+                    )
+                what = "lives in this process"
+                if reach.far and pack(source) is not None:
                     what = "holds a secret, which no relay elsewhere is sent"
                 raise RelayError(f"host='relay': this source {what}; leave host away, or say host='kernel'")
             return self._here(None)
