@@ -102,8 +102,8 @@ class Where:
             if self._choice == "relay":
                 if reach is None:
                     raise RelayError(
-                        "host='relay': no relay of this machine records in this store (memory: or redis:); name one that"
-                        " serves it in NBSTREAM_RELAY, or say host='kernel'"
+                        "host='relay': no relay of this machine records in this store (memory: or redis:); name one"
+                        " that serves it in NBSTREAM_RELAY, or say host='kernel'"
                     )
                 what = "lives in this process"
                 if reach.far and pack(source) is not None:
