@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
+import sys
 import threading
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -34,9 +35,9 @@ CLOSED = "the event loop that this iterator belongs to is closed; make it anew a
 #: How long the iterator's own `aclose()` may take.
 CLOSE_S = 5.0
 #: After this an async iterator that goes on is cancelled again: up to Python 3.11 `asyncio.wait_for`, with which
-#: LangChain waits for each chunk, loses a cancellation that comes together with one. Not at once: cleaning up that is
-#: cancelled itself may leave a socket open.
-INSIST_S = 0.5
+#: LangChain waits for each chunk, loses a cancellation that comes together with one. That cannot be told from cleaning
+#: up that takes its time, and that must not be cut short: it may leave a socket open, or a job running elsewhere.
+INSIST_S = 2.0 if sys.version_info < (3, 12) else CLOSE_S
 TIMES = int(2 * CLOSE_S / INSIST_S)
 
 
