@@ -74,7 +74,9 @@ def many() -> None:
     with source() as url, hub(url) as at:
         relays = [psutil.Process(one.process.pid) for one in at.relays]
         processes = [*relays, psutil.Process(at.redis.process.pid)]
-        time.sleep(1)
+        for one in at.relays:  # what the first call alone needs is no stream's
+            one.start(f"{url}/paced?rate={RATE}&s=1", token=at.token)
+        time.sleep(2)
         empty, size = [one.memory_info().rss for one in relays], at.store.size()
         streams = []
         for n in range(STREAMS):
@@ -108,10 +110,21 @@ def many() -> None:
             sum(sent <= when + tick < arrived for sent, arrived in came) for tick in (n / 10 for n in range(-5, 5))
         ))  # fmt: skip
         tell(f"{what}: token to reader at the {name}, median / p99", in_ms(ages))
-    tell(f"{what}: the whole time", in_ms([arrived - sent for sent, arrived in came]), "p99 < 250 ms")
+    tell(
+        f"{what}: once all are connected",
+        in_ms([arrived - sent for sent, arrived in came if sent > began]),
+        "p99 < 250 ms",
+    )
     tell(f"{what}: under way, middle / end", f"{waiting[0]:.0f} / {waiting[1]:.0f}", "does not grow")
-    tell(f"{what}: CPU of relay a, b, Redis", " / ".join(f"{one:.2f}" for one in cpu) + " cores", "of 2, with source and readers")
-    tell("live streams a core of relays, with four readers each", f"{STREAMS / (cpu[0] + cpu[1]):.0f}")
+    tell(
+        f"{what}: CPU of relay a, b, Redis",
+        " / ".join(f"{one:.2f}" for one in cpu) + " cores",
+        "of 2, with source and readers",
+    )
+    # By what came: on a machine that others use, less than was meant to.
+    done = sum(began <= arrived < began + took for _, arrived in came) / (READERS / STREAMS) / took
+    tell(f"{what}: tokens/s in that time", f"{done:.0f}", f"{STREAMS * RATE}")
+    tell("live streams a core of relays, with four readers each", f"{done / RATE / (cpu[0] + cpu[1]):.0f}")
     tell(f"{what}: memory of relay a, b, Redis", " / ".join(f"{one / MB:.0f}" for one in resident) + " MB")
     grown = sum(resident[:2]) - sum(empty)
     tell("memory of a live stream with four readers, in the relays", f"{grown / STREAMS / 1e3:.0f} KB")

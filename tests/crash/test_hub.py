@@ -27,7 +27,7 @@ ALWAYS = {"appendonly": "yes", "appendfsync": "always"}
 DONE = "event: done\ndata: {}\n\n"
 EVERY_S = 0.1
 #: What one word of the flood takes, and how many there are: more than all buffers on the way hold.
-WIDE, FLOOD = 1000, 24_000
+WIDE, FLOOD = 1000, 20_000
 #: Readers go on within 8 s (bench/hub.py); a test on a busy machine fails at ten times that.
 GOES_ON_S = 80.0
 
@@ -134,9 +134,7 @@ class Hub:
             files = lines, upstream(f"{self.server.url}/")
             self.upstream = Upstream(self.server, self.url)
             stack.callback(self.upstream.store.close)
-            self.relays = [
-                stack.enter_context(ServiceRelay(self.place / name, files, store=self.url)) for name in "ab"
-            ]
+            self.relays = [stack.enter_context(ServiceRelay(self.place / name, files, store=self.url)) for name in "ab"]
             for number, path in enumerate(self.paths):
                 began = self.relays[number % 2].start(self.server.url + path, token=self.token)
                 assert began.status == 201, began.body
