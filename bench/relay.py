@@ -266,11 +266,11 @@ async def _read_all(streams: list[str]) -> None:
     """Read many streams cheaply, and print when each token was sent and came."""
     url, token = json.load(sys.stdin)
     came: list[tuple[float, float]] = []
-    await asyncio.gather(*(_read(url, token, stream, came) for stream in streams))
+    await asyncio.gather(*(read(url, token, stream, came) for stream in streams))
     print(json.dumps(came))
 
 
-async def _read(url: str, token: str, stream: str, came: list[tuple[float, float]]) -> None:
+async def read(url: str, token: str, stream: str, came: list[tuple[float, float]]) -> None:
     reader, writer = await _ask(url, token, f"/v1/streams/{stream}/records?after=-1", "text/event-stream")
     rest = b""
     while data := await reader.read(65536):

@@ -20,15 +20,18 @@ class RedisProcess:
     """
     A Redis to kill, stop and start again on the same port and files.
 
-    *settings* are those of redis.conf: `appendonly="yes"`. Without any it keeps nothing over a restart.
+    *settings* are those of redis.conf: `appendonly="yes"`. Without any it keeps nothing over a restart. *files*: it
+    begins with a copy of them.
     """
 
-    def __init__(self, **settings: str) -> None:
+    def __init__(self, files: str | None = None, **settings: str) -> None:
         program = shutil.which("redis-server")
         if program is None:
             pytest.skip("no redis-server found: `make redis`")
         self._program, self._settings = program, {"save": "", "appendonly": "no", **settings}
         self._directory = tempfile.mkdtemp(prefix="nbstream-redis-")
+        if files is not None:
+            shutil.copytree(files, self._directory, dirs_exist_ok=True)
         self._numbers = count()
         self.process: subprocess.Popen[bytes] | None = None
         with socket.socket() as probe:
@@ -49,6 +52,10 @@ class RedisProcess:
     def client(self) -> redis.Redis:
         """Return a plain client."""
         return redis.Redis(port=self.port, password=self._settings.get("requirepass"), protocol=2)
+
+    def on_disk(self) -> RedisProcess:
+        """Return another one that has what this one has on its disk by now, as if this one had crashed."""
+        return RedisProcess(self._directory, **self._settings)
 
     def start(self) -> None:
         """Start the process and wait until it answers."""

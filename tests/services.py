@@ -62,6 +62,10 @@ class ServiceRelay:
         return self
 
     def __exit__(self, *_):
+        self.kill()
+
+    def kill(self):
+        """End it as a crash does; enter it again to start it again."""
         self.process.kill()
         self.process.wait(PATIENCE_S)
         self.process.stdout.close()

@@ -157,6 +157,18 @@ class FullLog(Around):
         return self.log.submit(offset, record)
 
 
+class AwayLog(Around):
+    """Is out of reach for the next `times` reads, as a Redis that is away is."""
+
+    times = 0
+
+    def read(self, after=-1, *, limit=1000):
+        if self.times:
+            self.times -= 1
+            raise StoreFull("Redis cannot be reached")
+        return self.log.read(after, limit=limit)
+
+
 class SlowLog(Around):
     """Stores a record when the test says so."""
 

@@ -1,9 +1,12 @@
-"""The recorder and a store that is slow, full, gone, or somebody else's."""
+"""The recorder and a store that is slow, full, out of reach, gone, or somebody else's."""
+
+import hashlib
 
 import pytest
-from recording import Around, FullLog, Recording, SlowLog, opening, run, until
+from recording import Around, AwayLog, FullLog, Recording, SlowLog, opening, run, until
+from teams import NO, Team, event
 
-from nbstream.errors import Fenced, StoreFull, StreamGone
+from nbstream.errors import Fenced, SourceRefused, StoreFull, StreamGone
 from nbstream.log.memory import MemoryStore
 from nbstream.recorder.batch import PENDING_CHARS
 from nbstream.records import Delta, Part, encode
@@ -113,6 +116,72 @@ def test_what_waits_becomes_one_record():
         await until(lambda: log.waiting)
         log.store_one()
         assert (await stream).how == "complete"
+
+    run(main())
+
+
+@pytest.mark.parametrize("times", [1, 5])
+@pytest.mark.parametrize("where", ["what comes again is compared", "the end mark names a hash"])
+def test_a_log_that_cannot_be_read_is_asked_again(times, where):
+    """What is stored is compared as soon as it can be read: no call ends meanwhile, and none is made anew."""
+
+    async def main():
+        stream, gate = Recording(log=AwayLog), Gate()
+        await stream.start(ScriptedSource(["one ", SourceRefused("no", status=404)]))
+        end = End(sha256=hashlib.sha256(b"one two").hexdigest())
+        steps = ["one ", "two", gate, end] if "hash" in where else [gate, "one ", "two", End()]
+        source = ScriptedSource(steps, replayable=True)
+        stream.resume(source)
+        await gate.arrived()
+        stream.wrapped.times = times
+        gate.open()
+        for _ in range(times):
+            await until(lambda: not stream.live.saved)
+            assert "cannot be reached" in stream.live.note
+            assert not stream.task.done()
+            await stream.after(1)
+        assert (await stream).how == "complete"
+        assert (stream.text, len(source.connections), stream.live.saved) == ("one two", 1, True)
+        stream.check()
+
+    run(main())
+
+
+def test_a_log_that_cannot_be_read_lets_an_agent_go_on_later():
+    """An agent is resumed while the others speak and the log is out of reach: it waits, and nobody is cut."""
+
+    async def main():
+        a = ScriptedSource([event(1, "a"), NO], [event(2, "b"), End()])
+        b = ScriptedSource([event(1, "x"), gate := Gate(), event(2, "y"), End()])
+        stream = Team(log=AwayLog, a=a, b=b).start()
+        await until(lambda: stream.ends.get("a") == "failed")
+        stream.wrapped.times = 3
+        stream.recorder.reconnect("a")
+        for _ in range(3):
+            await until(lambda: not stream.recorder.live.saved)
+            await stream.after(1)
+        gate.open()
+        assert (await stream).how == "complete"
+        assert (stream.text_of("text", "a"), stream.text_of("text", "b")) == ("ab", "xy")
+        assert len(b.connections) == 1
+        stream.check()
+
+    run(main())
+
+
+def test_a_stop_reaches_a_call_that_waits_for_the_log():
+    """Stop closes the upstream at once, also while what is stored cannot be read."""
+
+    async def main():
+        stream = Recording(log=AwayLog)
+        await stream.start(ScriptedSource(["one ", SourceRefused("no", status=404)]))
+        source = ScriptedSource(["one ", "two", SILENCE], replayable=True)
+        stream.resume(source)
+        stream.wrapped.times = 10**6
+        await until(lambda: not stream.live.saved)
+        stream.recorder.stop()
+        assert (await stream).how == "stopped"
+        assert (source.open_connections, stream.text) == (0, "one ")
 
     run(main())
 

@@ -285,11 +285,11 @@ class Crew:
             waiting = [voice for voice in self.voices.values() if voice.since is None]
             if not waiting:
                 return
-            log = self._setting.log
-            (last,) = await asyncio.to_thread(log.read, self.opens[-1] - 1, limit=1)
+            log, writer = self._setting.log, self._setting.writer
+            (last,) = await writer.read_back(lambda: log.read(self.opens[-1] - 1, limit=1))
             assert isinstance(last, Open)  # noqa: S101 - that is where it stands
             anew = replace(last, intent="resume", parent=None, at=self._setting.clock.time())
-            self.opens.append(await self._setting.writer.append(anew))
+            self.opens.append(await writer.append(anew))
             for voice in waiting:
                 voice.since = self.opens[-1]
 

@@ -320,10 +320,10 @@ class Recorder:
         progress.usage = voice.intake.usage  # no `close` tells of what this call has cost
         await self._writer.flush()
         try:
-            source = await asyncio.to_thread(continued, self.source, self._log, progress)
+            source = await self._writer.read_back(lambda: continued(self.source, self._log, progress))
         except SourceRefused:
             return None  # whoever presses Continue is told why not
-        (last,) = await asyncio.to_thread(self._log.read, self._crew.opens[-1] - 1, limit=1)
+        (last,) = await self._writer.read_back(lambda: self._log.read(self._crew.opens[-1] - 1, limit=1))
         assert isinstance(last, Open)  # noqa: S101 - that is where it stands
         anew = replace(last, intent="continue", parent=None, at=self._clock.time())
         self._crew.opens.append(await self._writer.append(anew))

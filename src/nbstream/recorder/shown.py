@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+from functools import partial
 from typing import TYPE_CHECKING
 
 from nbstream.log.readback import spoken_range, text_range
@@ -35,6 +35,7 @@ class Shown:
             await self._writer.flush()
             begins = start
             read = spoken_range if self._progress.taken.get(name) else text_range
-            block = await asyncio.to_thread(read, self._log, *name, start, max(end, start + BLOCK_CHARS))
+            upto = max(end, start + BLOCK_CHARS)
+            block = await self._writer.read_back(partial(read, self._log, *name, start, upto))
             self._blocks[name] = begins, block
         return block[start - begins : end - begins]

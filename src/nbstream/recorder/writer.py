@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from nbstream.errors import StoreFull
 from nbstream.log.readback import parts_of
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from nbstream.recorder.progress import Progress
     from nbstream.records import Cursor, Delta, Part, Record
 
+Found = TypeVar("Found")
 #: How often a store that is full is tried again.
 FULL_S = 1.0
 #: What happens between two records and is told with the second, at the most; what came after that is left out.
@@ -113,12 +115,27 @@ class Writer:
             await self._store(replace(record, meanwhile=self._told()) if isinstance(record, Close) else record)
             return self._progress.tail
 
+    async def read_back(self, question: Callable[[], Found]) -> Found:
+        """Return what *question*, which may block, reads of the log; asked again while that is out of reach."""
+        away = False
+        while True:
+            try:
+                found = await asyncio.to_thread(question)
+            except StoreFull as exc:
+                away = True
+                self._saved(saved=False, note=f"not saved: {exc}")
+                await self._clock.sleep(FULL_S)
+            else:
+                if away and not self._pen.locked():  # else a record is being stored, which says how that goes
+                    self._saved(saved=True, note=None)
+                return found
+
     async def sha256(self, voice: str = "") -> str:
         """Return the hash of all text of *voice* (hex, over UTF-8)."""
         await self.flush()
         digest = self._digests.get(voice)
         if digest is None:
-            digest = await asyncio.to_thread(self._hash_log, voice)
+            digest = await self.read_back(partial(self._hash_log, voice))
         return digest.hexdigest()
 
     def _told(self) -> list[Mapping[str, Any]] | None:
