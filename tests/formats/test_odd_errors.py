@@ -231,3 +231,24 @@ def test_our_own_frames_and_those_of_agents_have_such_errors_too():
             heard(reader, parser, framed(sample, said))
             with pytest.raises(SourceRefused, match=words):
                 heard(reader, parser, framed(sample, frame))
+
+
+@pytest.mark.parametrize("name", ["nbstream", "openai.chat"])
+def test_an_unknown_event_that_is_no_json_is_counted(name):
+    """`event: status` with a word in it says nothing of the answer; one named as an error is one."""
+    reader, parser = READERS[name](None), CHAT.parser()
+    assert told(heard(reader, parser, b"event: status\ndata: thinking\n\n"))["raw"] == ["status"]
+    for event in ("error", "exception", "failed"):
+        with pytest.raises(SourceRefused, match="out of cheese"):
+            heard(READERS[name](None), CHAT.parser(), f"event: {event}\ndata: out of cheese\n\n".encode())
+
+
+@pytest.mark.parametrize(("whole", "says"), [("Hello world", "Hello world"), ("Hello ", "Hello "), ("Hi", "Hello ")])
+@pytest.mark.parametrize("numbered", [True, False])
+def test_a_completed_response_goes_on_behind_its_deltas(whole, says, numbered):
+    """What was said is its beginning: the rest is added; else the deltas count."""
+    reader, place = READERS["openai.responses"](None), {"output_index": 0, "content_index": 0} if numbered else {}
+    first = reader.frame({"type": "response.output_text.delta", "delta": "Hello ", **place})
+    output = [{"type": "message", "content": [{"type": "output_text", "text": whole}]}]
+    last = reader.frame({"type": "response.completed", "response": {"status": "completed", "output": output}})
+    assert told([first, last])["text"] == says
