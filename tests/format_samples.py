@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from nbstream.sources.contract import End
+from nbstream.sources.formats.frames import Suspicion
 from nbstream.transcript import AgentText
 from nbstream.wire.ndjson import LineParser
 from nbstream.wire.sse import SSEParser
@@ -199,13 +200,16 @@ SAMPLES = [
 ONE_EACH = list({one.format: one for one in reversed(SAMPLES) if ".background" not in one.file}.values())
 
 
-def heard(reader, parser, *chunks):
-    """Return all arrivals of *chunks* up to the end mark; what *reader* raises goes on."""
-    arrivals = []
+def heard(reader, parser, *chunks, suspicion=None):
+    """Return all arrivals of *chunks* up to the end mark; what *reader* raises goes on, and what was suspected."""
+    arrivals, suspicion = [], suspicion or Suspicion()
     for chunk in chunks:
         for event in parser.feed(chunk):
             arrival = reader.read(event) if event.event != "ping" else None
             if arrival is not None:
+                arrival = suspicion.heed(arrival)
+                if arrival.error is not None and arrival.error is suspicion.error:
+                    raise arrival.error
                 arrivals.append(arrival)
                 if arrival.end is not None:
                     return arrivals

@@ -344,3 +344,29 @@ def test_a_synchronous_response_is_read_the_same_way() -> None:
         next(events)
     assert sizes == [len(chunk) for chunk in chunks]
     assert source.parser.last_event_id == "1"
+
+
+@pytest.mark.parametrize("tail", ["", "\n", "\r\n", "\r"])
+@pytest.mark.parametrize("data", ['{"a": "x"}', "[DONE]"])
+@pytest.mark.parametrize("front", ["", ": ping\n", "event: done\n", "id: 7\n"])
+def test_the_end_of_the_stream_tells_a_whole_event_from_a_cut_one(front: str, data: str, tail: str) -> None:
+    """Cut at every byte: only the last blank line may be missing, and everything short of that is a cut."""
+    body = f"data: first\n\n{front}data: {data}{tail}".encode()
+    first, whole = len(b"data: first\n\n"), len(body) - len(tail)
+    for at in range(first, len(body) + 1):
+        parser = SSEParser()
+        parser.feed(body[:at])
+        rest = parser.rest()
+        if at >= whole:
+            assert ([event.data for event in rest], parser.cut) == ([data], False), at
+        else:
+            nothing = all(line.startswith(b":") for line in body[first:at].splitlines())
+            assert (rest, parser.cut) == ([], not nothing), at
+
+
+def test_a_block_that_may_have_lost_its_id_is_cut() -> None:
+    """Read again behind the last id, its text would come twice; half an id is none."""
+    for body in (b'id: 1\ndata: {}\n\ndata: {"a": 1}\n', b'data: {"a": 1}\nid: 1', b'data: {"a": 1}\nevent: er'):
+        parser = SSEParser()
+        parser.feed(body)
+        assert (parser.rest(), parser.cut) == ([], True)

@@ -52,7 +52,8 @@ class Arrival(NamedTuple):
     points of the whole text, and `number` the frame's own per-agent sequence: both let the recorder cut overlap and see
     gaps. `event_id` is the upstream's id of this event, `pieces` the number of events joined into this arrival. An
     arrival without parts and end is a sign of progress in the protocol (the call was accepted), not output. `error` is
-    for readers whose event says its parts and fails: the source yields the parts, and raises it.
+    for readers whose event says its parts and fails: the source yields the parts, and raises it. `suspect` is the error
+    that the event may have been: the source raises it if the stream ends and nothing was said behind it.
     """
 
     parts: tuple[Part, ...] = ()
@@ -65,6 +66,7 @@ class Arrival(NamedTuple):
     model: str | None = None
     pieces: int = 1
     error: SourceError | None = None
+    suspect: SourceError | None = None
 
 
 class Pulse:

@@ -38,9 +38,13 @@ _ADVICE = {
 
 #: Under these names a frame says what it is; `object` is left out, which says no more than whose frame it is.
 _KINDS = ("type", "event", "event_type")
-_CODES = ("code", "status", "status_code", "error_code")
-#: Gateways put these beside an answer that is well.
-_WELL = frozenset({0, 200, "0", "200", "ok", "success", True})
+_CODES = ("code", "status", "status_code", "statusCode", "error_code")
+#: Gateways put these beside an answer that is well. As text: to Python 1 and True are one, and 0 and False.
+_WELL = frozenset({"0", "200", "ok", "success", "true"})
+#: Kinds that are an error without being called one.
+_FAILED = frozenset({"exception", "failed", "failure"})
+#: Under these names an error has its words, and other frames have theirs.
+_WORDS = ("message", "detail", "error", "errorText", "msg", "error_msg", "status_msg")
 
 _NO_KEY = "the call was made without a key"
 
@@ -96,33 +100,55 @@ def read_error(body: Any, *, strict: bool = True) -> ErrorObject | None:
 
 def read_failure(frame: Mapping[str, Any]) -> ErrorObject | None:
     """
-    Return the error that a *frame* without any field of its format tells in its own way, None if it is merely unknown.
+    Return the error that a *frame* tells beyond doubt in a way of its own, None if it tells none.
 
-    Gateways and frameworks that fail behind the first byte have no other way to say so: `{"detail": ...}`,
-    `{"message": ..., "code": ...}`, `{"errors": [...]}`. What names itself something else is no error.
+    An `error`, a code or status from 400 to 599, `base_resp` with a code, `errors`, `success: false`, or a kind that is
+    called an error. What names itself something else is none; what only has words may be one, see `read_suspicion`.
     """
     if (error := read_error(frame)) is not None:
         return error
-    kinds = [kind for name in _KINDS if isinstance(kind := frame.get(name), str)]
-    inner = frame.get("base_resp")
+    kinds, inner = _kinds(frame), frame.get("base_resp")
     told = inner if isinstance(inner, dict) else frame
-    codes = [code for name in _CODES if isinstance(code := told.get(name), (int, str))]
+    codes = _codes(told)
     if any(type(code) is int and 400 <= code < 600 for code in codes) or "error" in kinds:
         failed = True
+    elif told is not frame and codes:
+        failed = not _is_well(codes)
     elif kinds:
-        failed = bool(_message(frame)) and any(_is_error(kind.lower()) for kind in kinds)
-    elif frame.get("errors") or frame.get("success") is False:
-        failed = True
-    elif any(code in _WELL for code in codes) or frame.get("success") is True:
-        failed = False
+        failed = bool(_message(frame)) and any(_is_error(kind) for kind in kinds)
     else:
-        failed = bool(_message(told) or frame.get("detail") or told is not frame)
+        failed = bool(frame.get("errors")) or frame.get("success") is False or frame.get("status") is False
     return read_error({"error": dict(told)}) if failed else None
+
+
+def read_suspicion(frame: Mapping[str, Any]) -> ErrorObject | None:
+    """
+    Return the error that a *frame* without any field of its format may be by its words alone, None if it is none.
+
+    `{"detail": ...}` and `{"message": ..., "code": ...}` are all that some gateways say before they hang up, and what
+    others say of their progress: it was an error if nothing of the answer comes behind it. A bare `title` is none: in a
+    problem (RFC 9457) a status stands beside it.
+    """
+    if _kinds(frame) or frame.get("usage") or frame.get("success") is True or _is_well(_codes(frame)):
+        return None
+    return read_error({"error": dict(frame)}) if _message(frame, _WORDS) or frame.get("detail") else None
+
+
+def _kinds(frame: Mapping[str, Any]) -> list[str]:
+    return [kind.lower() for name in _KINDS if isinstance(kind := frame.get(name), str)]
+
+
+def _codes(told: Mapping[str, Any]) -> list[int | str]:
+    return [code for name in _CODES if isinstance(code := told.get(name), (int, str))]
+
+
+def _is_well(codes: list[int | str]) -> bool:
+    return any(str(code).lower() in _WELL for code in codes)
 
 
 def _is_error(kind: str) -> bool:
     # That of a tool is the model's business, which reads it and goes on.
-    return kind == "error" or kind in _TRANSIENT or (kind.endswith("_error") and "tool" not in kind)
+    return kind in _FAILED or kind in _TRANSIENT or (kind.endswith("error") and "tool" not in kind)
 
 
 def refused_by_frame(error: ErrorObject) -> SourceRefused:
@@ -206,8 +232,8 @@ def _wait_s(details: Any) -> float | None:
     return None
 
 
-def _message(error: Mapping[str, Any]) -> str:
-    for name in ("message", "detail", "error", "msg", "error_msg", "status_msg", "title"):
+def _message(error: Mapping[str, Any], names: tuple[str, ...] = (*_WORDS, "title")) -> str:
+    for name in names:
         value = error.get(name)
         if isinstance(value, str) and value.strip():
             return plain_text(value)

@@ -6,11 +6,9 @@ So whoever reads events reads lines as well; a line that is empty says nothing.
 
 from __future__ import annotations
 
-import json
-
 from httpx_sse import ServerSentEvent
 
-from nbstream.wire.sse import BOM, DEFAULT_MAX_EVENT_BYTES, EventTooLarge
+from nbstream.wire.sse import BOM, DEFAULT_MAX_EVENT_BYTES, EventTooLarge, is_whole
 
 __all__ = ["LineParser"]
 
@@ -59,10 +57,7 @@ class LineParser:
         """Return the last line if only its LF is missing: a whole JSON object, since no beginning of one is one."""
         text = self._text(b"".join(self._unfinished))
         self._unfinished, self._unfinished_bytes = [], 0
-        try:
-            self.cut = bool(text) and not isinstance(json.loads(text), dict)
-        except (ValueError, RecursionError):
-            self.cut = True
+        self.cut = bool(text) and not is_whole(text)
         return [ServerSentEvent("message", text)] if text and not self.cut else []
 
     def _text(self, line: bytes) -> str:

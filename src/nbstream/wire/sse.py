@@ -7,6 +7,7 @@ Server-sent events, read from bytes as the WHATWG HTML standard says (section 9.
 
 from __future__ import annotations
 
+import json
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Final, cast
 
@@ -32,6 +33,14 @@ NUL: Final = 0x00
 MAX_RETRY_DIGITS: Final = 640
 
 
+def is_whole(text: str) -> bool:
+    """Whether *text* is a JSON object: no beginning of one is."""
+    try:
+        return isinstance(json.loads(text), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
 class EventTooLarge(ValueError):
     """
     One line, or the data lines of one event, exceeded the limit.
@@ -50,7 +59,7 @@ class SSEParser:
     Turn the bytes of an event stream into events, however the transport cut them.
 
     An event comes out with the last byte of its blank line. A block without a `data` line gives no event, and a block
-    that the end of the stream cuts off is dropped: simply stop feeding.
+    that the end of the stream cuts off is dropped: simply stop feeding, or ask `rest` whether it was.
 
     Attributes:
         last_event_id: Id of the last finished block, to be sent as `Last-Event-ID`. It may be ahead of the events
@@ -71,6 +80,8 @@ class SSEParser:
         self._unfinished: list[bytes] = []  # the last line, as long as its end is missing; never holds CR or LF
         self._unfinished_bytes = 0
         self._block_open = False
+        #: The stream ended inside a block; known once `rest` was asked.
+        self.cut = False
         # The buffers of the standard. The id outlives its block, the others do not.
         self._id = last_event_id
         self._event = ""
@@ -110,12 +121,28 @@ class SSEParser:
             raise
         return events
 
-    #: As of a parser of lines, which can tell whether the stream ended inside one: a block that was cut is dropped.
-    cut = False
-
     def rest(self) -> list[ServerSentEvent]:
-        """Return nothing, as the standard wants it (9.2.6): without its blank line a block is none."""
-        return []
+        """
+        Return the last event if only its blank line is missing; whatever else is unfinished makes the stream `cut`.
+
+        The standard (9.2.6) drops every unfinished block. Servers leave out the last blank line, and no beginning of a
+        JSON object is one: what is whole is told. Not in a stream with ids where the block has none: its id may have
+        been cut off, and read again behind the last one its text would come twice.
+        """
+        line = b"".join(self._unfinished)
+        self._unfinished, self._unfinished_bytes = [], 0
+        events: list[ServerSentEvent] = []
+        # Of other fields a part may look like a whole: `id: 1` of `id: 12`. A comment says nothing either way.
+        readable = not line or line.startswith((b"data:", b":"))
+        if line and readable:
+            self._read_lines([line], events)
+        data = b"\n".join(self._data).decode("utf-8", "replace").strip()
+        named = not self.last_event_id or self._id != self.last_event_id
+        if readable and named and (data == "[DONE]" or is_whole(data)):
+            self._end_block(events)
+        else:
+            self.cut = bool(self._data or self._event or self._id != self.last_event_id or not readable)
+        return events
 
     def _keep(self, piece: bytes) -> None:
         # Pieces are joined once, when the line ends: joining each time would make a long line quadratic.

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 from nbstream.errors import SourceMalformed
 from nbstream.records import Part
 from nbstream.sources.contract import Arrival
-from nbstream.sources.refusal import ErrorObject, plain_text, read_error, read_failure, refused_by_frame
+from nbstream.sources.refusal import (
+    ErrorObject,
+    plain_text,
+    read_error,
+    read_failure,
+    read_suspicion,
+    refused_by_frame,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -89,11 +96,53 @@ def unknown(frame: Mapping[str, Any], name: Any = None) -> Arrival:
     """
     Return what counts a *frame* that the format does not know, by *name*; raises `SourceRefused` for an error in it.
 
-    A stream that failed may go on to its end mark: nobody would learn of it.
+    A stream that failed may go on to its end mark: nobody would learn of it. What only may be an error is `suspect`.
     """
     if (error := read_failure(frame)) is not None:
         raise refused_by_frame(error)
-    return Arrival((Part("raw", fields={"type": str(name or "no type")}),))
+    return Arrival((Part("raw", fields={"type": str(name or "no type")}),), suspect=suspected(frame))
+
+
+def suspected(frame: Mapping[str, Any]) -> SourceRefused | None:
+    """Return the exception for the error that a *frame* without any field of its format may be."""
+    error = read_suspicion(frame)
+    return None if error is None else refused_by_frame(error)
+
+
+class Suspicion:
+    """Remembers what may have been an error, until something is said behind it or the stream ends."""
+
+    def __init__(self) -> None:
+        #: What the stream fails with if it ends now.
+        self.error: SourceError | None = None
+
+    def heed(self, arrival: Arrival) -> Arrival:
+        """Return *arrival*; its end becomes the error that nothing was said behind."""
+        if arrival.suspect is not None:
+            self.error = arrival.suspect
+        elif self.error is None:
+            return arrival
+        elif any(part.kind != "raw" for part in arrival.parts):
+            self.error = None
+        elif arrival.end is not None:
+            return arrival._replace(error=self.error, end=None)
+        return arrival
+
+    def end(self, end: Arrival | None) -> Arrival | None:
+        """Return the *end* that the end of the stream is, if it is one; raises the error that stands for it."""
+        if self.error is not None:
+            raise self.error
+        return end
+
+
+def named(event: ServerSentEvent, frame: dict[str, Any]) -> dict[str, Any]:
+    """Return the *frame* of *event* with the event's own name in it, if it has one: what names itself is no error."""
+    return frame if event.event == "message" else {"event": event.event, **frame}
+
+
+def aside(event: ServerSentEvent) -> Arrival:
+    """Return what counts an *event* of a name of its own that is no JSON; raises where its name is that of an error."""
+    return unknown({"event": event.event, "message": event.data}, event.event)
 
 
 def failing(arrival: Arrival, error: SourceError) -> Arrival:

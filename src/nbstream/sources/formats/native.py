@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbstream.records import ASSISTANT, Part
 from nbstream.sources.contract import Arrival, End, Traits
-from nbstream.sources.formats.frames import Place, frame_of, misread, unknown
+from nbstream.sources.formats.frames import Place, aside, error_event, frame_of, misread, unknown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from httpx_sse import ServerSentEvent
 
     from nbstream.records import Cursor
+
+
+#: Events that have a meaning here; all others are only counted.
+_NAMES = frozenset({"message", "delta", "agent_output", "done", "end"})
 
 
 class Native:
@@ -48,11 +52,13 @@ class Native:
             return Arrival(event_id=event.id or None, end=End())
         if not data and name == "message":
             return None
+        if name == "error":
+            raise error_event(event)
+        if name not in _NAMES and not data.lstrip().startswith("{"):
+            return self._placed(aside(event), event.id)
         frame = frame_of(data) if data or name not in {"done", "end"} else {}
-        if name in {"done", "end", "error"}:
+        if name not in {"message", "delta", "agent_output"}:
             frame = {**frame, "type": name}
-        elif name not in {"message", "delta", "agent_output"}:
-            frame = {"type": name}
         try:
             return self.frame(frame, event.id)
         except (TypeError, LookupError) as exc:
@@ -68,7 +74,9 @@ class Native:
         if kind in {"done", "end"}:
             end = End(length=_number(frame.get("length")), sha256=_optional_text(frame.get("sha256")))
             return Arrival(event_id=event_id or None, end=end)
-        arrival = unknown(frame, kind)
+        return self._placed(unknown(frame, kind), event_id)
+
+    def _placed(self, arrival: Arrival, event_id: str) -> Arrival:
         return arrival._replace(cursor=self._place.behind(event_id), event_id=event_id or None)
 
     def eof(self) -> Arrival | None:

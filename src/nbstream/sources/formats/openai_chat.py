@@ -14,9 +14,19 @@ from nbstream.errors import SourceRefused
 from nbstream.records import ASSISTANT, Part
 from nbstream.sources.contract import Arrival, End, Traits
 from nbstream.sources.formats.chat_calls import ChatCalls
-from nbstream.sources.formats.frames import Place, error_event, failing, frame_of, misread, unknown
+from nbstream.sources.formats.frames import (
+    Place,
+    aside,
+    error_event,
+    failing,
+    frame_of,
+    misread,
+    named,
+    suspected,
+    unknown,
+)
 from nbstream.sources.formats.usage import CHAT, used, within
-from nbstream.sources.refusal import ErrorObject, plain_text, read_error, read_failure, refused_by_frame
+from nbstream.sources.refusal import ErrorObject, plain_text, read_failure, refused_by_frame
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,13 +42,15 @@ _FINISHES: dict[str, Finish] = {
     "stop": "stop", "eos": "stop", "eos_token": "stop", "end_turn": "stop", "stop_sequence": "stop",
     "length": "length", "max_tokens": "length", "model_length": "length",
     "tool_calls": "tool_calls", "function_call": "tool_calls", "tool_use": "tool_calls",
-    "content_filter": "content_filter", "safety": "content_filter",
+    "content_filter": "content_filter", "safety": "content_filter", "sensitive": "content_filter",
     "refusal": "refusal", "pause_turn": "pause", "abort": "cancelled", "cancelled": "cancelled",
 }  # fmt: skip
 #: As some servers write that there is none.
 _NONE = frozenset({"null", "None"})
-#: Google's server puts words before the last one, which is Gemini's own.
-_FAILURES = frozenset({"error", "failed", "insufficient_system_resource", "malformed_function_call"})
+#: Beside those that are called an error. Google's server puts words before the last one, which is Gemini's own.
+_FAILURES = frozenset({"failed", "timeout", "insufficient_system_resource", "malformed_function_call"})
+#: What may tell an error beside choices.
+_TELLING = frozenset({"error", "base_resp", "code", "status", "status_code", "statusCode"})
 
 
 class OpenAIChat:
@@ -81,9 +93,9 @@ class OpenAIChat:
                 return self._end(event.id or None)
             if not data:
                 return None
-        frame = frame_of(data)
-        if event.event != "message":
-            frame = {"event": event.event, **frame}  # what names itself something is no error
+            if event.event != "message" and not data.startswith("{"):
+                return aside(event)
+        frame = named(event, frame_of(data))
         try:
             arrival = self.frame(frame)
             offset = frame.get("offset")
@@ -102,10 +114,13 @@ class OpenAIChat:
         """Return what a decoded chunk says; `AttributeError`, `TypeError` or `LookupError` for what is not one."""
         choices = frame.get("choices")
         error: ErrorObject | None = None
-        if not choices or "error" in frame:
-            error = read_error(frame) if choices else read_failure(frame)
-            if error is None and choices is None and not frame.get("usage"):
+        suspect: SourceRefused | None = None
+        if not choices or not _TELLING.isdisjoint(frame):
+            error = read_failure(frame)
+        if not choices and error is None:
+            if choices is None and not frame.get("usage"):
                 return unknown(frame, frame.get("event") or frame.get("type") or frame.get("object"))
+            suspect = suspected(frame)
         self.begun = True
         parts: tuple[Part, ...] = ()
         for choice in choices or ():
@@ -120,7 +135,7 @@ class OpenAIChat:
             if told := extra.get("error"):
                 error = error or ErrorObject(plain_text(str(told)))
             usage = usage or extra.get("usage")
-        arrival = Arrival(parts, usage=_usage(usage) if usage else None, model=model)
+        arrival = Arrival(parts, usage=_usage(usage) if usage else None, model=model, suspect=suspect)
         if error is not None:
             return failing(arrival, refused_by_frame(error))
         if self._failed is not None:
@@ -137,7 +152,7 @@ class OpenAIChat:
         if finish and finish not in _NONE:
             if index in self._open:
                 self._open[index] = False
-            if str(finish).lower().rpartition(" ")[2] in _FAILURES:
+            if _is_failure(str(finish).lower()):
                 self._failed = str(finish)
             # Only the first choice's reason is told; the others are voices beside it.
             if self._finish is None or not index:
@@ -169,6 +184,11 @@ class OpenAIChat:
         raw = self._finish
         finish = "stop" if raw is None else _FINISHES.get(raw.lower(), "other")
         return Arrival(event_id=event_id, end=End(finish, raw))
+
+
+def _is_failure(finish: str) -> bool:
+    # `network_error`, `error: overloaded`
+    return finish.startswith("error") or finish.endswith("error") or finish.rpartition(" ")[2] in _FAILURES
 
 
 def _parts(delta: Mapping[str, Any], agent: str, calls: ChatCalls) -> list[Part]:

@@ -66,8 +66,8 @@ class OpenAIResponses:
             self._speech.messages[kind], self._speech.tails[kind] = message, tail
         #: Contents that have begun and have said nothing yet: (kind, output_index, index in it).
         self._silent: set[tuple[Any, ...]] = {tuple(one) for one in cursor.get("silent") or ()}
-        #: Those that have said something. Not all servers announce a content; behind a cursor nobody knows of them.
-        self._heard: set[tuple[Any, ...]] = set()
+        #: What the others have said. Not all servers announce a content; behind a cursor nobody knows of them.
+        self._heard: dict[tuple[Any, ...], list[str]] = {}
         self._anew = self._stored.known is None
         self._model: str | None = None
         says = self._says
@@ -127,7 +127,7 @@ class OpenAIResponses:
 
     def frame(self, frame: Frame) -> Arrival:
         """Return what a decoded event says; `AttributeError`, `TypeError` or `LookupError` for what is not one."""
-        kind = text_of(frame["type"])
+        kind = text_of(frame.get("type", ""))
         told = self._events.get(kind)
         if told is not None:
             return Arrival(told(frame))
@@ -158,7 +158,7 @@ class OpenAIResponses:
             parts = self._whole(response)
         # Other servers end every response with `response.completed`.
         status = response.get("status")
-        if kind == "response.failed" or status == "failed":
+        if kind == "response.failed" or status == "failed" or (kind in _LAST and response.get("error")):
             error = self._failure(response)
         elif kind == "response.cancelled" or (kind in _LAST and status == "cancelled"):
             error = SourceRefused("the upstream cancelled the response")
@@ -200,11 +200,14 @@ class OpenAIResponses:
     # -- text -------------------------------------------------------------------------------------------------------
 
     def _says(self, frame: Frame, kind: str, part: str, field: str) -> tuple[Part, ...]:
-        text, key = text_of(frame[field]), _key(kind, frame, part)
+        return self._say(_key(kind, frame, part), text_of(frame[field]))
+
+    def _say(self, key: tuple[Any, ...], text: str) -> tuple[Part, ...]:
         if not text:
             return ()
+        kind = key[0]
         self._silent.discard(key)
-        self._heard.add(key)
+        self._heard.setdefault(key, []).append(text)
         # Parts of one message run on, summaries of reasoning are set apart, and so are messages.
         number = f".{key[2]}" if kind == "reasoning" else ""
         return self._speech.says(text, message=f"{key[1]}{number}", kind=kind)
@@ -231,11 +234,28 @@ class OpenAIResponses:
         return parts
 
     def _whole(self, response: Frame) -> tuple[Part, ...]:
-        """Return all of a *response* of which nothing else has come."""
+        """Return of a whole *response* what has not come."""
         parts: tuple[Part, ...] = ()
-        if not self._heard:
-            for index, item in enumerate(response.get("output") or ()):
+        heard = bool(self._heard)
+        for index, item in enumerate(response.get("output") or ()):
+            if heard:
+                parts += self._rest(item, index)
+            else:
                 parts += self._ends_item({"output_index": index, "item": item})
+        return parts
+
+    def _rest(self, item: Frame, index: int) -> tuple[Part, ...]:
+        """Return what *item* goes on with behind its deltas, some of which were lost; where it differs, they count."""
+        parts: tuple[Part, ...] = ()
+        for number, whole in enumerate(item.get("content") or () if self._anew else ()):
+            kind = _KINDS.get(whole["type"])
+            # Some servers number nothing.
+            key = next((key for key in ((kind, index, number), (kind, None, None)) if key in self._heard), None)
+            if kind is None or key is None:
+                continue
+            text, said = text_of(whole[_FIELDS.get(kind, "text")]), "".join(self._heard[key])
+            if text.startswith(said):
+                parts += self._say(key, text[len(said) :])
         return parts
 
     def _begins_part(self, frame: Frame) -> tuple[Part, ...]:
@@ -252,7 +272,7 @@ class OpenAIResponses:
         if field is None:
             return ()
         arguments = text_of(item.get(field) or "")
-        self._heard.add(("tool_call", index, None))
+        self._heard["tool_call", index, None] = []
         if not arguments:
             self._silent.add(("tool_call", index, None))
         fields = {"index": index, "args_delta": arguments, "id": _id(item), "name": text_of(item["name"])}

@@ -9,7 +9,7 @@ from nbstream.errors import SourceMalformed
 from nbstream.sources.contract import Arrival, Traits, listening
 from nbstream.sources.formats.agui import AGUI
 from nbstream.sources.formats.anthropic_messages import AnthropicMessages
-from nbstream.sources.formats.frames import QUOTE_CHARS
+from nbstream.sources.formats.frames import QUOTE_CHARS, named, suspected
 from nbstream.sources.formats.gemini_generate import GeminiGenerate
 from nbstream.sources.formats.gemini_interactions import GeminiInteractions
 from nbstream.sources.formats.langgraph import LangGraph
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from httpx_sse import ServerSentEvent
 
+    from nbstream.errors import SourceError
     from nbstream.records import Cursor
     from nbstream.sources.contract import FrameReader, Run
     from nbstream.sources.http.call import Call
@@ -83,6 +84,8 @@ class Auto:
     def __init__(self, cursor: Cursor | None) -> None:
         self._chosen: FrameReader | None = None
         self._unknown: str | None = None
+        #: The error that one of those may have been.
+        self._suspect: SourceError | None = None
         self._call: Call | None = None
         self._headers: Mapping[str, str] = {}
         if cursor and cursor.get("format") in READERS:
@@ -99,7 +102,9 @@ class Auto:
         if not event.data:
             return None
         self._unknown = self._unknown or event.data
-        return Arrival()
+        arrival = Arrival(suspect=_suspected(event))
+        self._suspect = self._suspect or arrival.suspect
+        return arrival
 
     def eof(self) -> Arrival | None:
         """Ask the chosen one."""
@@ -136,8 +141,8 @@ class Auto:
         self.read = chosen.read  # type: ignore[method-assign] # from now on without the detour
         return chosen
 
-    def _not_known(self) -> SourceMalformed:
-        return SourceMalformed(
+    def _not_known(self) -> SourceError:
+        return self._suspect or SourceMalformed(
             f"the frames are of no format that nbstream knows: {(self._unknown or '')[:QUOTE_CHARS]!r};"
             f" give format= or read="
         )
@@ -162,7 +167,7 @@ def _format_of(event: ServerSentEvent) -> str | None:
     kind = frame.get("type")
     if isinstance(kind, str) and kind in TYPES:
         return TYPES[kind]
-    return "nbstream" if event.event in {"done", "error"} else _format_of_frame(frame)
+    return "nbstream" if event.event in {"done", "error"} else _format_of_frame(named(event, frame))
 
 
 def _format_of_frame(frame: Mapping[str, Any]) -> str | None:
@@ -173,9 +178,15 @@ def _format_of_frame(frame: Mapping[str, Any]) -> str | None:
         return "gemini.interactions"
     if "choices" in frame or "error" in frame:
         return "openai.chat"
-    # An error of whatever shape is told by any reader; without one, what is said first may be of any format.
+    # An error beyond doubt is told by any reader; without one, what is said first may be of any format.
     other = "openai.chat" if read_failure(frame) is not None else None
     return next((name for name, fields in FIELDS if fields <= frame.keys()), other)
+
+
+def _suspected(event: ServerSentEvent) -> SourceError | None:
+    """Return the error that an event of no known format may be."""
+    data = event.data.strip()
+    return suspected(named(event, json.loads(data))) if data.startswith("{") else None
 
 
 READERS["auto"] = Auto

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from nbstream.errors import SourceError, SourceLost, SourceMalformed
 from nbstream.sources.contract import Arrival, Traits, listening
+from nbstream.sources.formats.frames import Suspicion
 from nbstream.sources.formats.plain import Custom
 from nbstream.sources.formats.registry import READERS
 from nbstream.sources.http.call import Call
@@ -109,6 +110,7 @@ class SSESource:
         event_id: str = cursor.get("id", "") if cursor else ""
         offset: int | None = cursor.get("offset") if cursor else None
         end: Arrival | None = None
+        suspicion = Suspicion()
         try:
             async with (
                 answer(call, event_id=event_id, offset=offset) as response,
@@ -121,7 +123,7 @@ class SSESource:
                 # The first event of a connection stays alone: the recorder looks at it to recognise a start-over.
                 alone = 1
                 async for chunk in chunks:
-                    read, error = _read(reader, _events(parser, chunk, pulse))
+                    read, error = _read(reader, suspicion, _events(parser, chunk, pulse))
                     if read and read[-1].end is not None:
                         end = read.pop()
                     for arrival in (*read[:alone], *joined(read[alone:])):
@@ -132,7 +134,7 @@ class SSESource:
                         break
                     alone = 0 if read else alone
                 else:
-                    end = None if parser.cut else reader.eof() or await self._asked(reader)
+                    end = None if parser.cut else suspicion.end(reader.eof()) or await self._asked(reader)
             if end is None:
                 raise SourceLost(f"{call} ended without an end mark")
         except SourceError as exc:
@@ -185,13 +187,16 @@ def _run_of(reader: FrameReader) -> Run | None:
     return listener.run if listener is not None else None
 
 
-def _read(reader: FrameReader, events: Iterator[ServerSentEvent]) -> tuple[list[Arrival], SourceError | None]:
+def _read(
+    reader: FrameReader, suspicion: Suspicion, events: Iterator[ServerSentEvent]
+) -> tuple[list[Arrival], SourceError | None]:
     """Return what *events* say, up to the end mark or to the first one that is an error, and that."""
     read: list[Arrival] = []
     try:
         for event in events:
             arrival = reader.read(event)
             if arrival is not None:
+                arrival = suspicion.heed(arrival)
                 if arrival.error is not None:
                     return [*read, arrival._replace(error=None)], arrival.error
                 read.append(arrival)

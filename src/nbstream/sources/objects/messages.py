@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from nbstream.errors import SourceLost
 from nbstream.sources.contract import Arrival
 from nbstream.sources.formats.anthropic_messages import AnthropicMessages
+from nbstream.sources.formats.frames import Suspicion
 from nbstream.sources.formats.gemini_generate import GeminiGenerate
 from nbstream.sources.formats.ollama_chat import OllamaChat
 from nbstream.sources.formats.openai_chat import OpenAIChat
@@ -63,6 +64,7 @@ class Messages:
         self._reader = self._format.reader()
         self._message: Any = None
         self._end: Arrival | None = None
+        self._suspicion = Suspicion()
 
     def read(self, frame: Frame) -> Arrival:
         """Return what *frame* says. An end mark is kept until the iterator ends: more may follow."""
@@ -71,15 +73,15 @@ class Messages:
             if self._ended() is not None:
                 self._reader, self._end = self._format.reader(), None
             self._message = message
-        arrival = self._reader.frame(frame)
+        arrival = self._suspicion.heed(self._reader.frame(frame))
         if arrival.end is None:
             return arrival
         self._end = Arrival(end=arrival.end)
         return arrival._replace(end=None)
 
     def eof(self) -> Arrival:
-        """Return the end; raises `SourceLost` if the last message has none."""
-        end = self._ended()
+        """Return the end; raises `SourceLost` if the last message has none, or the error that stood for one."""
+        end = self._suspicion.end(self._ended())
         if end is None:
             raise SourceLost(
                 f"the iterator ended without {self._format.end_mark}: the connection under it was probably cut"
