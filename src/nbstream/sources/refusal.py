@@ -115,7 +115,7 @@ def read_failure(frame: Mapping[str, Any]) -> ErrorObject | None:
     elif told is not frame and codes:
         failed = not _is_well(codes)
     elif kinds:
-        failed = bool(_message(frame)) and any(_is_error(kind) for kind in kinds)
+        failed = bool(_message(frame)) and any(_is_error(kind.lower()) for kind in kinds)
     else:
         failed = bool(frame.get("errors")) or frame.get("success") is False or frame.get("status") is False
     return read_error({"error": dict(told)}) if failed else None
@@ -135,7 +135,7 @@ def read_suspicion(frame: Mapping[str, Any]) -> ErrorObject | None:
 
 
 def _kinds(frame: Mapping[str, Any]) -> list[str]:
-    return [kind.lower() for name in _KINDS if isinstance(kind := frame.get(name), str)]
+    return [kind for name in _KINDS if isinstance(kind := frame.get(name), str)]
 
 
 def _codes(told: Mapping[str, Any]) -> list[int | str]:

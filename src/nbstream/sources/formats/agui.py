@@ -93,7 +93,7 @@ class AGUI:
 
     def frame(self, frame: Frame) -> Arrival:
         """Return what a decoded event says; `AttributeError`, `TypeError` or `LookupError` for what is not one."""
-        kind = text_of(frame.get("type", ""))
+        kind = text_of(frame["type"])
         if kind in self._events:
             return Arrival(self._events[kind](frame))
         if kind in _SILENT:

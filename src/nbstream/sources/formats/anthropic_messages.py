@@ -73,7 +73,7 @@ class AnthropicMessages:
 
     def frame(self, frame: Frame) -> Arrival:
         """Return what a decoded event says; `AttributeError`, `TypeError` or `LookupError` for what is not one."""
-        kind = text_of(frame.get("type", ""))
+        kind = text_of(frame["type"])
         if kind in self._events:
             return self._events[kind](frame)
         return unknown(frame, kind)

@@ -78,8 +78,8 @@ def read_frame(event: ServerSentEvent, frame: Callable[[Mapping[str, Any]], Arri
     """
     Return what the JSON object in *event* says, as *frame* understands it; None where there is none.
 
-    What *frame* stumbles over (`AttributeError`, `TypeError`, `LookupError`) raises `misread`; an event that is named
-    `error` is one, whatever it says.
+    What *frame* stumbles over (`AttributeError`, `TypeError`, `LookupError`) raises `misread`, unless it is words alone
+    (`stumbled`); an event that is named `error` is one, whatever it says.
     """
     if event.event == "error":
         raise error_event(event)
@@ -89,7 +89,7 @@ def read_frame(event: ServerSentEvent, frame: Callable[[Mapping[str, Any]], Arri
     try:
         return frame(decoded)
     except (AttributeError, TypeError, LookupError) as exc:
-        raise misread(event.data, decoded) from exc
+        return stumbled(event.data, decoded, exc)
 
 
 def unknown(frame: Mapping[str, Any], name: Any = None) -> Arrival:
@@ -156,6 +156,14 @@ def misread(data: str, frame: Mapping[str, Any]) -> SourceError:
     """Return the exception for a *frame* whose fields are not of its format: an error of another shape, or broken."""
     error = read_failure(frame)
     return malformed(data) if error is None else refused_by_frame(error)
+
+
+def stumbled(data: str, frame: Mapping[str, Any], exc: Exception) -> Arrival:
+    """Return what counts a *frame* that has nothing of its format but words; raises `misread` from *exc* for others."""
+    error = misread(data, frame)
+    if isinstance(error, SourceMalformed) and suspected(frame) is not None:
+        return unknown(frame)
+    raise error from exc
 
 
 def error_event(event: ServerSentEvent) -> SourceRefused:

@@ -114,7 +114,7 @@ class GeminiInteractions:
         kind = frame.get("event_type")
         if kind in self._events:
             return self._events[kind](frame)
-        return unknown(frame, text_of(kind or ""))
+        return unknown(frame, text_of(kind))
 
     def eof(self) -> Arrival | None:
         """Without its end mark the interaction is not complete."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbstream.records import Part
 from nbstream.sources.contract import Arrival, End, Traits
-from nbstream.sources.formats.frames import failing, read_frame, unknown
+from nbstream.sources.formats.frames import failing, read_frame
 from nbstream.sources.formats.speech import text_of
 from nbstream.sources.formats.usage import used
 from nbstream.sources.refusal import read_error, refused_by_frame
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     Frame = Mapping[str, Any]
 
 _FINISHES: dict[str, Finish] = {"stop": "stop", "length": "length"}
-#: Beside `message`, which others have too: only here it is an object.
-_FIELDS = frozenset({"response", "done"})
 _USED = {"input": "prompt_eval_count", "output": "eval_count"}
 
 
@@ -54,8 +52,6 @@ class OllamaChat:
 
     def frame(self, frame: Frame) -> Arrival:
         """Return what a decoded line says; `AttributeError`, `TypeError` or `LookupError` for what is not one."""
-        if not isinstance(frame.get("message"), dict) and not _FIELDS & frame.keys():
-            return unknown(frame, frame.get("type"))
         # Beside an error there may be none.
         message = (frame["message"] or {}) if "message" in frame else {**frame, "content": frame["response"]}
         parts = [

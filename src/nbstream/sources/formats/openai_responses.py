@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from nbstream.errors import SourceMalformed, SourceRefused
 from nbstream.records import ASSISTANT, Part
 from nbstream.sources.contract import Arrival, End, Traits
-from nbstream.sources.formats.frames import error_event, failing, frame_of, misread, unknown
+from nbstream.sources.formats.frames import error_event, failing, frame_of, stumbled, unknown
 from nbstream.sources.formats.speech import Speech, number_of, text_of, tool_result
 from nbstream.sources.formats.stored_run import StoredRun
 from nbstream.sources.formats.usage import RESPONSES, used, within
@@ -122,12 +122,12 @@ class OpenAIResponses:
             if self._stored.known is not None and type(number) is int:
                 return arrival._replace(cursor=self._place(number))
         except (AttributeError, TypeError, LookupError) as exc:
-            raise misread(data, frame) from exc
+            return stumbled(data, frame, exc)
         return arrival
 
     def frame(self, frame: Frame) -> Arrival:
         """Return what a decoded event says; `AttributeError`, `TypeError` or `LookupError` for what is not one."""
-        kind = text_of(frame.get("type", ""))
+        kind = text_of(frame["type"])
         told = self._events.get(kind)
         if told is not None:
             return Arrival(told(frame))

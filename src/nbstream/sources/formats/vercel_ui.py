@@ -92,7 +92,7 @@ class VercelUI:
 
     def chunk(self, chunk: Mapping[str, Any]) -> Arrival:
         """Return what a decoded chunk says; `AttributeError`, `TypeError` or `LookupError` for what is not one."""
-        kind = text_of(chunk.get("type", ""))
+        kind = text_of(chunk["type"])
         if kind in self._chunks:
             return Arrival(self._chunks[kind](chunk))
         if kind in _SILENT:
