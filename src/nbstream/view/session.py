@@ -14,7 +14,7 @@ from concurrent import futures
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from nbstream import pace
-from nbstream.errors import StreamError
+from nbstream.errors import RecordsLost, StreamError
 from nbstream.log.bell import bell
 from nbstream.state import State
 from nbstream.view.answers import Answers
@@ -55,6 +55,8 @@ class PageSession:
         self.audience = Audience()
         self._answers = Answers()
         self._upto = -1
+        #: How often the store has lost records that were sent: pages of another loss are of other records.
+        self._losses = 0
         self._sent_at = self._acked_at = 0.0
         self._said: dict[str, Any] = {}
         self._line_at, self._owes_line = float("-inf"), False
@@ -169,12 +171,12 @@ class PageSession:
     async def _answer(self, after: int, size: int) -> None:
         """Answer an `ask`: about *size* bytes behind *after*; the page asks again when there is more."""
         while True:
-            stream = self.stream
+            stream, losses = self.stream, self._losses
             found, state = await asyncio.to_thread(self._look, stream, after, size)
-            if self.stream is stream:
+            if self.stream is stream and not await self._begin_again(found):
                 break
             # A button switched meanwhile. The record asked behind was one of the old stream.
-            after = after if self.stream.id == stream.id else -1
+            after = after if (self.stream.id, self._losses) == (stream.id, losses) else -1
         # An ask that crossed the switch names a record of the old stream, which may lie behind all of this one.
         self._upto = max(self._upto, min(found.upto, state["offset"]))
         self._say({**found.to_json(), "tail": state["offset"]}, state, always=True)
@@ -209,20 +211,47 @@ class PageSession:
                     new = await asyncio.to_thread(self.stream.continue_)
                 else:
                     new = await asyncio.to_thread(getattr(self.stream, button), which)
+                old = self.stream
+                if new.id == old.id:  # nobody may have looked since the store was restarted
+                    found, _ = await asyncio.to_thread(self._look, old, self._upto, 1)
+                    if await self._begin_again(found) and new is old:
+                        return
                 self._switch_to(new)
         finally:
             self._pressed.discard((button, which))
 
+    async def _begin_again(self, found: Page) -> bool:
+        """Let pages read the stream anew if the store has lost records they were sent; say so, and return whether."""
+        stream = self.stream
+        if not isinstance(found.damage, RecordsLost):
+            return False
+        new = await asyncio.to_thread(stream.anew)
+        if self.stream is stream:
+            self._losses += 1
+            self._complaint = str(found.damage)
+            self._begin(new)
+        return True
+
     def _switch_to(self, new: Stream) -> None:
         if new.id != self.stream.id:
-            self._upto, self._said, self._damaged = -1, {}, None
-            self.audience.begin_again()
+            self._begin(new)
+        else:
+            self._show(new)
+
+    def _begin(self, new: Stream) -> None:
+        """Show *new* from its beginning."""
+        self._upto, self._said, self._damaged = -1, {}, None
+        self.audience.begin_again()
+        self._show(new)
+
+    def _show(self, new: Stream) -> None:
         if self._closed:
             return  # nobody looks any more: the stream is there, and held by nobody here
         self.stream = new
         self._switched(new)
         self._task.cancel()
         self._task = self._runtime.spawn(self._run())
+        self._news.set()
 
     async def _run(self) -> None:
         """Send what is new, as long as anybody looks, until cancelled."""
@@ -259,7 +288,7 @@ class PageSession:
                 return
         stream, size = self.stream, pace.live_bytes(self._fastest()[0])
         found, state = await asyncio.to_thread(self._look, stream, self._upto, size)
-        if self.stream is not stream:
+        if self.stream is not stream or await self._begin_again(found):
             return
         self._flood = found.bytes >= size
         if found.upto > self._upto:
@@ -287,7 +316,8 @@ class PageSession:
         self._owes_line = self._said.get("line") != state["line"]
         self._sent_at = now
         self._sent.append(self._sent_at)
-        self._send({**message, "stream": self.stream.id, "state": news})
+        lost = {"losses": self._losses} if self._losses else {}
+        self._send({**message, "stream": self.stream.id, **lost, "state": news})
         self._note_painted()  # the last record may have been painted before the end was known
 
     def _look(self, stream: Stream, after: int, max_bytes: int) -> tuple[Page, dict[str, Any]]:
