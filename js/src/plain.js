@@ -30,8 +30,6 @@ export function showPlain(transport, el, signal) {
   /** @type {Record<string, {length: number, el: HTMLElement}>} */
   let texts = {};
   let [stream, have, why] = ["", -1, ""];
-  /** @type {number | undefined} */
-  let losses;
   /** @type {import("./transport.js").Link | undefined} */
   let link;
   /** @type {Record<string, number>} */
@@ -64,8 +62,8 @@ export function showPlain(transport, el, signal) {
   /** @param {Page} page */
   function onPage(page) {
     link = undefined;
-    if (page.stream !== stream || page.losses !== losses) {
-      [stream, losses, have, state, texts] = [page.stream, page.losses, -1, {}, {}];
+    if (page.stream !== stream) {
+      [stream, have, state, texts] = [page.stream, -1, {}, {}];
       box.replaceChildren();
     }
     Object.assign(state, page.state);

@@ -19,7 +19,6 @@
  * @typedef {object} Page
  * @property {"page"} type
  * @property {string} stream
- * @property {number} [losses] how often the store has lost records that were sent
  * @property {number} after
  * @property {number} upto
  * @property {number} [tail] the log's last record; only an answer to `ask` has it
@@ -27,7 +26,7 @@
  * @property {Partial<import("./state.js").KernelState>} state what is new of the state
  */
 /**
- * What to do with a page: `fresh` = another stream than the one shown, or what the store has left of it: begin anew; `hole` = ask after `have`.
+ * What to do with a page: `fresh` = another stream than the one shown, begin anew; `hole` = ask after `have`.
  * @typedef {{fresh: boolean, hole: boolean, writes: Write[]}} Outcome
  */
 
@@ -82,8 +81,6 @@ const isLow = (unit) => unit >= 0xdc00 && unit <= 0xdfff;
 export class Records {
   /** The stream shown; empty before the first page. */
   stream = "";
-  /** Records of a page with another number are other records. */
-  losses = 0;
   /** The last record held; -1 holds nothing. */
   have = -1;
   /** The last record of the log that can be read, as far as the kernel has said. */
@@ -100,11 +97,9 @@ export class Records {
    * @returns {Outcome}
    */
   apply(page) {
-    const losses = page.losses ?? 0;
-    const fresh = page.stream !== this.stream || losses !== this.losses;
+    const fresh = page.stream !== this.stream;
     if (fresh) {
       this.stream = page.stream;
-      this.losses = losses;
       this.have = -1;
       this.tail = -1;
       this.chars = 0;

@@ -7,6 +7,7 @@ from redis_process import RedisProcess
 
 from nbstream.host import Host
 from nbstream.log.redis import open_redis_store
+from nbstream.recording import Here, Limits
 from nbstream.records import Close, Delta, Open, Part
 from nbstream.runtime import runtime
 from nbstream.stream import Stream
@@ -20,7 +21,7 @@ class Page:
 
     def __init__(self, stream):
         self.have, self.text, self.shown, self.lines, self.begun = -1, "", None, [], 0
-        self.state = {}
+        self.state, self.answers = {}, []
         self.heard = True
         self._came = threading.Condition()
         self.session = PageSession(stream, self._take, runtime())
@@ -37,8 +38,12 @@ class Page:
         with self._came:
             if not self.heard:
                 return
-            if (page["stream"], page.get("losses", 0)) != self.shown:
-                self.have, self.text, self.shown = -1, "", (page["stream"], page.get("losses", 0))
+            if page["type"] != "page":
+                self.answers.append(page)
+                self._came.notify_all()
+                return
+            if page["stream"] != self.shown:
+                self.have, self.text, self.shown = -1, "", page["stream"]
                 self.begun += 1
             self.state |= page["state"]
             if page["after"] > self.have:
@@ -100,7 +105,7 @@ def redis():
 def test_a_page_is_never_mixed(redis, grown, away):
     """However far the stream has grown since: what is shown is what is stored, and the line says what was lost."""
     store = open_redis_store(redis.url())
-    host = Host(store)
+    host = Host(store, "notebook", lambda _: Here(store, "notebook", Limits()))
     log, lock = store.start(an_open())
     writer = Writer(log)
     page = Page(Stream(host, store.log("s1")))
@@ -130,6 +135,11 @@ def test_a_page_is_never_mixed(redis, grown, away):
         writer.close()
         page.until(lambda: page.text == "ab" + "".join(texts) + "z" and page.state["state"] == "complete")
         assert page.begun == 2, "it begins anew once"
+        for stream in ("s1", page.shown):  # the old name names nothing any more
+            question = {"id": 1, "stream": stream, "agent": "assistant", "kind": "text", "from": 0, "to": 99}
+            page.session.request({"type": "read", "view": "v", **question})
+        page.until(lambda: page.answers)
+        assert [(one["stream"], one["text"]) for one in page.answers] == [("s1~1", page.text)]
     finally:
         page.session.close()
         runtime().close()
@@ -139,7 +149,7 @@ def test_a_page_is_never_mixed(redis, grown, away):
 def test_a_button_that_goes_on_with_the_same_stream_mixes_nothing(redis):
     """Pressed before anybody has looked: another reader of the stream takes the old one's place, from the beginning."""
     store = open_redis_store(redis.url())
-    host = Host(store)
+    host = Host(store, "notebook", lambda _: Here(store, "notebook", Limits()))
     log, lock = store.start(an_open())
     writer = Writer(log)
     shown = Stream(host, store.log("s1"))

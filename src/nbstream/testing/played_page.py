@@ -48,7 +48,7 @@ class PlayedPage:
         self.pages: list[tuple[float, int]] = []
         #: `state` of docs/protocol.md, as it was last said.
         self.said: dict[str, Any] = {}
-        self.stream, self.have, self._losses = "", -1, 0
+        self.stream, self.have = "", -1
         self._view, self._comm = secrets.token_hex(4), ""
         #: Of the widgets that were made, by their comms.
         self._streams: dict[str, str] = {}
@@ -180,7 +180,7 @@ class PlayedPage:
         return message
 
     def _begin(self, stream: str) -> None:
-        self.stream, self.have, self.said, self._losses = stream, -1, {}, 0
+        self.stream, self.have, self.said = stream, -1, {}
         self._pieces, self._lengths, self._acked = [], {}, -1
         self._ask()
 
@@ -189,9 +189,8 @@ class PlayedPage:
             self._answers[told["id"]] = dict(told)
         if told.get("type") != "page":
             return
-        if (told["stream"], told.get("losses", 0)) != (self.stream, self._losses):
+        if told["stream"] != self.stream:
             self._pieces, self._lengths, self.stream, self.have = [], {}, told["stream"], -1
-            self._losses = told.get("losses", 0)
         if told["after"] > self.have:
             self._ask()
             return

@@ -55,7 +55,7 @@ class PageSession:
         self.audience = Audience()
         self._answers = Answers()
         self._upto = -1
-        #: How often the store has lost records that were sent: pages of another loss are of other records.
+        #: How often the store has lost records that were sent.
         self._losses = 0
         self._sent_at = self._acked_at = 0.0
         self._said: dict[str, Any] = {}
@@ -75,8 +75,7 @@ class PageSession:
         self._task = runtime.spawn(self._run())
         self._answering: set[asyncio.Task[None]] = set()
         self._presses: set[asyncio.Task[None]] = set()
-        self._ranges = RangeAnswers(send)
-        self._drawings = DrawingAnswers(send)
+        self._ranges, self._drawings = self._answerers()
 
     def request(self, message: Mapping[str, Any]) -> None:
         """Take one message of a page (any thread)."""
@@ -118,6 +117,18 @@ class PageSession:
         """Memory of the page's scripts, where its browser tells (Chromium does)."""
         return self.audience.heap_bytes
 
+    @property
+    def _name(self) -> str:
+        return _named(self.stream.id, self._losses)
+
+    def _answerers(self) -> tuple[RangeAnswers, DrawingAnswers]:
+        losses, send = self._losses, self._send
+
+        def tell(answer: dict[str, Any]) -> None:
+            send({**answer, "stream": _named(answer["stream"], losses)})
+
+        return RangeAnswers(tell), DrawingAnswers(tell)
+
     def _handle(self, message: Mapping[str, Any]) -> None:
         kind, name = message.get("type"), str(message.get("view"))
         if kind == "bye":
@@ -141,13 +152,14 @@ class PageSession:
             _keep(self._press("turn", int(message["answer"])), self._presses)
         elif kind in ("read", "find", "picture"):
             answers = self._drawings if kind == "picture" else self._ranges
-            _keep(answers.answer(self.stream, message), self._answering)
+            if message.get("stream") == self._name:
+                _keep(answers.answer(self.stream, {**message, "stream": self.stream.id}), self._answering)
 
     def _ask(self, view: View, after: int) -> None:
         _keep(self._answer(after, pace.asked_bytes(view.viewer)), self._answering)
 
     def _ack(self, view: View, message: Mapping[str, Any]) -> None:
-        if message.get("stream", self.stream.id) != self.stream.id:
+        if message.get("stream", self._name) != self._name:
             return  # painted before it knew of the switch: the same number is another record here
         self.audience.paint(view, int(message["offset"]), float(message.get("ms") or 0))
         self._acked_at = time.monotonic()
@@ -159,7 +171,7 @@ class PageSession:
         self._news.set()  # it may have been gone, and nothing was sent meanwhile
         if "have" not in message:
             return
-        have, shown = int(message["have"]), message.get("stream", self.stream.id) == self.stream.id
+        have, shown = int(message["have"]), message.get("stream", self._name) == self._name
         # What was not sent yet comes by itself. While text streams a state that was lost is soon said anew.
         if not shown or have < self._upto or self._said.get("state") != State.STREAMING:
             self._ask(view, have if shown else -1)
@@ -171,12 +183,12 @@ class PageSession:
     async def _answer(self, after: int, size: int) -> None:
         """Answer an `ask`: about *size* bytes behind *after*; the page asks again when there is more."""
         while True:
-            stream, losses = self.stream, self._losses
+            stream, name = self.stream, self._name
             found, state = await asyncio.to_thread(self._look, stream, after, size)
             if self.stream is stream and not await self._begin_again(found):
                 break
             # A button switched meanwhile. The record asked behind was one of the old stream.
-            after = after if (self.stream.id, self._losses) == (stream.id, losses) else -1
+            after = after if self._name == name else -1
         # An ask that crossed the switch names a record of the old stream, which may lie behind all of this one.
         self._upto = max(self._upto, min(found.upto, state["offset"]))
         self._say({**found.to_json(), "tail": state["offset"]}, state, always=True)
@@ -227,20 +239,20 @@ class PageSession:
             return False
         new = await asyncio.to_thread(stream.anew)
         if self.stream is stream:
-            self._losses += 1
             self._complaint = str(found.damage)
-            self._begin(new)
+            self._begin(new, losses=self._losses + 1)
         return True
 
     def _switch_to(self, new: Stream) -> None:
         if new.id != self.stream.id:
-            self._begin(new)
+            self._begin(new, losses=0)
         else:
             self._show(new)
 
-    def _begin(self, new: Stream) -> None:
+    def _begin(self, new: Stream, *, losses: int) -> None:
         """Show *new* from its beginning."""
-        self._upto, self._said, self._damaged = -1, {}, None
+        self._upto, self._said, self._damaged, self._losses = -1, {}, None, losses
+        self._ranges, self._drawings = self._answerers()
         self.audience.begin_again()
         self._show(new)
 
@@ -316,8 +328,7 @@ class PageSession:
         self._owes_line = self._said.get("line") != state["line"]
         self._sent_at = now
         self._sent.append(self._sent_at)
-        lost = {"losses": self._losses} if self._losses else {}
-        self._send({**message, "stream": self.stream.id, **lost, "state": news})
+        self._send({**message, "stream": self._name, "state": news})
         self._note_painted()  # the last record may have been painted before the end was known
 
     def _look(self, stream: Stream, after: int, max_bytes: int) -> tuple[Page, dict[str, Any]]:
@@ -357,6 +368,11 @@ class PageSession:
     def _end_answers(self) -> None:
         for answer in self._answering:
             answer.cancel()
+
+
+def _named(stream: str, losses: int) -> str:
+    """Return what pages know *stream* by: behind a loss the same numbers are other records, as of another stream."""
+    return f"{stream}~{losses}" if losses else stream
 
 
 async def _set_within(event: asyncio.Event, seconds: float) -> None:
