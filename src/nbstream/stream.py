@@ -292,7 +292,7 @@ class Stream:
         return self._host.regenerate(self, self._one(agent))
 
     def anew(self) -> Stream:
-        """Return the same stream as the store has it now: of one that has lost records this object says nothing more."""
+        """Return the same stream as the store has it now, after it has lost records that were read here."""
         new = Stream(self._host, self.store.log(self.id), from_store=self._from_store, offered_to=self.offered_to)
         new.shown_in = self.shown_in
         return new

@@ -170,7 +170,7 @@ def test_a_follower_reads_anew_what_was_lost(hub, there):
     async def follow(after=-1, at=None):
         async with aclosing(hub.client().follow(hub.stream, after, at=at)) as events:
             async for event in events:
-                came.append(event)
+                came.append(event)  # noqa: PERF401 - the test looks at it meanwhile
 
     if there == "all the time":
         thread = threading.Thread(target=lambda: (asyncio.run(follow()), ended.set()), daemon=True)

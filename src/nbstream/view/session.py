@@ -19,9 +19,8 @@ from nbstream.log.bell import bell
 from nbstream.state import State
 from nbstream.view.answers import Answers
 from nbstream.view.audience import Audience
-from nbstream.view.drawings import DrawingAnswers
 from nbstream.view.pages import Page, page, state_of, state_unread
-from nbstream.view.ranges import RangeAnswers
+from nbstream.view.questions import Questions, named
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
@@ -75,7 +74,7 @@ class PageSession:
         self._task = runtime.spawn(self._run())
         self._answering: set[asyncio.Task[None]] = set()
         self._presses: set[asyncio.Task[None]] = set()
-        self._ranges, self._drawings = self._answerers()
+        self._questions = Questions(send)
 
     def request(self, message: Mapping[str, Any]) -> None:
         """Take one message of a page (any thread)."""
@@ -119,15 +118,7 @@ class PageSession:
 
     @property
     def _name(self) -> str:
-        return _named(self.stream.id, self._losses)
-
-    def _answerers(self) -> tuple[RangeAnswers, DrawingAnswers]:
-        losses, send = self._losses, self._send
-
-        def tell(answer: dict[str, Any]) -> None:
-            send({**answer, "stream": _named(answer["stream"], losses)})
-
-        return RangeAnswers(tell), DrawingAnswers(tell)
+        return named(self.stream.id, self._losses)
 
     def _handle(self, message: Mapping[str, Any]) -> None:
         kind, name = message.get("type"), str(message.get("view"))
@@ -151,9 +142,7 @@ class PageSession:
         elif kind == "turn":
             _keep(self._press("turn", int(message["answer"])), self._presses)
         elif kind in ("read", "find", "picture"):
-            answers = self._drawings if kind == "picture" else self._ranges
-            if message.get("stream") == self._name:
-                _keep(answers.answer(self.stream, {**message, "stream": self.stream.id}), self._answering)
+            _keep(self._questions.answer(self.stream, message), self._answering)
 
     def _ask(self, view: View, after: int) -> None:
         _keep(self._answer(after, pace.asked_bytes(view.viewer)), self._answering)
@@ -252,7 +241,7 @@ class PageSession:
     def _begin(self, new: Stream, *, losses: int) -> None:
         """Show *new* from its beginning."""
         self._upto, self._said, self._damaged, self._losses = -1, {}, None, losses
-        self._ranges, self._drawings = self._answerers()
+        self._questions = Questions(self._send, losses)
         self.audience.begin_again()
         self._show(new)
 
@@ -368,11 +357,6 @@ class PageSession:
     def _end_answers(self) -> None:
         for answer in self._answering:
             answer.cancel()
-
-
-def _named(stream: str, losses: int) -> str:
-    """Return what pages know *stream* by: behind a loss the same numbers are other records, as of another stream."""
-    return f"{stream}~{losses}" if losses else stream
 
 
 async def _set_within(event: asyncio.Event, seconds: float) -> None:

@@ -83,8 +83,8 @@ class RelayClient:
         Yield what happens to the stream: each record behind *after* once and in order, and its live status.
 
         A store that was restarted may have lost records that were read, and others may have written in their place:
-        then an event "lost" comes, and every record from the beginning. *at* is the `at` of record *after*: with it that
-        is noticed at once; of records that came here it is known.
+        then an event "lost" comes, and every record from the beginning. *at* is the `at` of record *after*: with it
+        that is noticed at once; of records that came here it is known.
 
         Goes over server-sent events, over polls where a proxy holds those back, and makes lost connections anew. Ends
         behind `close(complete)`, or with an event "gone" when the stream is deleted. *holder* names a follower that
