@@ -126,3 +126,13 @@ function generator(seed) {
     return ((t ^ (t >>> 14)) >>> 0) % below;
   };
 }
+
+test("what the store has left behind a loss is other records: the view begins anew, once", () => {
+  const records = new Records();
+  records.apply(page(-1, 5, [text(0, "abcdef")]));
+  const outcome = records.apply(page(5, 9, [text(6, "RST")], { stream: "s~1" }));
+  assert.deepEqual([outcome.fresh, outcome.hole, records.have, records.chars], [true, true, -1, 0]);
+  const anew = records.apply(page(-1, 9, [text(0, "abPQRST")], { stream: "s~1" }));
+  assert.deepEqual([anew.fresh, said(anew), records.have], [false, "abPQRST", 9]);
+  assert.equal(records.apply(page(9, 10, [text(7, "U")], { stream: "s~1" })).fresh, false);
+});

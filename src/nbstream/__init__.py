@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         LogDamaged,
         LogError,
         NotCancelled,
+        RecordsLost,
         RelayError,
         SourceError,
         SourceLost,
@@ -48,8 +49,9 @@ if TYPE_CHECKING:
     from nbstream.stream import Stream
 
 _ERRORS = (
-    "Fenced", "LeaseOver", "LogDamaged", "LogError", "NotCancelled", "RelayError", "SourceError", "SourceLost",
-    "SourceMalformed", "SourceRefused", "SourceSilent", "StoreFull", "StreamError", "StreamGone", "TeamFailed",
+    "Fenced", "LeaseOver", "LogDamaged", "LogError", "NotCancelled", "RecordsLost", "RelayError", "SourceError",
+    "SourceLost", "SourceMalformed", "SourceRefused", "SourceSilent", "StoreFull", "StreamError", "StreamGone",
+    "TeamFailed",
 )  # fmt: skip
 _HOMES = {
     **dict.fromkeys(
@@ -68,9 +70,9 @@ _HOMES = {
 }
 
 __all__ = [
-    "Agent", "Conversation", "Fenced", "LeaseOver", "LogDamaged", "LogError", "NotCancelled", "RelayError",
-    "SourceError", "SourceLost", "SourceMalformed", "SourceRefused", "SourceSilent", "State", "StoreFull", "Stream",
-    "StreamError", "StreamGone", "TeamFailed", "chat", "clean", "continue_", "inspect", "merge", "on_excess",
+    "Agent", "Conversation", "Fenced", "LeaseOver", "LogDamaged", "LogError", "NotCancelled", "RecordsLost",
+    "RelayError", "SourceError", "SourceLost", "SourceMalformed", "SourceRefused", "SourceSilent", "State", "StoreFull",
+    "Stream", "StreamError", "StreamGone", "TeamFailed", "chat", "clean", "continue_", "inspect", "merge", "on_excess",
     "open_store", "regenerate", "replay", "resume", "show", "sse", "start", "streams", "usage",
 ]  # fmt: skip
 

@@ -3,7 +3,7 @@ Everything that can go wrong, as one short tree.
 
     StreamError
       SourceError:  SourceLost  SourceSilent  SourceRefused(status)  SourceMalformed
-      LogError:     Fenced  StreamGone  LogDamaged  StoreFull
+      LogError:     Fenced  StreamGone  LogDamaged (RecordsLost)  StoreFull
       RelayError(status)
       LeaseOver  TeamFailed  NotCancelled
 
@@ -102,6 +102,10 @@ class StreamGone(LogError):
 
 class LogDamaged(LogError):
     """A record is not readable; the message names stream and offset. The records before it stay readable."""
+
+
+class RecordsLost(LogDamaged):
+    """The store has lost records that were read here; who begins at the beginning reads what is left."""
 
 
 class StoreFull(LogError):

@@ -72,7 +72,7 @@ class Stream:
         self.offered_to = offered_to
         #: The run of a cell that shows this stream; empty where there is none.
         self.shown_in = ""
-        self._host, self._log = host, log
+        self._host, self._log, self._from_store = host, log, from_store
         self._standing = Standing(host, log, from_store=from_store, offered=offered_to is not None)
         self._transcript = Transcript()
         self._reading = threading.Lock()
@@ -291,6 +291,12 @@ class Stream:
         """
         return self._host.regenerate(self, self._one(agent))
 
+    def anew(self) -> Stream:
+        """Return the same stream as the store has it now, after it has lost records that were read here."""
+        new = Stream(self._host, self.store.log(self.id), from_store=self._from_store, offered_to=self.offered_to)
+        new.shown_in = self.shown_in
+        return new
+
     def other(self, stream: str) -> Stream:
         """Return another stream of the same store, as it is saved."""
         return self._host.open(stream, from_store=True)
@@ -319,7 +325,7 @@ class Stream:
 
     def exception(self) -> StreamError:
         """Return the error that describes why the stream is not complete; its cause is what your code raised here."""
-        error = {"type": "LogDamaged"} if self.damage else self.error or {}
+        error = {"type": self.damage.type} if self.damage else self.error or {}
         said = f"stream {self.id}: {words.line(self.facts(), buttons=False)}"
         return exception_of(error, said, self._host.runtime.raised(self.id))
 

@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any
 
-from nbstream.errors import Fenced, LogDamaged, LogError, StoreFull
+from nbstream.errors import Fenced, LogDamaged, LogError, RecordsLost, StoreFull
 from nbstream.log import rows
 from nbstream.log.disk_log import NOTE_EVERY_S
 from nbstream.log.hub import Hub
@@ -114,15 +114,16 @@ class RedisLog:
         """
         See `Log.read`.
 
-        Raises `LogDamaged` for ever, too, once Redis has lost records that were read here: others may have taken their
-        offsets.
+        Raises `RecordsLost` for ever once Redis has lost records that were read here: others may have taken their
+        offsets. Who asks behind a record that is there has read it.
         """
         after = max(after, -1)
         with self._reading:  # in order: of two answers the older one would look like a loss
             found = self._here().server.run(READ, self._stream, f"{after + 2}-0", str(limit))
             if not found:
                 raise rows.gone(self._stream)
-            self._check(after + len(found[2]) if found[2] else -1, found[0].decode(), found[1])
+            read = after + len(found[2])
+            self._check(read if read < found[1] else -1, found[0].decode(), found[1])
         records: list[Record] = []
         for offset, entry in enumerate(found[2], after + 1):
             try:
@@ -150,7 +151,7 @@ class RedisLog:
 
     def _check(self, read: int, holds: str, count: int) -> None:
         """
-        Raise `LogDamaged` if something that was read here is no longer there.
+        Raise `RecordsLost` if something that was read here is no longer there.
 
         Who takes the stream writes behind everything that is there. So if there are fewer records now, or one who took
         it later began at or before what we had read, Redis has lost what we had.
@@ -187,8 +188,8 @@ def _refused(write: Write, answer: Any) -> LogError | None:
     return rows.not_behind_tail(write.stream, int(write.at))
 
 
-def _lost(stream: str, left: int, seen: int) -> LogDamaged:
-    return LogDamaged(
+def _lost(stream: str, left: int, seen: int) -> RecordsLost:
+    return RecordsLost(
         f"stream {stream} is shorter than what was shown of it: Redis was restarted and has lost records {left} to"
         f" {seen} (appendfsync); run the cell again to go on behind what is left"
     )

@@ -122,7 +122,7 @@ class Following:
                         runtime().appoint(self.stream, None)
                         continue
                     runtime().appoint(self.stream, FarRecorder(status, partial(self._press, client)))
-                elif event.kind == "record":
+                elif event.kind in ("record", "lost"):
                     runtime().signal(self.stream)
                     # A record a token is a wake-up a token; pages do not look so often.
                     rest_s = gathering.rest_s(came, waited_s=came - asked, pieces=1, chars=0)

@@ -14,14 +14,13 @@ from concurrent import futures
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from nbstream import pace
-from nbstream.errors import StreamError
+from nbstream.errors import RecordsLost, StreamError
 from nbstream.log.bell import bell
 from nbstream.state import State
 from nbstream.view.answers import Answers
 from nbstream.view.audience import Audience
-from nbstream.view.drawings import DrawingAnswers
 from nbstream.view.pages import Page, page, state_of, state_unread
-from nbstream.view.ranges import RangeAnswers
+from nbstream.view.questions import Questions, named
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
@@ -55,6 +54,8 @@ class PageSession:
         self.audience = Audience()
         self._answers = Answers()
         self._upto = -1
+        #: How often the store has lost records that were sent.
+        self._losses = 0
         self._sent_at = self._acked_at = 0.0
         self._said: dict[str, Any] = {}
         self._line_at, self._owes_line = float("-inf"), False
@@ -73,8 +74,7 @@ class PageSession:
         self._task = runtime.spawn(self._run())
         self._answering: set[asyncio.Task[None]] = set()
         self._presses: set[asyncio.Task[None]] = set()
-        self._ranges = RangeAnswers(send)
-        self._drawings = DrawingAnswers(send)
+        self._questions = Questions(send)
 
     def request(self, message: Mapping[str, Any]) -> None:
         """Take one message of a page (any thread)."""
@@ -116,6 +116,10 @@ class PageSession:
         """Memory of the page's scripts, where its browser tells (Chromium does)."""
         return self.audience.heap_bytes
 
+    @property
+    def _name(self) -> str:
+        return named(self.stream.id, self._losses)
+
     def _handle(self, message: Mapping[str, Any]) -> None:
         kind, name = message.get("type"), str(message.get("view"))
         if kind == "bye":
@@ -138,14 +142,13 @@ class PageSession:
         elif kind == "turn":
             _keep(self._press("turn", int(message["answer"])), self._presses)
         elif kind in ("read", "find", "picture"):
-            answers = self._drawings if kind == "picture" else self._ranges
-            _keep(answers.answer(self.stream, message), self._answering)
+            _keep(self._questions.answer(self.stream, message), self._answering)
 
     def _ask(self, view: View, after: int) -> None:
         _keep(self._answer(after, pace.asked_bytes(view.viewer)), self._answering)
 
     def _ack(self, view: View, message: Mapping[str, Any]) -> None:
-        if message.get("stream", self.stream.id) != self.stream.id:
+        if message.get("stream", self._name) != self._name:
             return  # painted before it knew of the switch: the same number is another record here
         self.audience.paint(view, int(message["offset"]), float(message.get("ms") or 0))
         self._acked_at = time.monotonic()
@@ -157,7 +160,7 @@ class PageSession:
         self._news.set()  # it may have been gone, and nothing was sent meanwhile
         if "have" not in message:
             return
-        have, shown = int(message["have"]), message.get("stream", self.stream.id) == self.stream.id
+        have, shown = int(message["have"]), message.get("stream", self._name) == self._name
         # What was not sent yet comes by itself. While text streams a state that was lost is soon said anew.
         if not shown or have < self._upto or self._said.get("state") != State.STREAMING:
             self._ask(view, have if shown else -1)
@@ -169,12 +172,12 @@ class PageSession:
     async def _answer(self, after: int, size: int) -> None:
         """Answer an `ask`: about *size* bytes behind *after*; the page asks again when there is more."""
         while True:
-            stream = self.stream
+            stream, name = self.stream, self._name
             found, state = await asyncio.to_thread(self._look, stream, after, size)
-            if self.stream is stream:
+            if self.stream is stream and not await self._begin_again(found):
                 break
             # A button switched meanwhile. The record asked behind was one of the old stream.
-            after = after if self.stream.id == stream.id else -1
+            after = after if self._name == name else -1
         # An ask that crossed the switch names a record of the old stream, which may lie behind all of this one.
         self._upto = max(self._upto, min(found.upto, state["offset"]))
         self._say({**found.to_json(), "tail": state["offset"]}, state, always=True)
@@ -209,20 +212,47 @@ class PageSession:
                     new = await asyncio.to_thread(self.stream.continue_)
                 else:
                     new = await asyncio.to_thread(getattr(self.stream, button), which)
+                old = self.stream
+                if new.id == old.id:  # nobody may have looked since the store was restarted
+                    found, _ = await asyncio.to_thread(self._look, old, self._upto, 1)
+                    if await self._begin_again(found) and new is old:
+                        return
                 self._switch_to(new)
         finally:
             self._pressed.discard((button, which))
 
+    async def _begin_again(self, found: Page) -> bool:
+        """Let pages read the stream anew if the store has lost records they were sent; say so, and return whether."""
+        stream = self.stream
+        if not isinstance(found.damage, RecordsLost):
+            return False
+        new = await asyncio.to_thread(stream.anew)
+        if self.stream is stream:
+            self._complaint = str(found.damage)
+            self._begin(new, losses=self._losses + 1)
+        return True
+
     def _switch_to(self, new: Stream) -> None:
         if new.id != self.stream.id:
-            self._upto, self._said, self._damaged = -1, {}, None
-            self.audience.begin_again()
+            self._begin(new, losses=0)
+        else:
+            self._show(new)
+
+    def _begin(self, new: Stream, *, losses: int) -> None:
+        """Show *new* from its beginning."""
+        self._upto, self._said, self._damaged, self._losses = -1, {}, None, losses
+        self._questions = Questions(self._send, losses)
+        self.audience.begin_again()
+        self._show(new)
+
+    def _show(self, new: Stream) -> None:
         if self._closed:
             return  # nobody looks any more: the stream is there, and held by nobody here
         self.stream = new
         self._switched(new)
         self._task.cancel()
         self._task = self._runtime.spawn(self._run())
+        self._news.set()
 
     async def _run(self) -> None:
         """Send what is new, as long as anybody looks, until cancelled."""
@@ -259,7 +289,7 @@ class PageSession:
                 return
         stream, size = self.stream, pace.live_bytes(self._fastest()[0])
         found, state = await asyncio.to_thread(self._look, stream, self._upto, size)
-        if self.stream is not stream:
+        if self.stream is not stream or await self._begin_again(found):
             return
         self._flood = found.bytes >= size
         if found.upto > self._upto:
@@ -287,7 +317,7 @@ class PageSession:
         self._owes_line = self._said.get("line") != state["line"]
         self._sent_at = now
         self._sent.append(self._sent_at)
-        self._send({**message, "stream": self.stream.id, "state": news})
+        self._send({**message, "stream": self._name, "state": news})
         self._note_painted()  # the last record may have been painted before the end was known
 
     def _look(self, stream: Stream, after: int, max_bytes: int) -> tuple[Page, dict[str, Any]]:

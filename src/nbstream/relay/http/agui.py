@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbstream.log.readback import records_of
 from nbstream.records import ASSISTANT, TEXT_KINDS, Close, Delta, Open
+from nbstream.relay.held import id_line
 from nbstream.sources.formats.usage import CAMEL
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ CUSTOM = frozenset({"waiting", "truncate", "seam", "gap", "late"})
 class AGUIRun:
     """Says each record as the AG-UI events that it is; the id of the last one is the record's offset."""
 
-    status = False
+    status = marked = False
 
     def __init__(self) -> None:
         self._stream = self._run = ""
@@ -61,18 +62,24 @@ class AGUIRun:
 
     def record(self, offset: int, record: Record) -> bytes:
         """See `EventForm.record`."""
-        return _encoded(self._events(offset, record), offset, record.at)
+        return self._encoded(self._events(offset, record), offset, record.at)
 
     def rest(self, offset: int) -> bytes | None:
         """Return the end of a run that is at rest, None while it may go on by itself."""
         close = self._resting
         if close is None:
             return None
-        return b"" if self._told else _encoded(self._end(close), offset, close.at)
+        return b"" if self._told else self._encoded(self._end(close), offset, close.at)
 
     def end(self, log: Log, offset: int) -> bytes:  # noqa: ARG002 - the record itself says it all
         """See `EventForm.end`."""
         return b""
+
+    def _encoded(self, events: list[Event], offset: int, at: float) -> bytes:
+        """Return *events* as server-sent ones; only the last has the id: only then has all of the record arrived."""
+        stamped = ({**event, "timestamp": int(at * 1000)} for event in events)
+        out = b"".join(b"data: %b\n\n" % _json(event) for event in stamped)
+        return out[:-1] + id_line(offset, at, marked=self.marked) + b"\n" if events else b""
 
     def _events(self, offset: int, record: Record) -> list[Event]:
         if isinstance(record, Open):
@@ -230,13 +237,6 @@ def _why(close: Close) -> str:
 def _message(fields: Mapping[str, Any]) -> str:
     """Return why an agent failed: a voice says it in `error`, an agent inside one in `message`."""
     return str((fields.get("error") or fields).get("message") or "failed")
-
-
-def _encoded(events: list[Event], offset: int, at: float) -> bytes:
-    """Return *events* as server-sent ones; only the last has the id: only then has all of the record arrived."""
-    stamped = ({**event, "timestamp": int(at * 1000)} for event in events)
-    out = b"".join(b"data: %b\n\n" % _json(event) for event in stamped)
-    return out[:-1] + b"id: %d\n\n" % offset if events else b""
 
 
 def _json(event: Event) -> bytes:

@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse
 from nbstream.errors import (
     Fenced,
     LogDamaged,
+    RecordsLost,
     RelayError,
     SourceError,
     SourceRefused,
@@ -79,6 +80,7 @@ _STATUS: dict[type[StreamError], int] = {
     Fenced: 409,
     StoreFull: 507,
     LogDamaged: 500,
+    RecordsLost: 503,  # asked again, the answer begins at the beginning
     SourceRefused: 400,
     SourceError: 400,
 }

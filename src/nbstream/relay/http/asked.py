@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from starlette.requests import ClientDisconnect
 
 from nbstream.log.rows import stream_id
+from nbstream.relay.held import Held
 from nbstream.relay.http.answers import UNKNOWN, Refusal
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 EVENTS = "text/event-stream"
 JSON = "application/json"
 
-_NUMBER = re.compile(r"-1|[0-9]{1,10}")
 #: Ranges that include JSON, for those who do not mind what they get.
 _ANY = {"*/*": JSON, "application/*": JSON, "text/*": EVENTS}
 
@@ -34,14 +34,23 @@ def stream_of(request: Request) -> str:
         raise Refusal(404, UNKNOWN, kind="StreamGone") from exc
 
 
-def cursor(request: Request) -> int:
-    """Return the offset behind which to read: a browser that reconnects says where it was, which beats the URL."""
+def cursor(request: Request) -> Held:
+    """Return behind what to read: a browser that reconnects says where it was, which beats the URL."""
     name, given = "Last-Event-ID", request.headers.get("last-event-id")
     if not given:
         name, given = "after", request.query_params.get("after", "-1")
-    if not _NUMBER.fullmatch(given):
-        raise Refusal(400, f"{name}: an offset is a whole number from -1 on")
-    return int(given)
+    try:
+        return Held.parse(given)
+    except ValueError as exc:
+        raise Refusal(400, f"{name}: {exc}") from exc
+
+
+def marks_ids(request: Request) -> bool:
+    """Return whether ids of events are to say which record they name (`ids=at`)."""
+    given = request.query_params.get("ids", "")
+    if given not in ("", "at"):
+        raise Refusal(400, "ids: at, or leave it out")
+    return given == "at"
 
 
 def form_of(request: Request) -> str:

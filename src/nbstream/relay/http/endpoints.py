@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from nbstream.relay.http.answers import Refusal
-from nbstream.relay.http.asked import EVENTS, cursor, form_of, json_body, number, seconds, stream_of
+from nbstream.relay.http.asked import EVENTS, cursor, form_of, json_body, marks_ids, number, seconds, stream_of
 from nbstream.relay.http.desk import Desk
 from nbstream.relay.http.events import EventStream
 from nbstream.relay.http.forms import event_form
@@ -85,18 +85,19 @@ class Endpoints:
         return stream
 
     async def _records(self, request: Request) -> ASGIApp:
-        stream, after, asked = await self._stream(request, "read"), cursor(request), request.query_params
+        stream, held, asked = await self._stream(request, "read"), cursor(request), request.query_params
         given, holder = asked.get("format"), asked.get("holder")
         if holder is not None:
             holder = self._access.holder(request.scope, holder)
         common = self._service, self._desk, self._activity, self._limits, self._access
         if form_of(request) == EVENTS:
-            return EventStream(*common, stream=stream, after=after, form=event_form(given), holder=holder)
+            form = event_form(given, marked=marks_ids(request))
+            return EventStream(*common, stream=stream, held=held, form=form, holder=holder)
         if given not in (None, "records"):
             raise Refusal(400, f"format={given} comes as {EVENTS} only")
         wait_s = seconds(request, "wait", self._limits.wait_s)
         live = number(request, "live")
-        return Poll(*common, stream=stream, after=after, wait_s=wait_s, live=live, holder=holder)
+        return Poll(*common, stream=stream, held=held, wait_s=wait_s, live=live, holder=holder)
 
     async def _start(self, request: Request) -> ASGIApp:
         self._access.need(request.scope, "start")

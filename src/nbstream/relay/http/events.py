@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
     from nbstream.log.contract import Log
+    from nbstream.relay.held import Held
     from nbstream.relay.http.access import Access
     from nbstream.relay.http.activity import Activity
     from nbstream.relay.http.desk import Desk
@@ -51,7 +52,9 @@ RETRY = b"retry: 1000\n"
 
 class EventStream:
     """
-    An ASGI answer: everything behind *after*, what follows, and (if the form says it) live status.
+    An ASGI answer: everything behind *held*, what follows, and (if the form says it) live status.
+
+    Where the last record of *held* is another one by now, that is said, and everything comes from the beginning.
 
     With *holder* it is the connection of somebody who says elsewhere what it holds; without, the reader itself holds
     the stream while it is connected.
@@ -59,13 +62,14 @@ class EventStream:
 
     def __init__(
         self, service: Service, desk: Desk, activity: Activity, limits: HTTPLimits,
-        access: Access, *, stream: str, after: int,
+        access: Access, *, stream: str, held: Held,
         form: EventForm, holder: str | None,
     ) -> None:  # fmt: skip
         self._service, self._desk, self._activity, self._limits = service, desk, activity, limits
         self._access = access
         self._stream, self._form, self._holder = stream, form, holder
-        self._sent = after  # offset of the last record sent
+        self._held = held
+        self._sent = held.after  # offset of the last record sent
         self._name = f"reader:{secrets.token_hex(4)}"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -89,7 +93,7 @@ class EventStream:
             try:
                 async with news.of(subscribing, receive):
                     await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
-                    await _write(send, HELLO)
+                    await _write(send, HELLO if self._sent == self._held.after else HELLO + self._lost)
                     await self._tell(log, tail, news, send)
                     await send({"type": "http.response.body", "body": RETRY if self._activity.closing else b""})
             finally:
@@ -97,12 +101,18 @@ class EventStream:
 
     def _open(self) -> tuple[Log, int, bool]:
         log = self._service.store.log(self._stream)
+        if not self._held.stands(log):
+            self._sent = -1
         try:
             over = ended(log, self._sent)
         except ValueError as exc:
             raise Refusal(400, str(exc)) from exc
         log.read(self._sent, limit=1)  # a damaged record is an answer of its own, which ends an EventSource
         return log, log.tail(), over
+
+    @property
+    def _lost(self) -> bytes:
+        return event("lost", {"after": self._held.after, "message": self._held.lost_of(self._stream)})
 
     async def _tell(self, log: Log, tail: int, news: News, send: Send) -> None:
         loop = asyncio.get_running_loop()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from nbstream.log.readback import intact, records_of
 from nbstream.records import Delta, encode
+from nbstream.relay.held import id_line
 from nbstream.relay.http.agui import AGUIRun
 from nbstream.relay.http.answers import Refusal
 from nbstream.truncation import truncated
@@ -27,6 +28,8 @@ class EventForm(Protocol):
 
     #: Whether it says where the log ends by now, and what is live.
     status: bool
+    #: Whether an id says which record it names, too.
+    marked: bool
 
     def record(self, offset: int, record: Record) -> bytes:
         """Return the events of one record. Its offset is the id of the last: only then has all of it arrived."""
@@ -52,6 +55,8 @@ class Plain:
 class _Unending:
     """A form that remembers nothing, and goes on while the stream may be resumed."""
 
+    marked = False
+
     def begin(self, log: Log, after: int) -> None:
         """See `EventForm.begin`."""
 
@@ -67,7 +72,7 @@ class Records(_Unending):
 
     def record(self, offset: int, record: Record) -> bytes:
         """See `EventForm.record`."""
-        return b"id: %d\ndata: %b\n\n" % (offset, encode(record))
+        return b"%bdata: %b\n\n" % (id_line(offset, record.at, marked=self.marked), encode(record))
 
     def end(self, log: Log, offset: int) -> bytes:  # noqa: ARG002 - the record itself says it all
         """See `EventForm.end`."""
@@ -94,7 +99,8 @@ class AgentOutput(_Unending):
             for part in (record.parts if isinstance(record, Delta) else ())
             if (frame := _frame(part)) is not None
         ]
-        return b"\n".join(frames) + b"id: %d\n\n" % offset if frames else b""
+        name = id_line(offset, record.at, marked=self.marked)
+        return b"\n".join(frames) + name + b"\n" if frames else b""
 
     def end(self, log: Log, offset: int) -> bytes:
         """See `EventForm.end`. The length is that of all text that stays, sent now or before the client came back."""
@@ -133,15 +139,14 @@ def _stays(part: Part) -> int | None:
     return found[1] if found is not None and found[0][1] == "text" else None
 
 
-def event_form(name: str | None) -> EventForm:
-    """Return the form that `format=` names."""
-    if name in (None, "records"):
-        return Records()
-    if name == "agent_output":
-        return AgentOutput()
-    if name == "agui":
-        return AGUIRun()
-    raise Refusal(400, "format: records, agent_output or agui")
+def event_form(name: str | None, *, marked: bool = False) -> EventForm:
+    """Return the form that `format=` names; see `EventForm.marked`."""
+    forms: dict[str, type[EventForm]] = {"records": Records, "agent_output": AgentOutput, "agui": AGUIRun}
+    if (name or "records") not in forms:
+        raise Refusal(400, "format: records, agent_output or agui")
+    form = forms[name or "records"]()
+    form.marked = marked
+    return form
 
 
 def event(name: str, data: Any) -> bytes:

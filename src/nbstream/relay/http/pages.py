@@ -19,6 +19,7 @@ from nbstream.relay.http.news import News
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
+    from nbstream.relay.held import Held
     from nbstream.relay.http.access import Access
     from nbstream.relay.http.activity import Activity
     from nbstream.relay.http.desk import Desk
@@ -33,11 +34,15 @@ class Page(NamedTuple):
     batch: Batch
     state: str
     live: dict[str, Any] | None
+    #: Why it begins at the beginning, and not where it was asked to.
+    lost: str | None = None
 
     @property
     def body(self) -> bytes:
         """The JSON; records are put in as they are stored."""
         rest = {"state": self.state, "live": self.live, "complete": self.batch.last}
+        if self.lost is not None:
+            rest["lost"] = self.lost
         return b'{"after":%d,"upto":%d,"records":[%b],%b' % (
             self.after,
             self.batch.upto,
@@ -48,19 +53,21 @@ class Page(NamedTuple):
 
 class Poll:
     """
-    An ASGI answer: the records behind *after*, as soon as there is one, or after *wait_s* seconds.
+    An ASGI answer: the records behind *held*, as soon as there is one, or after *wait_s* seconds.
+
+    Where the last record of *held* is another one by now, it says so and begins at the beginning.
 
     With *live* (the number of the live status the client knows, 0 for none) another status ends the wait, too.
     """
 
     def __init__(
         self, service: Service, desk: Desk, activity: Activity, limits: HTTPLimits,
-        access: Access, *, stream: str, after: int,
+        access: Access, *, stream: str, held: Held,
         wait_s: float, live: int | None, holder: str | None,
     ) -> None:  # fmt: skip
         self._service, self._desk, self._activity, self._limits = service, desk, activity, limits
         self._access = access
-        self._stream, self._after, self._wait_s, self._known = stream, after, wait_s, live
+        self._stream, self._held, self._wait_s, self._known = stream, held, wait_s, live
         self._holder = holder
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -75,17 +82,19 @@ class Poll:
         await Response(page.body, media_type="application/json")(scope, receive, send)
 
     def _read(self) -> Page:
-        log = self._service.store.log(self._stream)
+        log, after, lost = self._service.store.log(self._stream), self._held.after, None
+        if not self._held.stands(log):
+            after, lost = -1, self._held.lost_of(self._stream)
         try:
-            over = ended(log, self._after)
+            over = ended(log, after)
         except ValueError as exc:
             raise Refusal(400, str(exc)) from exc
         # Before the records: a state at rest is the one behind the last of them.
         about = self._service.describe(self._stream)
         if over:
-            return Page(self._after, Batch([], self._after, last=True, full=False), "complete", None)
-        batch = read(log, self._after, Plain(), most_bytes=self._limits.page_bytes, most=self._limits.page_records)
-        return Page(self._after, batch, "complete" if batch.last else about["state"], about["live"])
+            return Page(after, Batch([], after, last=True, full=False), "complete", None)
+        batch = read(log, after, Plain(), most_bytes=self._limits.page_bytes, most=self._limits.page_records)
+        return Page(after, batch, "complete" if batch.last else about["state"], about["live"], lost)
 
     def _worth(self, page: Page) -> bool:
         """Whether the client is to have *page* now."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
+from nbstream.relay.held import Held
 from nbstream.relay.link.feed import Feed
 from nbstream.relay.link.follow import Follower
 from nbstream.relay.link.line import Line
@@ -75,9 +76,15 @@ class RelayClient:
         answer = await self._line.ask("POST", _path(stream, "ticket"), {})
         return f"{self.address.url}{answer.body['url']}"
 
-    def follow(self, stream: str, after: int = -1, *, holder: str | None = None) -> AsyncGenerator[Event, None]:
+    def follow(
+        self, stream: str, after: int = -1, *, at: float | None = None, holder: str | None = None
+    ) -> AsyncGenerator[Event, None]:
         """
         Yield what happens to the stream: each record behind *after* once and in order, and its live status.
+
+        A store that was restarted may have lost records that were read, and others may have written in their place:
+        then an event "lost" comes, and every record from the beginning. *at* is the `at` of record *after*: with it
+        that is noticed at once; of records that came here it is known.
 
         Goes over server-sent events, over polls where a proxy holds those back, and makes lost connections anew. Ends
         behind `close(complete)`, or with an event "gone" when the stream is deleted. *holder* names a follower that
@@ -87,7 +94,9 @@ class RelayClient:
         """
         query = {} if holder is None else {"holder": holder}
         line = Line(self.address, connections=2)  # one in use, one to see whether events come through by now
-        return Follower(Feed(line, _path(stream, "records"), query), after, self._timing, self._route).events()
+        return Follower(
+            Feed(line, _path(stream, "records"), query), Held(after, at), self._timing, self._route
+        ).events()
 
     async def close(self) -> None:
         """Close the connections that are kept; followers close their own."""

@@ -1,7 +1,8 @@
 """
 Following a stream of a relay: each record once and in order, over connection after connection.
 
-A record that comes again is dropped, a hole means asking again behind the last one.
+A record that comes again is dropped, a hole means asking again behind the last one. Where the store has lost what was
+read, that is said, and each record comes once more from the beginning.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Final
 
 from nbstream.errors import RelayError
+from nbstream.relay.held import Held
 from nbstream.relay.link.ways import Ways
 
 if TYPE_CHECKING:
@@ -30,10 +32,11 @@ _STOOD_S: Final = 15.0
 class Follower:
     """Reads one stream behind *after*, and closes its connections."""
 
-    def __init__(self, feed: Feed, after: int, timing: Timing, route: Route) -> None:
+    def __init__(self, feed: Feed, held: Held, timing: Timing, route: Route) -> None:
         self._line, self._timing = feed.line, timing
-        self._ways = Ways(feed, lambda: self._last, timing, route)
-        self._last = after
+        self._ways = Ways(feed, lambda: self._held, timing, route)
+        self._begun = held
+        self._last = held.after
         self._final: str | None = None  # the record at `_last`
         self._caught_up = False
         self._ended = False
@@ -70,6 +73,10 @@ class Follower:
                 if event.offset > self._last + 1:
                     raise RelayError(f"records {self._last + 1} to {event.offset - 1} did not come")
                 self._last, self._final = event.offset, event.data
+            elif event.kind == "lost":
+                if event.offset > self._last:
+                    continue  # the other way said so already
+                self._begun, self._last, self._final, self._caught_up = Held(), -1, None, False
             elif event.kind == "caught_up":
                 if self._caught_up:
                     continue
@@ -77,6 +84,10 @@ class Follower:
             self._ended = event.kind in ("complete", "gone")
             if event.kind != "complete":
                 yield event
+
+    @property
+    def _held(self) -> Held:
+        return self._begun if self._final is None else Held(self._last, json.loads(self._final)["at"])
 
     def _check_end(self) -> None:
         """Raise unless the answer ended where the stream does: behind `close(complete)`."""

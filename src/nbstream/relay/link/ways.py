@@ -13,6 +13,7 @@ from nbstream.relay.link.steps import Steps, first_of
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
+    from nbstream.relay.held import Held
     from nbstream.relay.link.feed import Feed
 
     Way: TypeAlias = Steps[list[Event]]
@@ -42,10 +43,10 @@ class Route:
 
 
 class Ways:
-    """The ways to read one stream; *last()* is the record behind which they go on."""
+    """The ways to read one stream; *held()* is the place behind which they go on."""
 
-    def __init__(self, feed: Feed, last: Callable[[], int], timing: Timing, route: Route) -> None:
-        self._feed, self._last = feed, last
+    def __init__(self, feed: Feed, held: Callable[[], Held], timing: Timing, route: Route) -> None:
+        self._feed, self._held = feed, held
         self._timing, self._route = timing, route
         #: With both at once the first is on trial, and the second goes on meanwhile.
         self._events: Way | None = None
@@ -90,9 +91,9 @@ class Ways:
         left_s = self._route.polls_until - time.monotonic()
         if self._events is None and left_s <= 0:
             self._greeted, self._caught_up, self._silent_s = None, False, 0.0
-            self._events = Steps(self._feed.streamed(self._last()))
+            self._events = Steps(self._feed.streamed(self._held()))
         elif self._events is None and self._polls is None:
-            self._polls = Steps(self._feed.pages(self._last, self._timing.poll_s))
+            self._polls = Steps(self._feed.pages(self._held, self._timing.poll_s))
         look_s = left_s if self._events is None else self._patience_s / 4
         self._silent_s += await first_of([way for way in (self._events, self._polls) if way is not None], look_s)
 
