@@ -45,6 +45,12 @@ class Replay(Stream):
         first = of.log.read(-1, limit=1)
         if not first or not isinstance(first[0], Open):
             raise LogDamaged(f"stream {of.id} does not begin with the record of a call; `%stream show {of.id}`")
+        if of.state.live:
+            # Its end is not written yet: played, it would seem to be interrupted where only the log ends for now.
+            raise StreamError(
+                f"stream {of.id} is still being recorded: `%stream show {of.id}` shows it as it comes; play it once it"
+                " has ended"
+            )
         self._of, self._speed, self._clock = of, speed, clock or Clock()
         self._key = first[0].key
         name = f"{of.id[:96]}-replay-{secrets.token_hex(3)}"

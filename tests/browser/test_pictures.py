@@ -27,13 +27,13 @@ def test_what_happened_is_shown_kept_in_the_file_and_played_again(notebook, demo
     assert picture.evaluate(SHOWN)
     tab.press("On the wire")
     wait_for("the wire", fold.locator(".nbstream-wire tr").count)
-    assert "1 call, 1 reconnection" in fold.text_content()
+    assert "2 calls (1 of them a reconnection)" in fold.text_content()
     assert fold.locator(".nbstream-wire .nbstream-between").count() >= 2
 
     for cell in (2, 3):
         tab.run(cell, wait=True)
     assert tab.page.locator(TIMELINE).evaluate(SHOWN)
-    assert "1 call, 1 reconnection" in tab.visible(3)
+    assert "2 calls (1 of them a reconnection)" in tab.visible(3)
     (output,) = tab.save()["cells"][2]["outputs"]
     assert "connection lost, to be called again" in "".join(output["data"]["image/svg+xml"])
 

@@ -152,6 +152,21 @@ def test_a_replay_that_nobody_looks_at_ends(store):
     assert held.text == "one two"
 
 
+def test_a_live_stream_is_not_played(store):
+    """What is still recorded is refused in one line that says what shows it; once it has ended it is played."""
+    started = store.start(opening(0.0))
+    started.log.append(1, Delta((Part("text", "one ", sequence=1),), 0.1))
+    stream = Stream(Host(store, "n", no_call), store.log("s1"), from_store=True)
+    with pytest.raises(StreamError, match=r"stream s1 is still being recorded: `%stream show s1`"):
+        Replay(stream)
+    assert [status.stream for status in store.list()] == ["s1"]
+    started.log.append(2, Close("complete", 0.2, chars=4))
+    started.lock.release()
+    replay = Replay(stream, 1000)
+    replay.wait(5)
+    assert (replay.text, replay.state) == ("one ", "complete")
+
+
 def test_a_damaged_stream_is_played_up_to_the_damage(store):
     """What is before the damage is played, and the line says why it ends there; without a beginning nothing is."""
     stream = saved(store)

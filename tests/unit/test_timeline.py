@@ -9,7 +9,7 @@ import pytest
 from probes import PROBES
 from recording import Recording, run
 
-from nbstream.errors import LogDamaged, SourceLost
+from nbstream.errors import LogDamaged, SourceLost, SourceRefused
 from nbstream.log.memory import MemoryStore
 from nbstream.log.readback import records_of
 from nbstream.pictures.axis import Axis
@@ -114,7 +114,8 @@ def test_a_cut_that_is_retried_is_on_record():
         ):  # fmt: skip
             assert says in said
         counts = Wire("s1", stream.log).counts
-        assert (counts["calls"], counts["again"], counts["dropped"], counts["pings"]) == (1, 1, 4, 2)
+        assert (counts["calls"], counts["again"], counts["dropped"], counts["pings"]) == (2, 1, 4, 2)
+        assert "2 calls (1 of them a reconnection)" in said
 
     run(main())
 
@@ -210,7 +211,7 @@ def test_every_kind_of_event_is_in_the_picture_and_in_words():
     ):  # fmt: skip
         assert any(says in text for text in texts), says
         assert says in words, says
-    assert "3 calls" in words
+    assert "4 calls (1 of them a reconnection)" in words
     assert "without 2 h in which nobody was at work" in words
     assert [line.split()[1] for line in words.splitlines() if "called again, behind" in line] == ["2.2"]
 
@@ -260,6 +261,43 @@ def test_each_agent_has_a_lane():
         assert says in words, says
     assert "cut" not in words, "an agent that goes on beside others is no cut of the stream"
     assert timeline.svg.count('class="c"') == 2
+
+
+def test_each_request_is_a_call():
+    """Of a team each agent that begins is a call, each reconnection one more; what is inside an agent is not known."""
+    log = Written({"kind": "team", "agents": {"planner": {}, "critic": {}}})
+    log.part(0.1, "agent_start", "planner").part(0.1, "agent_start", "critic").part(0.2, "agent_start", "critic/inner")
+    log.text(1, "a", "critic", meanwhile=[{"at": BEGAN + 1, "what": "called", "agent": "critic"}] * 39)
+    log.part(2, "agent_end", "critic", status="failed").opens(2.5).part(2.6, "agent_start", "critic")
+    log.close(3, "complete")
+    for says in (str(log.timeline()), str(log.wire())):
+        assert "42 calls (39 of them reconnections)" in says
+        assert "cut" not in says, "an agent that goes on beside others is no cut of the stream"
+    assert "1 call," in str(Written().timeline())
+
+
+def test_what_was_refused_is_not_called_lost():
+    """A 429 and a 503 are told as refusals with their number; a log of an older version has none."""
+
+    async def main():
+        no = SourceRefused("the server is busy", status=429, retryable=True, retry_after_s=1.0)
+        stream = Recording().start(ScriptedSource([no], ["text", End()]))
+        await stream.after(5)
+        assert (await stream).how == "complete"
+        said = "refused with 429, to be called again after 1.0 s: the server is busy"
+        assert said in str(Timeline("s1", Story().read_on(stream.log), "complete"))
+        assert said in str(Wire("s1", stream.log))
+
+    run(main())
+    old = [{"at": BEGAN, "what": "lost", "error": {"type": "SourceRefused", "message": "busy"}, "wait_s": 1}]
+    assert "refused, to be called again after 1.0 s: busy" in str(Written().text(1, "a", meanwhile=old).timeline())
+
+
+def test_the_longest_time_reaches_up_to_the_end():
+    """Silence before the `close` counts, the wait between two calls does not."""
+    log = Written().text(0.5, "one").close(3, "interrupted").opens(HOUR).close(HOUR + 1, "complete")
+    assert log.wire().longest_s == 2.5
+    assert "at most 2.5 s between two" in log.wire().summary
 
 
 def test_hundreds_of_agents_share_the_picture():
@@ -376,7 +414,7 @@ def test_the_wire_says_what_was_recorded():
     assert rows[8][3].startswith("resumed: the same message goes on · GET")
     assert rows[9][3] == "stopped by you"
     assert log.wire().summary == (
-        "2 calls, 1 reconnection, 6 records, at most 1.5 s between two, 8 characters of text,"
+        "3 calls (1 of them a reconnection), 6 records, at most 1.5 s between two, 8 characters of text,"
         " 3 that came once more dropped"
     )
     assert len(str(log.wire()).splitlines()) == 2 + len(rows)

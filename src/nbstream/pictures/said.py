@@ -32,6 +32,12 @@ _OPENED = {
     "regenerate": "regenerated: a new answer to the same question",
 }
 _FIRST = {"regenerate": "called: a new answer to an old question"}
+#: Why a call was not to be gone on with, where it is not that its connection was lost.
+_GONE = {
+    "SourceRefused": "refused",
+    "SourceMalformed": "could not be read on",
+    "SourceSilent": "silent connection dropped",
+}
 _CLOSED = {
     "complete": "complete: the source's own end mark",
     "stopped": "stopped by you",
@@ -161,7 +167,11 @@ def _lost(note: Mapping[str, Any]) -> str:
     # The cause comes last: where there is little room it is cut.
     why, wait = _message(note.get("error")), moment(note.get("wait_s"), -1)
     again = f", to be called again after {seconds(wait)}" if wait >= 0 else ""
-    return f"connection lost{again}{f': {why}' if why else ''}"
+    error, status = note.get("error"), note.get("status")
+    kind = error.get("type") if isinstance(error, dict) else None
+    what = _GONE.get(kind, "connection lost") if isinstance(kind, str) else "connection lost"
+    code = f" with {status}" if what == "refused" and type(status) is int else ""
+    return f"{what}{code}{again}{f': {why}' if why else ''}"
 
 
 def _called(note: Mapping[str, Any]) -> str:

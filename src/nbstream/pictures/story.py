@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from nbstream.errors import LogDamaged
 from nbstream.log.readback import records_of
 from nbstream.pictures import said
+from nbstream.pictures.calls import Calls
 from nbstream.records import TEXT_KINDS, Close, Delta, Open
 from nbstream.truncation import text_truncated
 
@@ -116,21 +117,18 @@ class Story:
         self.lanes: dict[str, Lane] = {}
         #: Agents that share the last lane.
         self.others: set[str] = set()
-        self.calls = 0
+        self.calls = Calls()
         self.deltas = 0
         #: The first moment and the last.
         self.began = self.ended = 0.0
         #: Times between two calls in which nobody was at work, the longest ones.
         self.rests: list[tuple[float, float]] = []
-        #: The last record is a `close`.
-        self.closed = False
         #: A clock was set back while it was recorded.
         self.set_back = False
         self.damage: LogDamaged | None = None
         self._first: list[Event] = []
         self._last: deque[Event] = deque(maxlen=MOST_EVENTS)
         self._events = 0
-        self._writer = ""
 
     def read_on(self, log: Log) -> Story:
         """Fold what is new in *log*, up to its tail or to what is damaged (blocking)."""
@@ -168,18 +166,15 @@ class Story:
             self._delta(record, at)
         else:
             self._tell(said.closed(record, at), at)
-        self.closed = isinstance(record, Close)
+        self.calls.add(record)
 
     def _open(self, record: Open, before: float, at: float) -> None:
-        # An agent of a team that goes on beside others has the writer that they have.
-        joins = not self.closed and "agents" in record.source and record.writer == self._writer
-        if self.calls and not joins:
-            if not self.closed:
+        calls = self.calls
+        if calls.opens and not calls.joins(record):
+            if calls.open:
                 self._tell(said.cut(before), before)
             self.rests = sorted([*self.rests, (before, at)], key=lambda rest: rest[0] - rest[1])[:MOST_RESTS]
-        self._tell(said.opened(record, first=self.calls == 0, at=at), at)
-        self.calls += 1
-        self._writer = record.writer
+        self._tell(said.opened(record, first=calls.opens == 0, at=at), at)
 
     def _delta(self, record: Delta, at: float) -> None:
         self.deltas += 1

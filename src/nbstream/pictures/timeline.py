@@ -93,7 +93,7 @@ class Timeline:
         self._axis = Axis(story.began, ended, story.rests, left=LEFT, right=RIGHT)
         self._live = now is not None
         events = list(story.events)
-        if story.calls and not (self._live or story.closed or story.damage):
+        if story.calls.open and not (self._live or story.damage):
             events.append(said.cut(story.ended))
         numbered = list(enumerate(events, 1))
         if len(events) > FIRST + LAST:
@@ -141,10 +141,9 @@ class Timeline:
         story = self._story
         if story.tail < 0:
             return [f"nothing of it can be read: {said.line(story.damage or 'it is empty', LISTED)}"]
-        calls = f"{story.calls} call{'' if story.calls == 1 else 's'}"
         saves = f"{story.deltas:,} record{'' if story.deltas == 1 else 's'} of text saved"
         shown = f"{said.seconds(self._axis.shown)} shown, from {said.clock(story.began)}"
-        found = [f"{calls}, {saves}, {shown}"]
+        found = [f"{story.calls}, {saves}, {shown}"]
         if self._axis.breaks:
             rests = ", ".join(said.seconds(one.seconds) for one in self._axis.breaks)
             found.append(f"without {rests} in which nobody was at work")

@@ -10,6 +10,7 @@ from nbstream import words
 from nbstream.errors import LogDamaged
 from nbstream.log.readback import records_of
 from nbstream.pictures import said
+from nbstream.pictures.calls import Calls
 from nbstream.records import TEXT_KINDS, Close, Delta, Open
 
 if TYPE_CHECKING:
@@ -55,14 +56,14 @@ class Wire:
         self._first: list[Row] = []
         self._last: deque[Row] = deque(maxlen=MOST_ROWS)
         self._rows = 0
-        #: How many calls, calls made again by themselves, records, characters, characters that came once more and
-        #: were dropped, pings and comments.
+        self._calls = Calls()
+        #: How many calls, those among them made again by themselves, records, characters, characters that came once
+        #: more and were dropped, pings and comments.
         self.counts = dict.fromkeys(("calls", "again", "records", "chars", "dropped", "pings"), 0)
         #: The longest time between two records of one call, in seconds.
         self.longest_s = 0.0
         self.damage: LogDamaged | None = None
         self._began = self._before = 0.0
-        self._closed = True
         try:
             for offset, record in enumerate(records_of(log)):
                 self._add(offset, record)
@@ -83,13 +84,11 @@ class Wire:
     def summary(self) -> str:
         """The counts in words."""
         counts = self.counts
-        calls = f"{counts['calls']} call{'' if counts['calls'] == 1 else 's'}"
-        again = f", {counts['again']} reconnection{'' if counts['again'] == 1 else 's'}" if counts["again"] else ""
         dropped = f", {counts['dropped']:,} that came once more dropped" if counts["dropped"] else ""
         pings = f", {counts['pings']:,} pings or comments" if counts["pings"] else ""
         longest = f", at most {said.seconds(self.longest_s)} between two" if self.longest_s else ""
         records = f"{counts['records']:,} record{'' if counts['records'] == 1 else 's'}{longest}"
-        return f"{calls}{again}, {records}, {words.size(counts['chars'])} of text{dropped}{pings}"
+        return f"{self._calls}, {records}, {words.size(counts['chars'])} of text{dropped}{pings}"
 
     def __str__(self) -> str:
         """Return the table as text."""
@@ -162,19 +161,21 @@ class Wire:
             self._between(record)
         at = said.moment(record.at, self._before)
         since = at - self._before
+        joins = isinstance(record, Open) and self._calls.joins(record)
+        if not isinstance(record, Open) or joins:
+            self.longest_s = max(self.longest_s, since)
         if isinstance(record, Open):
-            if not self._closed:
+            if self._calls.open and not joins:
                 self._keep(Row("", "", "", said.cut(at).says, ""))
-            self.counts["calls"] += 1
             event = said.opened(record, first=offset == 0, at=at)
             what, place = f"{event.says} · {self._upstream(record)}", ""
         elif isinstance(record, Delta):
-            self.longest_s = max(self.longest_s, since)
             self.counts["chars"] += sum(map(said.chars_of, record.parts))
             what, place = _parts(record), _place(record.cursor, record.behind)
         else:
             what, place = said.closed(record, at).says, ""
-        self._closed = isinstance(record, Close)
+        self._calls.add(record)
+        self.counts["calls"], self.counts["again"] = self._calls.made, self._calls.again
         shown = f"{since:,.3f} s" if since >= 0 else "the clock was set back"
         self._keep(Row(str(offset), self._at(at), shown if offset else "", what, place))
         self._before = at
@@ -183,7 +184,6 @@ class Wire:
         for event in said.meanwhile(record, self._before):
             who = f"{said.line(event.agent, SHOWN)}: " if event.agent else ""
             self._keep(Row("", self._at(event.at), "", f"{who}{event.says}", ""))
-            self.counts["again"] += event.what == "called"
         told = record.meanwhile
         for note in told if isinstance(told, (list, tuple)) else ():
             if isinstance(note, dict):

@@ -130,7 +130,9 @@ class Caller:
         self._totals.retries += 1
         self._live.retry_at = self._clock.monotonic() + wait
         self._live.error = error_json(error)
-        self._tell("lost", error=error_json(error), wait_s=round(wait, 3))
+        status = getattr(error, "status", None)
+        refused = {"status": status} if status is not None else {}
+        self._tell("lost", error=error_json(error), wait_s=round(wait, 3), **refused)
         self._event(Event.LOST)
         await self._clock.sleep(wait)
         self._live.retry_at = None
