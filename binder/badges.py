@@ -15,6 +15,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 PAGES = {ROOT / "README.md": "docs/", ROOT / "docs" / "walkthroughs.md": ""}
+#: Where the notebooks lie, as seen from there; pages of documentation are built without them.
+FILES = "notebooks/"
 #: What stands in the links until somebody says where the repository lies.
 NOWHERE = "OWNER/nbstream"
 BETWEEN = re.compile(r"(?<=<!-- walkthroughs -->\n).*?(?=<!-- /walkthroughs -->)", re.DOTALL)
@@ -35,7 +37,7 @@ def repository_in(page: Path) -> str:
 def table(repository: str, docs: str) -> str:
     """Return one line a notebook."""
     rows = "".join(
-        f"| {title(path)} | [![open on Binder]({docs}binder.svg)](https://mybinder.org/v2/gh/{repository}/HEAD?"
+        f"| {f'[{title(path)}]({FILES}{path.name})' if docs else title(path)} | [![open on Binder]({docs}binder.svg)](https://mybinder.org/v2/gh/{repository}/HEAD?"
         f"urlpath=lab/tree/notebooks/{path.name}) |\n"
         for path in sorted((ROOT / "notebooks").glob("*.ipynb"))
     )

@@ -290,14 +290,15 @@ def _failed(facts: Facts) -> str:
 
 
 def _complete(facts: Facts) -> str:
-    if facts.from_store and facts.ended_at is not None:
-        how = "Regenerate" if facts.repeatable else "run its cell"
-        return f"complete, saved at {moment(facts.ended_at)}" + (f", {how} for a new one" if facts.buttons else "")
+    head = "complete"
     if facts.finish == "length":
-        return "complete: cut off by the token limit"
-    if facts.finish not in (None, "stop"):
-        return f"complete ({facts.finish})"
-    return "complete"
+        head = "complete: cut off by the token limit"
+    elif facts.finish not in (None, "stop"):
+        head = f"complete ({facts.finish})"
+    if not facts.from_store or facts.ended_at is None:
+        return head
+    how = "Regenerate" if facts.repeatable else "run its cell"
+    return f"{head}, saved at {moment(facts.ended_at)}" + (f", {how} for a new one" if facts.buttons else "")
 
 
 def _with(head: str, cause: str, how: str) -> str:

@@ -56,6 +56,22 @@ def test_what_cannot_be_resumed_is_continued_only_when_asked():
     assert "resumed" not in done
 
 
+@pytest.mark.parametrize(
+    ("finish", "said"),
+    [
+        ("length", "complete: cut off by the token limit"),
+        ("content_filter", "complete (content_filter)"),
+        ("stop", "complete"),
+    ],
+)
+def test_why_the_model_ended_is_said_of_a_saved_answer_too(finish, said):
+    """A truncated answer does not become a whole one when it is shown from the store."""
+    done = replace(STREAMING, state=State.COMPLETE, speed=None, finish=finish)
+    assert line(done).startswith(f"{said} · ")
+    saved = line(replace(done, from_store=True, ended_at=1.0), buttons=False)
+    assert saved.startswith(f"{said}, saved at ")
+
+
 def test_what_becomes_of_a_message_without_its_kernel():
     """Only a message that can be resumed is promised to go on."""
     assert "go on behind them" in lost_line(STREAMING)
