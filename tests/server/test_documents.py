@@ -236,7 +236,9 @@ def test_badges_name_every_notebook_and_your_repository(tmp_path, monkeypatch):
     monkeypatch.setattr(badges, "PAGES", {page: "docs/"})
     page.write_text(badges.written(page, "somebody/theirs"))
     lines = page.read_text().splitlines()
-    assert [line.split(" | ")[0] for line in lines if "mybinder" in line] == ["| 01 Start", "| 05 Killed"]
+    assert [line.split(" | ")[0] for line in lines if "mybinder" in line] == [
+        "| [01 Start](notebooks/01_start.ipynb)", "| [05 Killed](notebooks/05-killed.ipynb)"
+    ]  # fmt: skip
     assert all("/gh/somebody/theirs/HEAD?urlpath=lab/tree/notebooks/0" in line for line in lines if "mybinder" in line)
     assert (lines[0], lines[-1]) == ("before", "after")
     assert badges.repository_in(page) == "somebody/theirs"
