@@ -16,7 +16,7 @@ import pytest
 from redis_process import RedisProcess
 from samples import Child, a_close, a_delta, an_open
 
-from nbstream.errors import Fenced, LogDamaged, StoreFull, StreamGone
+from nbstream.errors import Fenced, LogDamaged, RecordsLost, StoreFull, StreamGone
 from nbstream.log.redis import open_redis_store
 from nbstream.log.stores import open_store
 from nbstream.options import NbStream
@@ -533,6 +533,24 @@ def test_a_reader_learns_that_what_it_has_is_lost(own, grown):
             knows.read(5)
     assert len(knew.read(3)) == grown  # had nothing that is gone
     assert len(store.log("s1").read()) == 4 + grown
+    store.close()
+
+
+def test_a_reader_that_begins_at_the_end_learns_of_a_loss(own):
+    """Who asks behind the last record has it, though nothing of it was read here."""
+    server, store, log = lossy(own)
+    reader = store.log("s1")
+    assert reader.read(5) == []
+    server.kill()
+    server.start()
+    store._attached.holds.release_all()
+    store.lock("s1")
+    for offset in range(4, 14):
+        log.append(offset, an_open(intent="resume") if offset == 4 else a_delta("other"))
+    for _ in range(2):
+        with pytest.raises(RecordsLost, match="has lost records 4 to 5"):
+            reader.read(5)
+    assert len(store.log("s1").read(5)) == 8, "who says no more than a number is believed"
     store.close()
 
 

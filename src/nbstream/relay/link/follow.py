@@ -87,7 +87,7 @@ class Follower:
 
     @property
     def _held(self) -> Held:
-        return self._begun if self._final is None else Held(self._last, json.loads(self._final)["at"])
+        return self._begun if self._final is None else Held(self._last, _time_of(self._final))
 
     def _check_end(self) -> None:
         """Raise unless the answer ended where the stream does: behind `close(complete)`."""
@@ -99,3 +99,12 @@ class Follower:
         address = self._line.address
         passing = exc.status is None or exc.status in _PASSING
         return passing and failures <= len(self._timing.waits_s) and (address.alive or not address.proves)
+
+
+def _time_of(record: str) -> float | None:
+    """Return the `at` of *record*; None where there is none: whoever reads it judges what it is."""
+    try:
+        at = json.loads(record).get("at")
+    except (ValueError, AttributeError):
+        return None
+    return at if isinstance(at, (int, float)) else None
