@@ -154,8 +154,8 @@ def replay(stream: str | Stream, speed: float = 1.0) -> Stream:
     """
     Play a saved stream once more in this cell, *speed* times as fast as it came; no call is made, nothing new is saved.
 
-    Given by id, key or object. Stop ends the replay and leaves the stream as it is. Raises `StreamError` for one that is
-    still live, `StreamGone` for one that is not in the store.
+    Given by id, key or object. Stop ends the replay and leaves the stream as it is. Raises `StreamError` for one that
+    is still live, `StreamGone` for one that is not in the store.
     """
     from nbstream.playing import Replay
 
