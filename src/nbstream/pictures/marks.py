@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from nbstream.pictures.said import Event
 
-#: Pixels between two rows of marks, and free between two marks of one row.
+#: Pixels between two rows of marks, and free between two marks of one row: the tips of two diamonds.
 ROW = 18
-FREE = 2.0
+FREE = 4.0
 #: How near to each other events are of one moment, in pixels, and rows of marks at the most: where they would be more,
 #: events further apart share a mark.
 NEAR = 2.0

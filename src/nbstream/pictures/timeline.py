@@ -163,7 +163,7 @@ class Timeline:
         listed = [Listed(number, event, self._axis.x(event.at)) for number, event in self._numbered]
         marks, rows = placed(listed)
         out, y = [], 24.0
-        for part in textwrap.wrap(self._title, TITLE, max_lines=2, placeholder=" …", break_on_hyphens=False):
+        for part in _title_lines(self._title):
             out.append(_text(LEFT, y, part, "t"))
             y += 18
         for fact in self._facts:
@@ -231,6 +231,12 @@ class Timeline:
         if len(self._lanes) < 2:
             return 120, 10
         return (24, 6) if self._story.crowded else (56, 10)
+
+
+def _title_lines(title: str) -> list[str]:
+    """Return it in two lines at the most, broken between its facts where they are short, else between words."""
+    facts = (fact.replace(" ", "\xa0") if len(fact) <= TITLE // 2 else fact for fact in title.split(" · "))
+    return textwrap.wrap("\xa0· ".join(facts), TITLE, max_lines=2, placeholder=" …", break_on_hyphens=False)
 
 
 def _more(before: int, number: int) -> str:
