@@ -211,12 +211,16 @@ def _figures(facts: Facts) -> list[str]:
 
 def _tokens(facts: Facts) -> str:
     read, written = facts.usage.get("input"), facts.usage.get("output")
-    counts = [f"{read:,} tokens in" if read is not None else "", f"{written:,} out" if written is not None else ""]
+    counts = [f"{_count(read)} in" if read is not None else "", f"{written:,} out" if written is not None else ""]
     total = facts.usage.get("total")
-    told = ", ".join(filter(None, counts)) or (f"{total:,} tokens" if total is not None else "")
+    told = ", ".join(filter(None, counts)) or (_count(total) if total is not None else "")
     # Of a message in several calls nobody says which of them the tokens are of; of a very short one it says nothing.
     timed = written and facts.came_s is not None and facts.came_s >= SPEED_S and not (facts.resumed or facts.continued)
     return f"{told} ({written / facts.came_s:,.0f}/s)" if timed and written and facts.came_s else told
+
+
+def _count(tokens: int) -> str:
+    return f"{tokens:,} token{'' if tokens == 1 else 's'}"
 
 
 def _price(dollars: float) -> str:

@@ -35,7 +35,7 @@ def test_what_happened_is_shown_kept_in_the_file_and_played_again(notebook, demo
     assert tab.page.locator(TIMELINE).evaluate(SHOWN)
     assert "2 calls (1 of them a reconnection)" in tab.visible(3)
     (output,) = tab.save()["cells"][2]["outputs"]
-    assert "connection lost, to be called again" in "".join(output["data"]["image/svg+xml"])
+    assert "connection lost, to be called again" in "".join(output["data"]["text/html"])
 
     asked = len(demo.requests)
     tab.run(4)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 import time
 
 import pytest
@@ -133,7 +134,13 @@ def test_a_replay_that_nobody_looks_at_ends(store):
     class Hasty(FakeClock):
         passed = 0.0
 
+        def __init__(self):
+            super().__init__()
+            self.runs = threading.Event()
+
         async def sleep(self, seconds):
+            if not self.runs.is_set():
+                await asyncio.to_thread(self.runs.wait, 20)
             self.passed += seconds
             await asyncio.sleep(0)
 
@@ -141,12 +148,15 @@ def test_a_replay_that_nobody_looks_at_ends(store):
             return self.passed
 
     clock = Hasty()
+    clock.runs.set()
     replay = Replay(stream, clock=clock)
     replay._playing.result(20)
     assert (replay.text, replay.settled) == ("one ", True)
     assert UNHELD_S <= clock.monotonic() < 2 * UNHELD_S
-    held = Replay(stream, clock=Hasty())
+    clock = Hasty()
+    held = Replay(stream, clock=clock)
     end = held.hold("reader")
+    clock.runs.set()  # not before: half a minute of this clock is over in no time
     held._playing.result(20)
     end()
     assert held.text == "one two"

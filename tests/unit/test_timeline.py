@@ -1,8 +1,11 @@
 """What a log tells, to look at: the timeline and the wire, of every kind of log."""
 
+import base64
+import html
 import random
 import time
 import xml.etree.ElementTree as ET
+from itertools import pairwise
 
 import bs4
 import pytest
@@ -13,7 +16,9 @@ from nbstream.errors import LogDamaged, SourceLost, SourceRefused
 from nbstream.log.memory import MemoryStore
 from nbstream.log.readback import records_of
 from nbstream.pictures.axis import Axis
-from nbstream.pictures.said import seconds
+from nbstream.pictures.marks import MOST_ROWS as MOST_MARK_ROWS
+from nbstream.pictures.marks import Listed, placed
+from nbstream.pictures.said import Event, seconds
 from nbstream.pictures.story import MOST_EVENTS, MOST_LANES, MOST_POINTS, Story
 from nbstream.pictures.timeline import FIRST, LAST, Timeline
 from nbstream.pictures.wire import MOST_ROWS, Wire
@@ -311,6 +316,133 @@ def test_hundreds_of_agents_share_the_picture():
     assert len(timeline.svg) < 40_000
 
 
+def crowd(agents, *, calm=True):
+    """Return the log of so many agents that begin at one moment and are complete at another."""
+    log = Written({"kind": "team", "agents": {}})
+    for number in range(agents):
+        log.part(0.01, "agent_start", f"agent {number}")
+    for number in range(agents):
+        log.text(1 + number, "text", f"agent {number}")
+    for number in range(agents):
+        error = {} if calm or number else {"error": {"message": "no such model"}}
+        log.part(agents, "agent_end", f"agent {number}", status="failed" if error else "complete", **error)
+    return log.close(agents + 1, "complete" if calm else "failed")
+
+
+def height(timeline):
+    """Return the height of the picture, in pixels."""
+    return int(ET.fromstring(timeline.svg).get("height"))
+
+
+def test_a_few_agents_are_listed_a_crowd_is_not():
+    """Of six agents each begin and end is listed; of more only how many they are, and what went wrong."""
+    words = str(crowd(6).timeline())
+    assert (words.count(": begins"), words.count(": complete")) == (6, 6)
+    timeline = crowd(20, calm=False).timeline()
+    words = str(timeline)
+    assert (words.count(": begins"), words.count(": complete")) == (0, 0)
+    assert "20 agents: when each waited, began and was complete is not listed" in words
+    assert [line.split()[0] for line in words.splitlines() if line.startswith(" ")] == ["1", "2", "3"]
+    assert "agent 0: failed: no such model" in words
+    assert height(timeline) < 900
+
+
+def test_events_of_a_crowd_are_in_order_however_many_there_are(seed):
+    """Numbers grow and none is said twice, wherever in a long story an agent too many speaks; what lacks is counted."""
+    chance = random.Random(seed)
+    for many in (0, 10, 39, 40, 41, 79, 80, 81, 200):
+        log = Written({"kind": "team", "agents": {}})
+        for number in range(many):
+            kind = chance.choice(["agent_start", "gap"])
+            log.part(number, kind, f"agent {number % 6}", **({"expected": 1, "got": 2} if kind == "gap" else {}))
+        for number in range(30):
+            log.part(many + number, "gap", f"agent {number % 8}", expected=1, got=2)
+        events = list(Story().read_on(log.log).events)
+        assert [number for number, _ in events] == sorted({number for number, _ in events})
+        assert [event.at for _, event in events] == sorted(event.at for _, event in events)
+        assert {event.what for _, event in events} <= {"open", "gap"}
+        lines = [line.split() for line in str(log.timeline(now=BEGAN + 300)).splitlines() if line.startswith(" ")]
+        said = sum(int(line[1]) if line[0] == "..." else 1 for line in lines)
+        assert said == events[-1][0]
+
+
+def marks_of(timeline):
+    """Return (label, middle) of the marks above the curves, as numbers stand in them."""
+    root = ET.fromstring(timeline.svg)
+    labels = [text for text in root.iter() if text.get("class") == "n" and float(text.get("x")) != 24]
+    return [(text.text, float(text.get("x"))) for text in labels]
+
+
+def test_marks_of_one_moment_are_one_and_stand_at_their_place():
+    """Events of one moment share a mark with their numbers; those at both ends stand where the curve does."""
+    log = Written({"kind": "team", "agents": {"a": {}, "b": {}}})
+    for _ in range(5):
+        log.part(0.0, "waiting", "a", on=["b"])
+    log.text(0.0, "x", "a").text(10, "y", "b").close(10, "complete")
+    timeline = log.timeline()
+    assert [label for label, _ in marks_of(timeline)] == ["1-6", "7"]
+    places = [x for _, x in marks_of(timeline)]
+    assert places == [28.0, 732.0]
+    ticks = [path.get("d") for path in ET.fromstring(timeline.svg).iter() if path.get("class") == "s"]
+    assert [float(tick[1:].split()[0]) for tick in ticks] == places
+
+
+@pytest.mark.parametrize("events", [13, 24, 200])
+def test_marks_close_together_cover_no_other_and_push_nothing_down(events, seed):
+    """However close events follow each other: at most four rows, no mark over another, each within the picture."""
+    chance = random.Random(seed)
+    for _ in range(20):
+        listed, x = [], 28.0
+        for number in range(1, events + 1):
+            listed.append(Listed(number, Event(0.0, chance.choice(["lost", "called", "note"]), ""), x))
+            x = min(732.0, x + chance.choice([0, 0.1, 3, 5, 19]))
+        marks, rows = placed(listed)
+        assert rows <= MOST_MARK_ROWS
+        assert [one for mark in marks for one in mark.events] == listed
+        for row in range(rows):
+            spans = [(mark.x - mark.half, mark.x + mark.half) for mark in marks if mark.row == row]
+            assert all(end + 4 <= begin for (_, end), (begin, _) in pairwise(spans)), "tips of diamonds need 2 each"
+            assert spans[0][0] > 0
+            assert spans[-1][1] < 760
+
+
+def test_a_failed_agent_does_not_look_like_a_finished_one():
+    """How an agent ended is a diamond where it is trouble, a square where it is complete or was stopped."""
+    for status, kind in (("failed", "bad"), ("interrupted", "bad"), ("complete", "end"), ("stopped", "end")):
+        log = Written({"kind": "team", "agents": {"a": {}}}).text(1, "x", "a")
+        svg = log.part(2, "agent_end", "a", status=status).timeline(now=BEGAN + 4).svg
+        assert svg.count(f'class="{kind}"') == 2, "above the curves and in the list"
+
+
+def test_a_long_title_goes_on_in_a_second_line():
+    """Nothing of a title is cut inside a number: it breaks between words, and only beyond two lines it ends early."""
+    state = "complete · demo · " + "1,405 characters · 9.3 s · 1 token in, 250 out · " * 2
+    timeline = Timeline("1130-0830-erksnanfenl0wslh", Story().read_on(Written().log), state)
+    lines = [line.replace("\xa0", " ") for line in drawn(timeline)[:2]]
+    assert " ".join(lines) == f"Stream 1130-0830-erksnanfenl0wslh: {state}".rstrip()
+    assert lines[0].endswith(" ·"), "between two facts, where they are short"
+    longer = drawn(Timeline("s1", Story().read_on(Written().log), "12,345 words " * 100))[:2]
+    assert longer[1].endswith(" …")
+    assert not any(line.removesuffix(" …").endswith("12,") for line in longer)
+
+
+def test_the_notebook_file_holds_the_picture_once():
+    """HTML with the image, and plain text; there is no second copy of the picture, and the words are in it once."""
+    log = Written()
+    for number in range(30):
+        log.text(number, "x", meanwhile=LOST)
+    timeline = log.close(31, "complete").timeline()
+    bundle = timeline._repr_mimebundle_()
+    assert set(bundle) == {"text/html", "text/plain"}
+    assert bundle["text/plain"] == str(timeline)
+    (image,) = bs4.BeautifulSoup(bundle["text/html"], "html.parser").find_all("img")
+    kept = base64.b64decode(image["src"].partition(",")[2]).decode()
+    assert len(drawn(timeline)) == len([one for one in ET.fromstring(kept).iter() if one.tag.endswith("}text")])
+    assert str(timeline) not in html.unescape(kept)
+    assert str(timeline) in html.unescape(timeline.svg)
+    assert len(bundle["text/html"]) < 1.5 * len(timeline.svg)
+
+
 def test_a_damaged_log_is_drawn_up_to_the_damage():
     """What is before a damaged record is shown, and why it ends; of a log that cannot be read at all, why."""
     log = Written().text(1, "one ").text(2, "two ").text(3, "three")
@@ -473,8 +605,8 @@ def test_nothing_of_a_probe_gets_through(probe):
     assert "url(" not in root[2].text
     assert "@import" not in root[2].text
     # A notebook may put it into its page as it is, where another parser reads it.
-    for html in (timeline.svg, *(one._repr_mimebundle_()["text/html"] for one in (timeline, wire))):
-        for tag in bs4.BeautifulSoup(html, "html.parser").find_all(True):
+    for shown in (timeline.svg, *(one._repr_mimebundle_()["text/html"] for one in (timeline, wire))):
+        for tag in bs4.BeautifulSoup(shown, "html.parser").find_all(True):
             assert tag.name in HTML | SVG, tag
             assert set(tag.attrs) <= HTML_ATTRIBUTES | {name.lower() for name in SVG_ATTRIBUTES} | {"xmlns"}, tag
             assert tag.name != "img" or tag["src"].startswith("data:image/svg+xml;base64,")
@@ -485,11 +617,11 @@ def test_nothing_of_a_probe_gets_through(probe):
 
 def test_formulas_are_not_looked_for_in_what_a_model_wrote():
     """A notebook makes formulas of text in its outputs, but for code: all text of others stands in code."""
-    html = full_of("$x$").wire()._repr_mimebundle_()["text/html"]
-    soup = bs4.BeautifulSoup(html, "html.parser")
+    shown = full_of("$x$").wire()._repr_mimebundle_()["text/html"]
+    soup = bs4.BeautifulSoup(shown, "html.parser")
     for code in soup.find_all("code"):
         code.decompose()
-    assert "$" in html
+    assert "$" in shown
     assert "$" not in soup.get_text()
 
 

@@ -210,6 +210,8 @@ def test_a_message_at_rest_has_a_short_line():
         ({"input": 12, "output": 345}, {"came_s": 8.0, "resumed": 1}, "12 tokens in, 345 out · resumed once"),
         ({"input": 12, "output": 3}, {"came_s": 0.4}, "12 tokens in, 3 out"),
         ({"input": 12}, {"came_s": 8.0}, "12 tokens in"),
+        ({"input": 1, "output": 2}, {"came_s": 0.4}, "1 token in, 2 out"),
+        ({"total": 1}, {"came_s": 8.0}, "1 token"),
         ({"total": 99}, {"came_s": 8.0}, "99 tokens"),
         ({"cached": 7}, {"came_s": 8.0}, "1,204 characters · 8.1 s"),
         ({"input": 12, "output": 3}, {"cost": 0.00225}, "12 tokens in, 3 out · about 0.0022 USD"),

@@ -50,7 +50,7 @@ class Event(NamedTuple):
     """
     One thing that happened, other than that text came.
 
-    `at` is wall time in seconds, `what` its kind: how a `close` ends, `open` (a call), `lost`, `called`, `silent`,
+    `at` is wall time in seconds, `what` its kind: how a call ends, `open` (a call), `lost`, `called`, `silent`,
     `kept`, `dropped`, `pings`, `cut` (a writer that wrote no `close`), or the kind of a part. `agent` is empty for the
     whole stream.
     """
@@ -136,7 +136,10 @@ def marked(part: Part, at: float) -> Event | None:
         says = "begins"
     elif part.kind == "agent_end":
         why = _message(fields.get("error")) or fields.get("message") or ""
-        says = f"{fields.get('status') or 'ends'}{f': {why}' if why else ''}"
+        how = fields.get("status")
+        says = f"{how or 'ends'}{f': {why}' if why else ''}"
+        if how in ("stopped", "interrupted", "failed"):
+            return Event(at, str(how), line(says), part.agent)
     elif part.kind == "waiting":
         on = fields.get("on")
         names = ", ".join(map(str, on)) if isinstance(on, list) else str(on or "")

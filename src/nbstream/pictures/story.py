@@ -32,6 +32,9 @@ LONG_PAUSE = 0.02
 MOST_EVENTS = 40
 #: Agents with a curve of their own; the rest share one.
 MOST_LANES = 12
+#: With more agents than this, nobody reads when each of them waited, began and was complete.
+FEW_AGENTS = 6
+_TURNS = frozenset({"agent_start", "agent_end", "waiting"})
 #: Pauses kept between two calls.
 MOST_RESTS = 12
 
@@ -141,15 +144,20 @@ class Story:
         return self
 
     @property
-    def events(self) -> Iterator[Event]:
-        """What happened, in order; from the middle some are left out when there are very many."""
-        yield from self._first
-        yield from self._last
+    def events(self) -> Iterator[tuple[int, Event]]:
+        """What happened, in order and numbered from 1; some numbers in the middle lack when there are very many."""
+        yield from enumerate(self._first, 1)
+        yield from enumerate(self._last, 1 + self._events - len(self._last))
 
     @property
-    def left_out(self) -> int:
-        """Events that are not in `events`."""
-        return self._events - len(self._first) - len(self._last)
+    def agents(self) -> int:
+        """How many agents there are."""
+        return len(self.lanes) - bool(self.others) + len(self.others)
+
+    @property
+    def crowded(self) -> bool:
+        """There are so many agents that `events` has not when they waited, began and were complete."""
+        return self.agents > FEW_AGENTS
 
     def add(self, record: Record) -> None:
         """Move behind *record*."""
@@ -194,10 +202,21 @@ class Story:
         lane = self.lanes.get(agent)
         if lane is None and len(self.lanes) < MOST_LANES:
             lane = self.lanes[agent] = Lane(agent)
+            if self.agents == FEW_AGENTS + 1:
+                self._forget_turns()
         elif lane is None:
-            self.others.add(agent)
+            self.others.add(agent)  # before the lane of all of them is there
             lane = self.lanes.setdefault("", Lane(""))
         return lane
+
+    def _forget_turns(self) -> None:
+        """Number the events anew without those that a crowd does not have; what is left out already stays so."""
+        first, last = ([event for event in kept if event.what not in _TURNS] for kept in (self._first, self._last))
+        middle = self._events - len(self._first) - len(self._last)
+        if not middle:
+            first, last = (first + last)[:MOST_EVENTS], (first + last)[MOST_EVENTS:]
+        self._first, self._last = first, deque(last, maxlen=MOST_EVENTS)
+        self._events = len(first) + middle + len(last)
 
     def _moment(self, value: object) -> float:
         at = said.moment(value, self.ended)
@@ -207,9 +226,11 @@ class Story:
         return self.ended
 
     def _tell(self, event: Event, at: float) -> None:
+        if self.crowded and event.what in _TURNS:
+            return
         event = event._replace(at=at)
         self._events += 1
-        if len(self._first) < MOST_EVENTS:
+        if self._events == len(self._first) + 1 <= MOST_EVENTS:
             self._first.append(event)
         else:
             self._last.append(event)
