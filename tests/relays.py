@@ -28,12 +28,17 @@ def pids(runtime: Path) -> list[int]:
 
 
 def lives(pid: int) -> bool:
-    """Whether the process is there and no zombie."""
+    """
+    Whether anything of the process is there.
+
+    Its first thread is a zombie as soon as that has ended; until the last one has, files are open and locks held.
+    """
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
+        threads = sum(1 for _ in Path(f"/proc/{pid}/task").iterdir())
     except OSError:
         return False
-    return stat.rpartition(")")[2].split()[0] not in ("Z", "X")
+    return threads > 1 or stat.rpartition(")")[2].split()[0] not in ("Z", "X")
 
 
 def kill(pid: int, number: int = signal.SIGKILL) -> None:
