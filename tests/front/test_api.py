@@ -347,11 +347,11 @@ def test_the_factory_of_the_readme_goes_on(store):
     exec(code, names)
     stream = nbstream.start(names["rows"])
     assert stream.wait(5) == "complete"
-    assert stream.text == "".join(f"row {number}\n" for number in range(60))
+    assert stream.text == "".join(f"- row {number}\n" for number in range(60))
     assert stream.status()["offset"] > 0
     assert from_object(names["rows"]).traits.resume == "cursor"
-    assert "".join(names["rows"]({"items": 26, "chars": 172})) == stream.text[172:]
-    assert stream.text[172:].startswith("row 26")
+    assert "".join(names["rows"]({"items": 26, "chars": 224})) == stream.text[224:]
+    assert stream.text[224:].startswith("- row 26")
 
 
 def test_an_object_is_never_asked_twice(store):
