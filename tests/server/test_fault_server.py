@@ -179,5 +179,6 @@ def test_a_stranger_is_sent_away():
             with suppress(ConnectionResetError):
                 assert stranger.recv(1) == b""
         server.wait_closed(5)
+        assert server.accepted == 0
         assert httpx.get(server.url, trust_env=False).content == b"hi"
         assert [request.connection for request in server.requests] == [0]

@@ -74,7 +74,7 @@ class FaultServer:
 
     @property
     def accepted(self) -> int:
-        """Connections that were made to it so far, whether anything was asked on them or not."""
+        """Connections that were made to it so far, whether anything was asked on them or not; strangers do not count."""
         return self._made
 
     @property
@@ -141,6 +141,10 @@ class FaultServer:
         self._accepted += 1
         return self._accepted - 1
 
+    def sent_away(self) -> None:
+        """Note that a connection was no client's."""
+        self._made -= 1
+
     def closed(self, connection: _Connection) -> None:
         """Forget a connection."""
         with self._changed:
@@ -189,6 +193,7 @@ class _Connection(asyncio.Protocol):
         if self._number < 0:
             if data[0] not in GREETINGS:
                 # A ZeroMQ socket somewhere still looks for a dead kernel, whose port the system has given to us.
+                self._server.sent_away()
                 self._reset()
                 return
             self._number = self._server.greeted()
