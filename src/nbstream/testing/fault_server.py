@@ -74,7 +74,7 @@ class FaultServer:
 
     @property
     def accepted(self) -> int:
-        """Connections that were made to it so far, whether anything was asked on them or not; strangers do not count."""
+        """Connections that were made to it so far, whether anything was asked on them or not, strangers aside."""
         return self._made
 
     @property
