@@ -449,6 +449,16 @@ def ends_an_agent(record):
     return isinstance(record, Delta) and any(part.kind == "agent_end" for part in record.parts)
 
 
+async def resumed_too_early(agent, **sources):
+    """Return a stream whose agent `a` has failed, and *agent* is resumed while its `agent_end` is being stored."""
+    stream = Team(log=SlowToSay, **sources)
+    stream.wrapped.held = ends_an_agent
+    stream.start()
+    await until(lambda: stream.ends.get("a") == "failed" and stream.state_of("a") == "failed")
+    stream.recorder.reconnect(agent)
+    return stream
+
+
 @pytest.mark.parametrize("agent", ["a", None])
 def test_resume_while_the_end_of_an_agent_is_being_stored(agent):
     """Everybody sees already that it failed: who presses Resume then is heard, and it goes on behind its end."""
@@ -456,11 +466,7 @@ def test_resume_while_the_end_of_an_agent_is_being_stored(agent):
     async def main():
         gate = Gate()
         a, b = ScriptedSource([event(1, "x"), NO], ["y", END]), ScriptedSource(["b", gate, END])
-        stream = Team(a=a, b=b, log=SlowToSay)
-        stream.wrapped.held = ends_an_agent
-        stream.start()
-        await until(lambda: stream.ends.get("a") == "failed" and stream.state_of("a") == "failed")
-        stream.recorder.reconnect(agent)
+        stream = await resumed_too_early(agent, a=a, b=b)
         assert len(a.connections) == 1
         stream.wrapped.held = lambda record: False
         stream.wrapped.say()
@@ -480,11 +486,7 @@ def test_stop_takes_back_a_resume_that_waits_for_its_record(agent):
     async def main():
         gate = Gate()
         a, b = ScriptedSource([event(1, "x"), NO], ["y", END]), ScriptedSource(["b", gate, END])
-        stream = Team(a=a, b=b, log=SlowToSay)
-        stream.wrapped.held = ends_an_agent
-        stream.start()
-        await until(lambda: stream.ends.get("a") == "failed" and stream.state_of("a") == "failed")
-        stream.recorder.reconnect(agent)
+        stream = await resumed_too_early(agent, a=a, b=b)
         stream.recorder.stop(agent)
         stream.wrapped.held = lambda record: False
         stream.wrapped.say()
