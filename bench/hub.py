@@ -32,7 +32,7 @@ from services import ServiceRelay, lines_of_token, upstream
 
 from nbstream.log.redis import open_redis_store
 from nbstream.owner import key_of
-from nbstream.records import Delta, Open, Part
+from nbstream.records import Close, Delta, Open, Part
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,7 +81,8 @@ def many() -> None:
         streams = []
         for n in range(STREAMS):
             where = f"{url}/paced?rate={RATE}&s={SECONDS}&n={n}"
-            streams.append(at.relays[n % 2].start(where, token=at.token).json["id"])
+            # A scope each, as of a notebook: the calls of one share eight slots.
+            streams.append(at.relays[n % 2].start(where, token=at.token, scope=f"notebook{n}").json["id"])
         asked = [(at.relays[n // STREAMS % 2].url, at.token, streams[n % STREAMS]) for n in range(READERS)]
         readers = subprocess.Popen(
             [sys.executable, __file__, "--readers"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -166,6 +167,14 @@ def list_() -> None:
             assert len(at.store.list()) == STORED
             took.append(time.monotonic() - began)
         tell(f"Store.list() of all {STORED:,}, median", f"{statistics.median(took):.2f} s")
+        for n in range(STORED):
+            at.store.log(f"sn{n}").append(1, Close("complete", 1.0))
+        took = []
+        for _ in range(5):
+            began = time.monotonic()
+            assert not at.store.left()
+            took.append(time.monotonic() - began)
+        tell(f"streams whose relay died, asked for among {STORED:,} that ended, median", in_ms(took))
 
 
 def _opening(stream: str, key: str, user: str) -> Open:

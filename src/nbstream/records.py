@@ -141,6 +141,11 @@ class Close:
     #: As of a `Delta`.
     meanwhile: Sequence[Mapping[str, Any]] | None = None
 
+    @property
+    def says_why(self) -> bool:
+        """Whether it says why nothing follows. Else the writer went for reasons of its own, and another may go on."""
+        return self.how != "interrupted" or self.error is not None
+
 
 Record: TypeAlias = Open | Delta | Close
 

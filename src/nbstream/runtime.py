@@ -85,6 +85,8 @@ class Runtime:
         self._farewells: list[Callable[[], Coroutine[Any, Any, None]]] = []
         #: A cell runs: meanwhile a page that was reloaded cannot say that it is there.
         self.busy = False
+        #: Whether this process is a relay with so many readers that each waits for others anyway.
+        self.crowded: Callable[[], bool] = lambda: False
         #: What recorders of this process have counted since it began.
         self.totals = Totals()
         self._looks: defaultdict[str, set[Callable[[], None]]] = defaultdict(set)
@@ -235,8 +237,8 @@ class Runtime:
         return bool(self._holds.get(stream)) or any(view.holds for view in shown) or (self.busy and bool(shown))
 
     def unhurried(self, stream: str) -> bool:
-        """Whether pages look at *stream* and nobody reads it record by record: nobody sees a token at once."""
-        return bool(self._showing.get(stream)) and READER not in self._holds.get(stream, ())
+        """Whether nobody sees a token of *stream* at once: only pages look at it, or too many read here."""
+        return self.crowded() or (bool(self._showing.get(stream)) and READER not in self._holds.get(stream, ()))
 
     def farewell(self, say: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Let *say* run on the loop when this process leaves its streams."""

@@ -10,6 +10,7 @@ import psutil
 import pytest
 import relays
 from lab import wait_for
+from listening import accept
 
 from nbstream.log.disk import open_disk_store
 from nbstream.pace import SHORTEST_S
@@ -35,7 +36,7 @@ class Flood:
         self._thread.start()
 
     def _serve(self):
-        with contextlib.suppress(OSError), self._listening.accept()[0] as client:
+        with contextlib.suppress(OSError), accept(self._listening) as client:
             asked = b""
             while b"\r\n\r\n" not in asked:
                 asked += client.recv(65536)

@@ -36,9 +36,9 @@ def a_delta(text="text", sequence=1):
     return Delta((Part("text", text, sequence=sequence),), at=2.0)
 
 
-def a_close(how="complete"):
+def a_close(how="complete", error=None):
     """Return a `close`."""
-    return Close(how, at=3.0)
+    return Close(how, at=3.0, error=error)
 
 
 class Child:

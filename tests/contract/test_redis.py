@@ -17,6 +17,7 @@ from redis_process import RedisProcess
 from samples import Child, a_close, a_delta, an_open
 
 from nbstream.errors import Fenced, LogDamaged, RecordsLost, StoreFull, StreamGone
+from nbstream.log.contract import Want
 from nbstream.log.redis import open_redis_store
 from nbstream.log.stores import open_store
 from nbstream.options import NbStream
@@ -756,6 +757,34 @@ def test_a_foreign_entry_is_named(store, url, plain, entry):
     with pytest.raises((LogDamaged, Fenced)):
         log.append(2, a_delta())
     lock.release()
+
+
+def test_a_foreign_log_among_several_is_named(store, url, plain):
+    """Of several logs read at once one is another program's: it alone is refused, the others are read."""
+    logs = [store.start(an_open(f"s{n}", f"k{n}")).log for n in range(3)]
+    name = f"{prefix_of(url)}r:s1"
+    plain.delete(name)
+    plain.set(name, "theirs")
+    first, second, third = store.read([Want(log, -1, 10) for log in logs])
+    assert (first, third) == ([an_open("s0", "k0")], [an_open("s2", "k2")])
+    assert isinstance(second, LogDamaged)
+    assert "another program" in str(second)
+
+
+def test_several_logs_are_one_journey(own):
+    """However many logs a round of readers wants, Redis is asked once, and for what two want once."""
+    server = own()
+    store = open_redis_store(server.url())
+    logs = [store.start(an_open(f"s{n}", f"k{n}")).log for n in range(10)]
+    logs[0].read()  # Redis knows the script
+    with server.client() as client:
+        client.config_resetstat()
+        found = store.read([Want(log, -1, 10) for log in logs * 3])
+        ran = client.info("commandstats")
+    assert [len(one) for one in found] == [1] * 30
+    assert ran["cmdstat_xrange"]["calls"] == 10
+    assert ran["cmdstat_evalsha"]["calls"] <= 2, "one of it may be a beat"
+    store.close()
 
 
 def test_a_trimmed_log_is_named(store, url, plain):

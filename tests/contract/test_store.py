@@ -8,6 +8,7 @@ from samples import a_close, a_delta, an_open
 
 from nbstream.errors import Fenced, StreamGone
 from nbstream.log import stores
+from nbstream.log.contract import Want
 from nbstream.state import State
 
 DAY = 86_400
@@ -192,6 +193,53 @@ def test_the_list_is_newest_first(store, clock):
     clock.now += 1
     logs[0].append(1, a_close())
     assert [status.stream for status in store.list()] == ["s4", "s3", "s2", "s1", "s0"]
+
+
+def test_what_was_left_is_listed(store):
+    """A stream is left when nobody writes it and nothing says that it ended; whoever goes on with it takes it off."""
+    error = {"type": "source_failed", "message": "a reason", "retryable": False}
+    closes = [
+        None, a_close("interrupted"), a_close("interrupted", error), a_close("failed", error), a_close("stopped"),
+        a_close(),
+    ]  # fmt: skip
+    for n, close in enumerate(closes):
+        log = began(store, f"s{n}", f"k{n}")
+        if close is not None:
+            log.append(1, close)
+    lock = store.start(an_open("live", "k-live")).lock
+    began(store, "stop", "k-stop")
+    store.request_stop("stop", opened=0).result(timeout=5)
+    assert {one.stream for one in store.left()} == {"s0", "s1"}
+    assert {one.stream for one in store.left(key=lambda key: key == "k1")} == {"s1"}
+    # Failed, then resumed by one who died in turn.
+    store.log("s3").append(2, an_open("s3", "k3", "resume"))
+    assert {one.stream for one in store.left()} == {"s0", "s1", "s3"}
+    store.log("s3").append(3, a_close())
+    again = store.lock("s1")
+    assert {one.stream for one in store.left()} == {"s0"}
+    again.release()
+    store.delete("s0")
+    assert {one.stream for one in store.left()} == {"s1"}
+    lock.release()
+
+
+def test_several_logs_are_read_at_once(store):
+    """Each gets what it would have got alone: records, none, or the error, also where two want the same."""
+    logs = {name: began(store, name, f"k-{name}") for name in ("a", "b", "gone")}
+    for n in range(1, 30):
+        logs["a"].append(n, a_delta(f"word {n} ", n))
+    store.delete("gone")
+    wants = [
+        Want(logs["a"], 4, 10), Want(logs["gone"], -1, 10), Want(logs["a"], 4, 10), Want(logs["b"], -1, 10),
+        Want(store.log("a"), 4, 10), Want(logs["a"], 29, 10), Want(logs["a"], -1, 1000),
+    ]  # fmt: skip
+    found = store.read(wants)
+    assert isinstance(found[1], StreamGone)
+    for want, records in zip(wants, found, strict=True):
+        if want.log.stream != "gone":
+            assert records == want.log.read(want.after, limit=want.limit)
+    assert [len(one) for n, one in enumerate(found) if n != 1] == [10, 10, 1, 10, 0, 30]
+    assert store.read([]) == []
 
 
 def test_deletion_removes_a_stream_whole(store):

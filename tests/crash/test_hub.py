@@ -8,6 +8,7 @@ into the store whenever it is asked: what is saved is not asked for again.
 import http.client
 import json
 import random
+import signal
 import threading
 import time
 from collections import Counter
@@ -136,7 +137,8 @@ class Hub:
             stack.callback(self.upstream.store.close)
             self.relays = [stack.enter_context(ServiceRelay(self.place / name, files, store=self.url)) for name in "ab"]
             for number, path in enumerate(self.paths):
-                began = self.relays[number % 2].start(self.server.url + path, token=self.token)
+                # A notebook each: the calls of one share eight slots.
+                began = self.relays[number % 2].start(self.server.url + path, token=self.token, scope=f"book{path}")
                 assert began.status == 201, began.body
                 self.upstream.streams[path] = began.json["id"]
             self.readers = [
@@ -206,6 +208,29 @@ def test_relays_are_killed_and_nothing_is_lost(tmp_path, redis, soak, seed):
         print(f"{kills} kills: {taken} takeovers, {moves} moves, no reader waited longer than {longest:.1f} s")
         assert taken >= kills / 2, "streams died with their relays"
         assert longest < GOES_ON_S
+
+
+@pytest.mark.timeout(600)
+def test_a_relay_that_stands_still_is_taken_over(tmp_path, redis, soak, seed):
+    """A machine that sleeps (SIGSTOP) loses its streams to the other; awake again, it writes nothing more to them."""
+    choose = random.Random(seed)
+    with Hub(tmp_path, redis, 20 if soak else 6) as hub:
+        for _ in range(5 if soak else 1):
+            still = choose.choice(hub.relays)
+            still.process.send_signal(signal.SIGSTOP)
+            began = time.monotonic()
+            try:
+                for path, reader in hub.readers:
+                    tail = hub.upstream.store.log(reader.stream).tail()
+                    if reader.relays[0] is not still:
+                        until(lambda one=reader, tail=tail: len(one.records) > tail + 2 or one.error, GOES_ON_S)
+                        assert reader.error is None, path
+                print(f"readers at the other relay went on {time.monotonic() - began:.1f} s after")
+            finally:
+                still.process.send_signal(signal.SIGCONT)
+            hub.wait_for_words()
+        hub.check()
+        assert len(hub.upstream.asked) >= len(hub.paths) / 2, "nothing was taken over"
 
 
 @pytest.mark.timeout(600)

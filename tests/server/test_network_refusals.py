@@ -8,6 +8,7 @@ from email.utils import formatdate
 
 import pytest
 from chain import HEADERS, KEY, OTHER_KEY, Message, until
+from listening import accept
 
 import nbstream
 from nbstream.testing import Answer, FaultServer
@@ -276,13 +277,11 @@ def test_a_server_that_comes_up_later_is_found(chain):
     stream = chain.begin(nbstream.sse(f"http://127.0.0.1:{port}/x", headers=HEADERS, format="nbstream"), DELTA.text)
     until(lambda: stream.status()["retries"] >= 1, "the first retry")
     listening = socket.create_server(("127.0.0.1", port))
-    with closing(listening):
-        connection, _ = listening.accept()
-        with connection:
-            connection.recv(65536)
-            head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
-            connection.sendall(head + b"".join(DELTA.frames()))
-            assert chain.rest(stream) == "complete"
+    with closing(listening), accept(listening) as connection:
+        connection.recv(65536)
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
+        connection.sendall(head + b"".join(DELTA.frames()))
+        assert chain.rest(stream) == "complete"
 
 
 def test_no_such_host(chain):
@@ -308,8 +307,7 @@ def test_tls_against_a_plain_server(chain):
 
 def _answer_in_plain(listening, times):
     for _ in range(times):
-        connection, _ = listening.accept()
-        with connection:
+        with accept(listening) as connection:
             connection.recv(65536)
             connection.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
 

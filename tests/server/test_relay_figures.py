@@ -231,6 +231,30 @@ def test_two_hundred_idle_readers_cost_little(relay, url):
     assert statistics.median(ages) < SLACK * 0.015
 
 
+def test_a_crowd_of_readers_is_sent_several_tokens_at_a_time(relay, url):
+    """Where many read at once, tokens are gathered before they are stored: fewer records, each with all of its text."""
+    tokens = 500
+
+    async def run():
+        stream = await begin(relay, url, prompt="crowd", tokens_per_s=100, max_tokens=tokens)
+        readers = [await ask(relay, stream, "text/event-stream") for _ in range(30)]
+        found = await asyncio.gather(*(_all_of(reader) for reader, _, _ in readers))
+        for _, writer, _ in readers:
+            writer.close()
+        return found
+
+    first, *others = asyncio.run(run())
+    assert all(one == first for one in others)
+    ids, text = first
+    assert text == DemoModel(0).text("crowd", max_tokens=tokens)
+    print(f"{len(ids)} records for {tokens} tokens")
+    assert len(ids) < tokens / 2
+
+
+async def _all_of(reader):
+    return _read([data async for data in _chunks(reader)])
+
+
 def test_a_token_reaches_its_reader_soon(relay, url):
     """At 100 tokens/s each record is with its reader long before a person would see it."""
     ages = asyncio.run(ages_of(relay, url, tokens=300))

@@ -10,6 +10,7 @@ import time
 from itertools import count
 
 import pytest
+from listening import accept
 
 import nbstream
 from nbstream.runtime import runtime
@@ -52,7 +53,7 @@ def serve(certificate, monkeypatch):
         sockets.append(listening)
 
         def answer():
-            with contextlib.suppress(OSError), context.wrap_socket(listening.accept()[0], server_side=True) as client:
+            with contextlib.suppress(OSError), context.wrap_socket(accept(listening), server_side=True) as client:
                 asked = b""
                 while b"\r\n\r\n" not in asked:
                     asked += client.recv(65536)

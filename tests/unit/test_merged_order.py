@@ -1,6 +1,7 @@
 """The order in which agents spoke is one for every reader: page, terminal, event stream, and another process later."""
 
 import asyncio
+import collections
 import itertools
 import json
 import random
@@ -74,12 +75,16 @@ def words_of(parts):
 
 
 def order_on(page, stream):
-    """What a page was told: pages that leave a hole are not shown."""
-    have, parts = -1, []
+    """What a page was told: pages that leave a hole are not shown, and what two of them tell is shown once."""
+    have, said, parts = -1, collections.Counter(), []
     for message in page.messages:
         if message["stream"] == stream and message["after"] <= have < message["upto"]:
-            assert message["after"] == have, "pages of one asker join on"
-            parts += [(part["agent"], part["text"]) for part in message["parts"] if part["kind"] == "text"]
+            for part in message["parts"]:
+                if part["kind"] == "text":
+                    agent = part["agent"]
+                    text = part["text"][said[agent] - part["off"] :]
+                    parts.append((agent, text))
+                    said[agent] += len(text)
             have = message["upto"]
     return words_of(parts)
 

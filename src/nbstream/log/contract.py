@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from nbstream.state import State
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from concurrent.futures import Future
 
+    from nbstream.errors import LogError
     from nbstream.records import Close, Open, Record
 
 
@@ -72,6 +73,14 @@ class Log(Protocol):
         """
 
 
+class Want(NamedTuple):
+    """What somebody wants to read of a log; see `Log.read`."""
+
+    log: Log
+    after: int
+    limit: int
+
+
 class Lock(Protocol):
     """The writer's hold on one stream; the operating system ends it with the process."""
 
@@ -124,6 +133,11 @@ class Status:
         return State.STOPPED if self.stop_requested else State.INTERRUPTED
 
     @property
+    def left(self) -> bool:
+        """Whether its writer went in the middle, or as its last deed; nobody has it now, and it is not to stop."""
+        return not (self.live or self.stop_requested or (self.close is not None and self.close.says_why))
+
+    @property
     def has_text(self) -> bool:
         """Whether anything was recorded besides `open` and `close`. A stream opened more than once counts as yes."""
         return self.opened > 0 or self.tail > (1 if self.close else 0)
@@ -152,6 +166,9 @@ class Store(Protocol):
     def log(self, stream: str) -> Log:
         """Return the log of *stream*; raises `StreamGone`."""
 
+    def read(self, wants: Sequence[Want]) -> builtins.list[builtins.list[Record] | LogError]:
+        """Read several logs of this store at once: for each what its `Log.read` returns, or the error it raises."""
+
     def lock(self, stream: str) -> Lock | None:
         """
         Become the writer of *stream* (to append a further `open`), or None while another writer lives.
@@ -172,6 +189,13 @@ class Store(Protocol):
 
         *key* keeps the streams whose key it accepts; it is asked before a log is touched, so that looking for the few
         of one notebook among thousands is cheap.
+        """
+
+    def left(self, *, key: Callable[[str], bool] | None = None) -> builtins.list[Status]:
+        """
+        Return the streams that are `Status.left`, as `list`.
+
+        It is cheap however many streams have ended: who takes over for a dead writer asks every second.
         """
 
     def request_stop(self, stream: str, *, opened: int, agent: str | None = None) -> Future[None]:

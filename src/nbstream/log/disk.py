@@ -11,7 +11,7 @@ import builtins
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import replace
@@ -19,13 +19,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from nbstream.errors import Fenced, LogDamaged, StoreFull, StreamGone
+from nbstream.errors import Fenced, LogDamaged, LogError, StoreFull, StreamGone
 from nbstream.log import changes, rows
-from nbstream.log.contract import Lock, Started, Status
+from nbstream.log.contract import Lock, Started, Status, Want
 from nbstream.log.disk_log import DiskLog
 from nbstream.log.home import local, store_directory
+from nbstream.log.readback import one_by_one
 from nbstream.log.retention import clock_is_sane, expired
-from nbstream.records import Open, encode
+from nbstream.records import Open, Record, encode
 
 if TYPE_CHECKING:
     from nbstream.log.attached import Attached
@@ -98,6 +99,10 @@ class DiskStore:
         self._require(stream)
         return self._log(stream)
 
+    def read(self, wants: Sequence[Want]) -> builtins.list[builtins.list[Record] | LogError]:
+        """See `Store.read`."""
+        return one_by_one(wants)
+
     def lock(self, stream: str) -> Lock | None:
         """See `Store.lock`."""
         self._require(stream)
@@ -138,6 +143,10 @@ class DiskStore:
             with suppress(StreamGone, LogDamaged):  # deleted meanwhile; not to be shown
                 found.append(self.status(stream))
         return sorted(found, key=lambda status: status.created, reverse=True)
+
+    def left(self, *, key: Callable[[str], bool] | None = None) -> builtins.list[Status]:
+        """See `Store.left`."""
+        return [status for status in self.list(key=key) if status.left]
 
     def request_stop(self, stream: str, *, opened: int, agent: str | None = None) -> Future[None]:
         """See `Store.request_stop`."""

@@ -5,14 +5,15 @@ from __future__ import annotations
 import builtins
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 from nbstream.errors import LogError
 from nbstream.log import rows
-from nbstream.log.contract import Started, Status
+from nbstream.log.contract import Started, Status, Want
 from nbstream.log.hub import Hub
+from nbstream.log.readback import one_by_one
 from nbstream.log.retention import clock_is_sane, expired
 from nbstream.records import Close, Open, Record, decode, encode
 
@@ -48,6 +49,10 @@ class MemoryStore:
         self._shelf.kept(stream)
         return _MemoryLog(self._shelf, stream)
 
+    def read(self, wants: Sequence[Want]) -> builtins.list[builtins.list[Record] | LogError]:
+        """See `Store.read`."""
+        return one_by_one(wants)
+
     def lock(self, stream: str) -> _MemoryLock | None:
         """See `Store.lock`."""
         shelf = self._shelf
@@ -78,6 +83,10 @@ class MemoryStore:
             kept = self._shelf.streams.items()
             found = [self.status(stream) for stream, one in kept if key is None or key(one.meta.key)]
         return sorted(found, key=lambda status: status.created, reverse=True)
+
+    def left(self, *, key: Callable[[str], bool] | None = None) -> builtins.list[Status]:
+        """See `Store.left`."""
+        return [status for status in self.list(key=key) if status.left]
 
     def request_stop(self, stream: str, *, opened: int, agent: str | None = None) -> Future[None]:
         """See `Store.request_stop`."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from nbstream.errors import LogDamaged
+from nbstream.errors import LogDamaged, LogError
 from nbstream.records import Delta
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from nbstream.log.contract import Log
+    from nbstream.log.contract import Log, Want
     from nbstream.records import Part, Record
 
 #: Records a read takes at a time: 1 MiB at the most, whatever the stream's length. Its bytes, its records and those of
@@ -25,6 +25,17 @@ def records_of(log: Log, after: int = -1) -> Iterator[Record]:
     while records := log.read(after, limit=PAGE):
         yield from records
         after += len(records)
+
+
+def one_by_one(wants: Sequence[Want]) -> list[list[Record] | LogError]:
+    """Read several logs one after the other, for a store that is no journey away; see `Store.read`."""
+    found: list[list[Record] | LogError] = []
+    for want in wants:
+        try:
+            found.append(want.log.read(want.after, limit=want.limit))
+        except LogError as exc:
+            found.append(exc)
+    return found
 
 
 def intact(records: Iterator[Record]) -> Iterator[Record]:

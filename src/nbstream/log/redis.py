@@ -12,23 +12,25 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any
 
-from nbstream.errors import Fenced, LogDamaged, StoreFull
+from nbstream.errors import Fenced, LogDamaged, LogError, StoreFull
 from nbstream.log import redis_scripts as scripts
 from nbstream.log import rows
-from nbstream.log.contract import Lock, Started, Status
+from nbstream.log.contract import Lock, Started, Status, Want
 from nbstream.log.life import is_dead
-from nbstream.log.redis_log import Attached, RedisLog
+from nbstream.log.redis_log import Attached, RedisLog, read_logs
 from nbstream.log.redis_scripts import Script, Write
 from nbstream.log.retention import clock_is_sane, expired
 from nbstream.records import Open, Record, decode, encode
 
 #: Streams asked about in one script: others wait for some milliseconds.
 CHUNK = 250
+#: Logs read in one: 8 MiB at the recorder's 16 KiB a record, 16 at first.
+JOURNEY = 32
 
 
 def open_redis_store(url: str, *, clock: Callable[[], float] = time.time) -> RedisStore:
@@ -83,6 +85,13 @@ class RedisStore:
         log.tail()
         return log
 
+    def read(self, wants: Sequence[Want]) -> builtins.list[builtins.list[Record] | LogError]:
+        """See `Store.read`."""
+        found: builtins.list[builtins.list[Record] | LogError] = []
+        for at in range(0, len(wants), JOURNEY):
+            found += read_logs(self._here.server, wants[at : at + JOURNEY])
+        return found
+
     def lock(self, stream: str) -> Lock | None:
         """See `Store.lock`."""
         here = self._settled
@@ -105,7 +114,16 @@ class RedisStore:
 
     def list(self, *, key: Callable[[str], bool] | None = None) -> builtins.list[Status]:
         """See `Store.list`."""
-        streams = [stream for stream, one in self._pairs(scripts.INDEX) if key is None or key(one)]
+        return self._list([stream for stream, one in self._pairs(scripts.INDEX) if key is None or key(one)])
+
+    def left(self, *, key: Callable[[str], bool] | None = None) -> builtins.list[Status]:
+        """See `Store.left`."""
+        begun = json.loads(self._settled.server.run(scripts.BEGUN).decode("utf-8", "surrogateescape")) or []
+        alive = {beats: beats != "" and not is_dead(beats) for _, _, beats in begun}
+        some = [stream for stream, one, beats in begun if not alive[beats] and (key is None or key(one))]
+        return [status for status in self._list(some) if status.left]
+
+    def _list(self, streams: builtins.list[str]) -> builtins.list[Status]:
         found = []
         for some in _chunks(streams):
             for stream, answer in zip(some, self._settled.server.run(scripts.STATUS, *some), strict=True):

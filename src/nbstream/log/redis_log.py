@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
-from contextlib import suppress
-from typing import Any
+from contextlib import ExitStack, suppress
+from itertools import chain
+from typing import Any, Literal, cast
 
 from nbstream.errors import Fenced, LogDamaged, LogError, RecordsLost, StoreFull
 from nbstream.log import rows
+from nbstream.log.contract import Want
 from nbstream.log.disk_log import NOTE_EVERY_S
 from nbstream.log.hub import Hub
+from nbstream.log.readback import one_by_one
 from nbstream.log.redis_holds import Holds
 from nbstream.log.redis_scripts import COUNT, FIRST_STAMP, MARKS, READ, WRITE, Write
 from nbstream.log.redis_server import RedisServer
@@ -83,7 +86,8 @@ class RedisLog:
         self._here = here
         self._clock = clock
         self._noted = noted
-        self._reading = threading.Lock()
+        #: Held from the question to the answer's check: of two answers the older one would look like a loss.
+        self.reading = threading.Lock()
         #: The last record that was read here, and the last hold on the stream at that time.
         self._seen = -1
         self._hold = ""
@@ -96,12 +100,14 @@ class RedisLog:
     def submit(self, offset: int, record: Record) -> Future[None]:
         """See `Log.submit`."""
         row, here, now = encode(record), self._here(), self._clock()
-        opens = isinstance(record, Open)
+        what: Literal["open", "delta", "end"] = "open" if isinstance(record, Open) else "delta"
+        if isinstance(record, Close) and record.says_why:
+            what = "end"
         touches = isinstance(record, (Open, Close)) or now - self._noted > NOTE_EVERY_S
         if touches:
             self._noted = now
         write = Write(
-            "open" if opens else "delta", self._stream, here.holds.token_of(self._stream), str(offset), row,
+            what, self._stream, here.holds.token_of(self._stream), str(offset), row,
             record.key.encode() if isinstance(record, Open) else b"", repr(now) if touches else "",
         )  # fmt: skip
         return here.submit(write)
@@ -117,22 +123,10 @@ class RedisLog:
         Raises `RecordsLost` for ever once Redis has lost records that were read here: others may have taken their
         offsets. Who asks behind a record that is there has read it.
         """
-        after = max(after, -1)
-        with self._reading:  # in order: of two answers the older one would look like a loss
-            found = self._here().server.run(READ, self._stream, f"{after + 2}-0", str(limit))
-            if not found:
-                raise rows.gone(self._stream)
-            read = after + len(found[2])
-            self._check(read if read < found[1] else -1, found[0].decode(), found[1])
-        records: list[Record] = []
-        for offset, entry in enumerate(found[2], after + 1):
-            try:
-                records.append(_record(self._stream, offset, *entry))
-            except LogDamaged:
-                if not records:
-                    raise
-                break  # the next read begins here and raises
-        return records
+        with self.reading:
+            (answer,) = self._here().server.run(READ, *_asked(self._stream, after, limit))
+            self.check(after, answer)
+        return _records(self._stream, after, answer)
 
     def tail(self) -> int:
         """See `Log.tail`."""
@@ -149,20 +143,72 @@ class RedisLog:
         """See `Log.subscribe`."""
         return self._here().hub.subscribe(self._stream, look)
 
-    def _check(self, read: int, holds: str, count: int) -> None:
+    def check(self, after: int, answer: list[Any]) -> None:
         """
-        Raise `RecordsLost` if something that was read here is no longer there.
+        Raise `StreamGone`, or `RecordsLost` if something that was read here is no longer there; note what is read now.
 
         Who takes the stream writes behind everything that is there. So if there are fewer records now, or one who took
         it later began at or before what we had read, Redis has lost what we had.
         """
+        if not answer:
+            raise rows.gone(self._stream)
+        holds, count, entries = answer[0].decode(), answer[1], answer[2]
         begins, tokens = holds.split()[::2], holds.split()[1::2]
         if self._seen >= 0:
             since = tokens.index(self._hold) + 1 if self._hold in tokens else 0
             left = min([count, *map(int, begins[since:])])
             if left <= self._seen:
                 raise _lost(self._stream, left, self._seen)
-        self._seen, self._hold = max(self._seen, read), tokens[-1] if tokens else ""
+        read = max(after, -1) + len(entries)
+        self._seen, self._hold = max(self._seen, read if read < count else -1), tokens[-1] if tokens else ""
+
+
+def read_logs(server: RedisServer, wants: Sequence[Want]) -> list[list[Record] | LogError]:
+    """
+    Read several logs in one journey, see `Store.read`; what is wanted twice is fetched and decoded once.
+
+    The journey is the lesser part: behind each, the thread that reads waits until the loop lets the interpreter go.
+    """
+    logs = [cast("RedisLog", want.log) for want in wants]
+    with ExitStack() as held:
+        for log in sorted(set(logs), key=id):  # two who read several must not wait for each other
+            held.enter_context(log.reading)
+        asked = [_asked(want.log.stream, want.after, want.limit) for want in wants]
+        places = dict.fromkeys(asked)
+        try:
+            answers = dict(zip(places, server.run(READ, *chain.from_iterable(places)), strict=True))
+        except LogDamaged:
+            answers = {}  # of one of them: which one, each tells for itself
+        except LogError as exc:
+            return [exc for _ in wants]
+        records: dict[tuple[str, str, str], list[Record]] = {}
+        found: list[list[Record] | LogError] = []
+        for log, want, place in zip(logs, wants, asked, strict=True) if answers else ():
+            try:
+                log.check(want.after, answers[place])
+                if place not in records:
+                    records[place] = _records(log.stream, want.after, answers[place])
+                found.append(records[place])
+            except LogError as exc:
+                found.append(exc)
+    return found if answers else one_by_one(wants)
+
+
+def _asked(stream: str, after: int, limit: int) -> tuple[str, str, str]:
+    """Return the arguments of the script for one log."""
+    return stream, f"{max(after, -1) + 2}-0", str(limit)
+
+
+def _records(stream: str, after: int, answer: list[Any]) -> list[Record]:
+    records: list[Record] = []
+    for offset, entry in enumerate(answer[2], max(after, -1) + 1):
+        try:
+            records.append(_record(stream, offset, *entry))
+        except LogDamaged:
+            if not records:
+                raise
+            break  # the next read begins here and raises
+    return records
 
 
 def _record(stream: str, offset: int, at: bytes, fields: list[bytes]) -> Record:

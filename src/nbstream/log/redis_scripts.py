@@ -3,8 +3,9 @@ Everything that is done in Redis, as scripts: each is one step that nothing else
 
 Of each stream there are two keys: `m:<id>`, a hash of what is known about it (key, opened, created, touched, holder,
 holds, stop rows), and `r:<id>`, a Redis stream with the record of offset N under the id N+1-0. Beside them `index`
-(stream -> key), `keys` (key -> stream), `sweep`, and `b:<process>` for each process that writes: its beat, which ends
-by itself. All begin with KEYS[1]. The names of keys are made in the scripts, so a Redis Cluster cannot run them.
+(stream -> key), `keys` (key -> stream), `begun` (the streams of which no record says why they ended), `sweep`, and
+`b:<process>` for each process that writes: its beat, which ends by itself. All begin with KEYS[1]. The names of keys
+are made in the scripts, so a Redis Cluster cannot run them.
 
 A script that is refused for want of memory has changed nothing: its first write is one that needs memory.
 """
@@ -44,12 +45,13 @@ class Script(NamedTuple):
 
 class Write(NamedTuple):
     """
-    One thing to write in order: a record (`open` or `delta`), a stop row, or the end of a hold (`release`).
+    One thing to write in order: a record, a stop row, or the end of a hold (`release`).
 
-    *at* is the record's offset, or the name of the row; *key* is an open's, *touched* may be empty.
+    A record is an `open`, a `delta`, or an `end`, which says why nothing follows. *at* is the record's offset, or the
+    name of the row; *key* is an open's, *touched* may be empty.
     """
 
-    what: Literal["open", "delta", "stop", "release"]
+    what: Literal["open", "delta", "end", "stop", "release"]
     stream: str
     token: str
     at: str
@@ -79,6 +81,7 @@ redis.call('HSET', meta(id), 'key', key, 'opened', '0', 'created', now, 'touched
   'holder', token, 'holds', '0 ' .. token)
 redis.call('HSET', KEYS[1] .. 'keys', key, id)
 redis.call('HSET', KEYS[1] .. 'index', id, key)
+redis.call('SADD', KEYS[1] .. 'begun', id)
 beat(token, who)
 return {'ok'}
 """)
@@ -133,7 +136,10 @@ local function append(what, id, token, offset, data, key, touched, again)
   if touched ~= '' then redis.call('HSET', meta(id), 'touched', touched) end
   if what == 'open' then
     redis.call('HSET', meta(id), 'opened', string.format('%.0f', offset))
+    redis.call('SADD', KEYS[1] .. 'begun', id)
     move(id, key)
+  elseif what == 'end' then
+    redis.call('SREM', KEYS[1] .. 'begun', id)
   end
   return 'ok'
 end
@@ -156,13 +162,16 @@ end
 return out
 """)
 
-#: stream, id to begin with, limit -> nothing, or holds, number of records, records. What is in `m:` decides whether the
-#: stream is there.
+#: stream, id to begin with, limit, and so on -> for each nothing, or holds, number of records, records. What is in `m:`
+#: decides whether the stream is there.
 READ = _script("""
-local id = ARGV[1]
-if not exists(id) then return {} end
-local found = redis.call('XRANGE', records(id), ARGV[2], '+', 'COUNT', ARGV[3])
-return {redis.call('HGET', meta(id), 'holds') or '', redis.call('XLEN', records(id)), found}
+local out = {}
+for i = 1, #ARGV, 3 do
+  local id, from, limit = unpack(ARGV, i, i + 2)
+  out[#out + 1] = exists(id) and {redis.call('HGET', meta(id), 'holds') or '', redis.call('XLEN', records(id)),
+    redis.call('XRANGE', records(id), from, '+', 'COUNT', limit)} or {}
+end
+return out
 """)
 
 #: stream -> number of records, -1 if it is gone
@@ -226,6 +235,16 @@ INDEX = _script("""
 return cjson.encode(redis.call('HGETALL', KEYS[1] .. 'index'))
 """)
 
+#: -> of every stream that no record has ended: itself, its key, and who beats for its writer
+BEGUN = _script("""
+local out = {}
+for _, id in ipairs(redis.call('SMEMBERS', KEYS[1] .. 'begun')) do
+  local key = redis.pcall('HGET', meta(id), 'key')
+  if type(key) == 'string' then out[#out + 1] = {id, key, beat_by(holder(id))} end
+end
+return cjson.encode(out)
+""")
+
 #: -> every stream and when it was touched, in the same form
 TOUCHES = _script("""
 local out = {}
@@ -251,6 +270,7 @@ if redis.call('TYPE', meta(id)).ok == 'hash' then
   if key and redis.call('HGET', KEYS[1] .. 'keys', key) == id then redis.call('HDEL', KEYS[1] .. 'keys', key) end
 end
 redis.call('HDEL', KEYS[1] .. 'index', id)
+redis.call('SREM', KEYS[1] .. 'begun', id)
 redis.call('UNLINK', meta(id), records(id))
 return 'ok'
 """)

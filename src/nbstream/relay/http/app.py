@@ -15,11 +15,13 @@ from starlette.routing import Router
 from nbstream.relay.http.access import Access
 from nbstream.relay.http.activity import Activity
 from nbstream.relay.http.answers import Answers
+from nbstream.relay.http.desk import Desk
 from nbstream.relay.http.endpoints import Endpoints
 from nbstream.relay.http.guarding import Guard
 from nbstream.relay.http.limits import HTTPLimits
 from nbstream.relay.http.tickets import Tickets
 from nbstream.relay.http.watch import Watch
+from nbstream.runtime import runtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,9 +73,11 @@ def make_app(
     shared, access = access is not None, access or Access(token, port_of)
     limits = limits or HTTPLimits()
     activity = Activity(max_readers=limits.readers)
+    desk = Desk(service.store)
+    runtime().crowded = desk.crowded
     tickets = Tickets(ticket_s=limits.ticket_s, cookie_s=limits.cookie_s)
     endpoints = Endpoints(
-        service, activity, limits, Watch(tickets, limits, secure=access.secure), access=access, draining=draining,
+        service, desk, activity, limits, Watch(tickets, limits, secure=access.secure), access=access, draining=draining,
     )  # fmt: skip
     router = Router(endpoints.routes(), redirect_slashes=False)
     guard = Guard(

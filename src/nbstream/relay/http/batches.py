@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from nbstream.errors import LogDamaged
+from nbstream.log.contract import Want
 from nbstream.records import Close
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from nbstream.log.contract import Log
     from nbstream.records import Record
 
@@ -34,18 +37,21 @@ class Batch(NamedTuple):
     full: bool
 
 
-def read(log: Log, after: int, encoder: Encoder, *, most_bytes: int, most: int = 2**63) -> Batch:
+def read(
+    log: Log, after: int, encoder: Encoder, *, most_bytes: int, most: int = 2**63
+) -> Generator[Want, list[Record], Batch]:
     """
     Read what is behind *after*, up to about *most_bytes* bytes or *most* records (and at least one record).
 
-    Raises `StreamGone`, and `LogDamaged` when the first record wanted is damaged.
+    Yields what it wants of the log and is sent the records, so that several are read at once. Raises `StreamGone`, and
+    `LogDamaged` when the first record wanted is damaged.
     """
     items: list[bytes] = []
     size, limit = 0, FIRST
     while size < most_bytes and len(items) < most:
         wanted = min(limit, most - len(items))
         try:
-            records = log.read(after, limit=wanted)
+            records = yield Want(log, after, wanted)
         except LogDamaged:
             if not items:
                 raise

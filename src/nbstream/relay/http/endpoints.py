@@ -18,7 +18,6 @@ from starlette.routing import Route
 
 from nbstream.relay.http.answers import Refusal
 from nbstream.relay.http.asked import EVENTS, cursor, form_of, json_body, marks_ids, number, seconds, stream_of
-from nbstream.relay.http.desk import Desk
 from nbstream.relay.http.events import EventStream
 from nbstream.relay.http.forms import event_form
 from nbstream.relay.http.metrics import CONTENT_TYPE, health, prometheus
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
 
     from nbstream.relay.http.access import Access
     from nbstream.relay.http.activity import Activity
+    from nbstream.relay.http.desk import Desk
     from nbstream.relay.http.limits import HTTPLimits
     from nbstream.relay.http.watch import Watch
     from nbstream.relay.service import Service
@@ -48,12 +48,11 @@ class Endpoints:
     """A method for each line of the table in docs/protocol.md."""
 
     def __init__(
-        self, service: Service, activity: Activity, limits: HTTPLimits, watch: Watch, *,
+        self, service: Service, desk: Desk, activity: Activity, limits: HTTPLimits, watch: Watch, *,
         access: Access, draining: Callable[[], bool],
     ) -> None:  # fmt: skip
-        self._service, self._activity, self._limits, self._watch = service, activity, limits, watch
+        self._service, self._desk, self._activity, self._limits, self._watch = service, desk, activity, limits, watch
         self._access, self._draining = access, draining
-        self._desk = Desk()
         # Not the loop's own threads: a request may wait for seconds, and recorders look at their stops in those.
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="nbstream-request")
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from nbstream.relay.held import Held
     from nbstream.relay.http.access import Access
     from nbstream.relay.http.activity import Activity
-    from nbstream.relay.http.desk import Desk
+    from nbstream.relay.http.desk import Desk, Reading
     from nbstream.relay.http.limits import HTTPLimits
     from nbstream.relay.service import Service
 
@@ -81,7 +81,7 @@ class Poll:
             page = await self._wait(scope, receive)
         await Response(page.body, media_type="application/json")(scope, receive, send)
 
-    def _read(self) -> Page:
+    def _read(self) -> Reading[Page]:
         log, after, lost = self._service.store.log(self._stream), self._held.after, None
         if not self._held.stands(log):
             after, lost = -1, self._held.lost_of(self._stream)
@@ -93,7 +93,7 @@ class Poll:
         about = self._service.describe(self._stream)
         if over:
             return Page(after, Batch([], after, last=True, full=False), "complete", None)
-        batch = read(log, after, Plain(), most_bytes=self._limits.page_bytes, most=self._limits.page_records)
+        batch = yield from read(log, after, Plain(), most_bytes=self._limits.page_bytes, most=self._limits.page_records)
         return Page(after, batch, "complete" if batch.last else about["state"], about["live"], lost)
 
     def _worth(self, page: Page) -> bool:

@@ -17,7 +17,6 @@ from nbstream.recorder.progress import Progress
 from nbstream.records import Open
 from nbstream.relay.following import HOLD_S, PING_S
 from nbstream.runtime import runtime
-from nbstream.state import State
 
 if TYPE_CHECKING:
     from nbstream.log.contract import Status
@@ -75,10 +74,10 @@ class Keeper:
 
     def look(self) -> None:
         """Go on with every stream that its relay left in the middle, where that repeats neither text nor money."""
-        for status in self._service.store.list(key=lambda key: owner_of(key) is not None):
+        for status in self._service.store.left(key=lambda key: owner_of(key) is not None):
             if self.leaving:
                 return
-            if _was_left(status) and (status.stream, status.tail) not in self._left:
+            if status.open.writer.startswith("relay ") and (status.stream, status.tail) not in self._left:
                 self._take_over(status)
 
     def _take_over(self, status: Status) -> None:
@@ -141,14 +140,6 @@ class Keeper:
                     self._journal.note("reloaded", file=name)
                     self._service.know(self._upstreams.keys)
                     self._left.clear()
-
-
-def _was_left(status: Status) -> bool:
-    """Whether a relay recorded the stream and went: in the middle of it, or as the last thing it did."""
-    if status.state is not State.INTERRUPTED or not status.open.writer.startswith("relay "):
-        return False
-    # With an error it was interrupted for a reason, which somebody has to see.
-    return not status.live and not status.stop_requested and (status.close is None or status.close.error is None)
 
 
 def _goes_on(service: Service, status: Status) -> bool:
