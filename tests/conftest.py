@@ -3,6 +3,7 @@
 import os
 import random
 import shutil
+import subprocess
 import tempfile
 from pathlib import Path
 
@@ -51,6 +52,21 @@ def pytest_collection_modifyitems(items):
 def soak() -> bool:
     """Whether to run the big numbers."""
     return "NBSTREAM_SOAK" in os.environ
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory):
+    """Return a new certificate for this machine, and its key."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("no openssl to make a certificate with")
+    place = tmp_path_factory.mktemp("tls")
+    subprocess.run(
+        [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1",
+         "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", place / "key.pem", "-out", place / "cert.pem"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    return place / "cert.pem", place / "key.pem"
 
 
 @pytest.fixture

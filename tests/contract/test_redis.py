@@ -329,7 +329,7 @@ def test_who_waits_hears_when_redis_is_back(own):
     end = log.subscribe(heard.release)
     assert heard.acquire(timeout=5)
     server.kill()
-    until(lambda: not store._attached._marks, "the outage to be noticed")
+    until(lambda: not store._own.here._marks, "the outage to be noticed")
     while heard.acquire(blocking=False):
         pass
     server.start()
@@ -507,7 +507,7 @@ def test_a_writer_learns_that_redis_has_lost_records(own):
     with pytest.raises(Fenced, match="record 6 of stream s1 was refused: the store ends before record 4"):
         log.append(6, a_delta("6"))
     assert store.log("s1").read(0) == [a_delta(str(n)) for n in (1, 2, 3)]
-    store._attached.holds.release_all()
+    store._own.here.holds.release_all()
     assert store.status("s1").state is State.INTERRUPTED
     assert store.lock("s1") is not None
     store.log("s1").append(4, an_open(intent="resume"))
@@ -525,7 +525,7 @@ def test_a_reader_learns_that_what_it_has_is_lost(own, grown):
     server.kill()
     server.start()
     if grown:
-        store._attached.holds.release_all()
+        store._own.here.holds.release_all()
         store.lock("s1")
         for offset in range(4, 4 + grown):
             log.append(offset, an_open(intent="resume") if offset == 4 else a_delta("other"))
@@ -544,7 +544,7 @@ def test_a_reader_that_begins_at_the_end_learns_of_a_loss(own):
     assert reader.read(5) == []
     server.kill()
     server.start()
-    store._attached.holds.release_all()
+    store._own.here.holds.release_all()
     store.lock("s1")
     for offset in range(4, 14):
         log.append(offset, an_open(intent="resume") if offset == 4 else a_delta("other"))
@@ -648,6 +648,43 @@ def test_a_redis_that_evicts_is_refused(own):
         open_redis_store(server.url())
 
 
+def test_a_socket_of_this_machine(own, tmp_path):
+    """`unix://` reaches the same store as the port, and says where it is when it is away."""
+    path = tmp_path / "redis.sock"
+    server = own(unixsocket=str(path))
+    store = open_redis_store(f"unix://{path}?db=0&prefix=here:")
+    log, lock = store.start(an_open())
+    log.append(1, a_delta("by the socket"))
+    lock.release()
+    other = open_redis_store(f"redis://127.0.0.1:{server.port}/0?prefix=here:")
+    assert other.log("s1").read() == log.read() == [an_open(), a_delta("by the socket")]
+    other.close()
+    server.kill()
+    with pytest.raises(StoreFull, match=f"unix://{path}"):
+        log.read()
+    store.close()
+
+
+def test_tls(own, certificate):
+    """`rediss://` checks the certificate: one that nobody has signed is refused in one line, named it is fine."""
+    cert, key = map(str, certificate)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    tls = {"tls-port": str(port), "tls-cert-file": cert, "tls-key-file": key, "tls-auth-clients": "no"}
+    own(**tls, **{"tls-ca-cert-file": cert})
+    with pytest.raises(StoreFull, match=f"rediss://127.0.0.1:{port}/0") as caught:
+        open_redis_store(f"rediss://127.0.0.1:{port}/0")
+    assert "certificate" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    store = open_redis_store(f"rediss://127.0.0.1:{port}/0?ssl_ca_certs={cert}")
+    log, lock = store.start(an_open())
+    log.append(1, a_delta("in private"))
+    assert log.read() == [an_open(), a_delta("in private")]
+    lock.release()
+    store.close()
+
+
 def test_what_is_no_redis_is_named():
     """An HTTP server on that port is said to be none of ours, at once."""
     with FaultServer() as server:
@@ -677,7 +714,7 @@ def test_no_password_is_shown(own, user):
         assert wrong not in told(caught.value)
     store = open_redis_store(server.url(user=user))
     log, lock = store.start(an_open())
-    shown = [repr(store), store.address, repr(store._attached.server), repr(store.status("s1")), repr(log), repr(lock)]
+    shown = [repr(store), store.address, repr(store._own.here.server), repr(store.status("s1")), repr(log), repr(lock)]
     server.kill()
     for use in (log.read, lambda: log.append(1, a_delta()), lambda: open_redis_store(server.url(user=user))):
         with pytest.raises(StoreFull) as caught:
@@ -807,7 +844,7 @@ def test_a_foreign_entry_of_a_stream_is_named(store, url, plain):
     """Keys of another kind where ours should be: named, not touched; the other streams are listed."""
     for name in ("s1", "s2", "s3"):
         store.start(an_open(name, name)).lock.release()
-    store._attached.holds.settle()
+    store._own.here.holds.settle()
     plain.delete(f"{prefix_of(url)}m:s1")
     plain.set(f"{prefix_of(url)}m:s1", PICKLE)
     plain.hset(f"{prefix_of(url)}m:s2", "opened", "many")

@@ -2,7 +2,6 @@
 
 import json
 import random
-import shutil
 import signal
 import subprocess
 import time
@@ -241,19 +240,11 @@ def test_who_reads_at_another_relay_holds_the_stream(tmp_path, server, files):
         server.wait_closed(5)
 
 
-def test_over_tls(tmp_path, server, files):
+def test_over_tls(tmp_path, server, files, certificate):
     """A certificate and a key make it https; wrong files are one line."""
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("no openssl to make a certificate with")
-    tls = tmp_path / "cert.pem", tmp_path / "key.pem"
-    subprocess.run(
-        [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1",
-         "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", tls[1], "-out", tls[0]], check=True, capture_output=True,
-    )  # fmt: skip
     token, contents = files
     server.script([Answer.sse(*words(0, 3), DONE)])
-    with ServiceRelay(tmp_path / "hub", contents, tls=tls) as relay:
+    with ServiceRelay(tmp_path / "hub", contents, tls=certificate) as relay:
         assert relay.url.startswith("https://")
         stream = relay.start(f"{server.url}/x", token=token).json["id"]
         reader = relay.events(stream, token=token)
@@ -262,7 +253,7 @@ def test_over_tls(tmp_path, server, files):
         assert reader.text == "w0 w1 w2 "
         url = relay.ask("POST", f"/v1/streams/{stream}/ticket", {}, token=token).json["url"]
         assert "Secure" in relay.ask("GET", url).getheader("set-cookie")
-    for wrong in ((tls[0], tmp_path / "none.pem"), (tls[1], tls[1])):
+    for wrong in ((certificate[0], tmp_path / "none.pem"), (certificate[1], certificate[1])):
         command = ServiceRelay(tmp_path / "hub", contents, tls=wrong).command
         ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
         assert ended.returncode == 1

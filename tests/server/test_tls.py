@@ -1,10 +1,8 @@
 """Streams over https: a TLS buffer hands out one record a read, and that must not be taken for a slow source."""
 
 import contextlib
-import shutil
 import socket
 import ssl
-import subprocess
 import threading
 import time
 from itertools import count
@@ -22,21 +20,6 @@ pytestmark = pytest.mark.usefixtures("home")
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
 DONE = b"event: done\ndata: {}\n\n"
 RATE, SECONDS, FLOOD = 100, 3, 5_000
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory):
-    """Return a new certificate for this machine, and its key."""
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("no openssl to make a certificate with")
-    place = tmp_path_factory.mktemp("tls")
-    subprocess.run(
-        [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1",
-         "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", place / "key.pem", "-out", place / "cert.pem"],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    return place / "cert.pem", place / "key.pem"
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,13 +21,12 @@ if TYPE_CHECKING:
 
 class Attached:
     """
-    A store, opened. For the process *pid* only: threads and SQLite connections do not survive a fork.
+    A store, opened: for one process, since threads and SQLite connections do not survive a fork.
 
     Opening raises `StoreFull` when the directory cannot be written, `LogDamaged` when its file is no store.
     """
 
     def __init__(self, directory: Path, durability: Durability, now: float) -> None:
-        self.pid = os.getpid()
         self._directory = directory
         self._locks = LockFiles(directory / "locks")
         self.hub = Hub(self._changed)

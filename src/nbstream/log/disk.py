@@ -8,8 +8,6 @@ lock (`lock`). Nothing is kept in memory that a SIGKILL could take away.
 from __future__ import annotations
 
 import builtins
-import os
-import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -24,6 +22,7 @@ from nbstream.log import changes, rows
 from nbstream.log.contract import Lock, Started, Status, Want
 from nbstream.log.disk_log import DiskLog
 from nbstream.log.home import local, store_directory
+from nbstream.log.per_process import PerProcess
 from nbstream.log.readback import one_by_one
 from nbstream.log.retention import clock_is_sane, expired
 from nbstream.records import Open, Record, encode
@@ -63,10 +62,7 @@ class DiskStore:
         self.directory = directory
         self._durability = durability
         self._clock = clock
-        self._closed = False
-        self._forking = threading.Lock()
-        self._inherited: builtins.list[Attached] = []
-        self._attached = self._attach()
+        self._own = PerProcess(self._attach)
 
     def start(self, first: Open, *, replaces: str | None = None) -> Started:
         """See `Store.start`."""
@@ -201,26 +197,16 @@ class DiskStore:
     @property
     def closed(self) -> bool:
         """See `Store.closed`."""
-        return self._closed
+        return self._own.closed
 
     def close(self) -> None:
         """See `Store.close`."""
-        if not self._closed and self._attached.pid == os.getpid():
-            self._attached.close()
-        self._closed = True
+        self._own.close()
 
     @property
     def _here(self) -> Attached:
-        """What this process holds of the store; a forked child opens it for itself."""
-        if self._closed:
-            raise rows.closed()
-        if self._attached.pid != os.getpid():
-            with self._forking:
-                if self._attached.pid != os.getpid():
-                    # Kept for ever: SQLite forbids the child even to close the parent's connection.
-                    self._inherited.append(self._attached)
-                    self._attached = self._attach()
-        return self._attached
+        """What this process holds of the store."""
+        return self._own.here
 
     def _attach(self) -> Attached:
         # diskcache and filelock cost 40 ms to import.

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import builtins
 import json
-import os
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
@@ -22,6 +20,7 @@ from nbstream.log import redis_scripts as scripts
 from nbstream.log import rows
 from nbstream.log.contract import Lock, Started, Status, Want
 from nbstream.log.life import is_dead
+from nbstream.log.per_process import PerProcess
 from nbstream.log.redis_log import Attached, RedisLog, read_logs
 from nbstream.log.redis_scripts import Script, Write
 from nbstream.log.retention import clock_is_sane, expired
@@ -47,13 +46,10 @@ class RedisStore:
     """A `Store` in Redis; made by `open_redis_store`."""
 
     def __init__(self, url: str, *, clock: Callable[[], float]) -> None:
-        self._url = url
         self._clock = clock
-        self._closed = False
-        self._forking = threading.Lock()
-        self._attached = Attached(url, clock())
+        self._own = PerProcess(lambda: Attached(url, clock()))
         #: Where it lies, without user and password.
-        self.address = self._attached.server.address
+        self.address = self._here.server.address
 
     def __repr__(self) -> str:
         return f"<RedisStore {self.address}>"
@@ -175,30 +171,22 @@ class RedisStore:
     @property
     def closed(self) -> bool:
         """See `Store.closed`."""
-        return self._closed
+        return self._own.closed
 
     def close(self) -> None:
         """See `Store.close`."""
-        if not self._closed and self._attached.pid == os.getpid():
-            self._attached.close()
-        self._closed = True
+        self._own.close()
+
+    @property
+    def _here(self) -> Attached:
+        """What this process holds of the store."""
+        return self._own.here
 
     @property
     def _settled(self) -> Attached:
         """The same, behind what was let go of: for whoever asks which streams are live."""
         self._here.holds.settle()
         return self._here
-
-    @property
-    def _here(self) -> Attached:
-        """What this process holds of the store; a forked child opens it for itself."""
-        if self._closed:
-            raise rows.closed()
-        if self._attached.pid != os.getpid():
-            with self._forking:
-                if self._attached.pid != os.getpid():
-                    self._attached = Attached(self._url, self._clock())
-        return self._attached
 
     def _log(self, stream: str, *, noted: float = 0.0) -> RedisLog:
         return RedisLog(stream, lambda: self._here, self._clock, noted=noted)

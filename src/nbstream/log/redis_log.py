@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
@@ -24,10 +23,9 @@ from nbstream.records import Close, Open, Record, decode, encode
 
 
 class Attached:
-    """A store in Redis, opened. For the process *pid* only: threads do not survive a fork."""
+    """A store in Redis, opened: for one process, since threads do not survive a fork."""
 
     def __init__(self, url: str, now: float) -> None:
-        self.pid = os.getpid()
         self.server = RedisServer(url)
         try:
             self.server.check()

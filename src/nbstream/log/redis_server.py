@@ -143,7 +143,9 @@ def _parts(url: str) -> tuple[str, str, str]:
         shown = f"unix://{found.path}" + (f"?db={query['db']}" if "db" in query else "")
     else:
         shown = f"{found.scheme}://{found.hostname or 'localhost'}:{port or 6379}{found.path or '/0'}"
-    return shown, prefix, found._replace(query=urlencode(query)).geturl()
+    # Not `geturl`, which makes `unix:/path` of `unix:///path` (Python 3.11).
+    place = f"{found.scheme}://{found.netloc}{found.path}" + (f"?{urlencode(query)}" if query else "")
+    return shown, prefix, place
 
 
 def _password(url: str) -> str:
