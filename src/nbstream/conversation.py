@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from nbstream.log.contract import Status
 
 #: What becomes of a turn that did not come to its end, when the next one is asked.
-Cut: TypeAlias = Literal["keep", "continue", "leave out"]
+Cut: TypeAlias = Literal["keep", "continue", "leave-out"]
 
 _KIND = "conversation"
 
@@ -53,7 +53,7 @@ class Conversation:
         name: Its name in this notebook, for `%%stream --in NAME`; without one it is that of its cell.
         cut: What becomes of a turn that was stopped or cut, in the requests behind it. `keep` (default): what came of
             it is sent, as it stands on the page. `continue`: one that was cut is resumed or continued first; one that
-            was stopped stays stopped, and is kept. `leave out`: neither its question nor its text is sent. One of which
+            was stopped stays stopped, and is kept. `leave-out`: neither its question nor its text is sent. One of which
             nothing came is always left out.
         params: Further arguments of `nbstream.chat`: `base_url`, `temperature` ...
     """
@@ -156,7 +156,7 @@ class Conversation:
             state = stream.wait() if stream.state.live else stream.state
             if cut == "continue" and state in (State.INTERRUPTED, State.FAILED) and stream.text:
                 state = _gone_on(stream, number)
-            if not stream.text or (cut == "leave out" and state is not State.COMPLETE):
+            if not stream.text or (cut == "leave-out" and state is not State.COMPLETE):
                 continue
             prompt = (status.open.turn or {}).get("prompt")
             if prompt is None:
@@ -232,7 +232,7 @@ def _gone_on(stream: Stream, number: int) -> State:
     except StreamError as exc:
         raise StreamError(
             f"turn {number} (stream {stream.id}) was cut and cannot go on: {exc}; cut='keep' sends what came of it,"
-            f" cut='leave out' does not"
+            f" cut='leave-out' does not"
         ) from exc
     return stream.wait()
 

@@ -2,8 +2,8 @@
 How often and how much a page is sent, and why. Pure: time and measurements come in as arguments.
 
 Measured (JupyterLab 4.6, a token every 10 ms): a comm message costs about 850 bytes on the websocket whatever it
-carries, an acknowledgement with the kernel's busy and idle messages about 1.9 kB. Eight pages a second read as
-smoothly as twenty and stay within 0.25 MB for 20 s.
+carries, an acknowledgement with the kernel's busy and idle messages about 1.9 kB. Seven pages a second read as
+smoothly as twenty and stay within 0.2 MB for 20 s.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 #: Shortest time between two live pages of a stream, and the longest a slow page can stretch it to, seconds.
-SHORTEST_S = 0.125
+SHORTEST_S = 0.14
 LONGEST_S = 1.0
 #: The shortest in a flood, whose pages are full: 12 a second bring 1 MB in 1.4 s.
 FLOOD_S = 0.08

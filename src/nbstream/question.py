@@ -50,7 +50,7 @@ def conversation_of(args: Any, cell: str, spelled: str) -> tuple[Conversation, s
             raise UsageError(msg)
     source_of(args, cell, spelled)  # whatever is wrong with the question is told as for any other
     given = {"base_url": args.base_url, **dict(_param(text) for text in args.params)}
-    cut = (args.cut or "keep").replace("-", " ")
+    cut = args.cut or "keep"
     try:
         conversation = Conversation(
             args.model, system=args.system, name=args.conversation, cut=cut,  # type: ignore[arg-type]  # it checks that

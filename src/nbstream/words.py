@@ -263,9 +263,9 @@ def _streaming(facts: Facts) -> str:
 
 def _retrying(facts: Facts) -> str:
     wait = f"next try in {facts.retry_in_s:.0f} s" if facts.retry_in_s and facts.retry_in_s >= 1 else "trying again"
-    # A server that answers "not now" was reached.
-    refused = "the server is busy" if facts.chars else "no text yet"
-    what = "connection lost" if (facts.error or {}).get("type") == "SourceLost" else refused
+    # Before any text there was no connection, or one without use: the cause says which.
+    lost = (facts.error or {}).get("type") == "SourceLost"
+    what = ("connection lost" if lost else "the server is busy") if facts.chars else "no text yet"
     return f"{what}, {wait} (try {facts.retries}){_because(facts)}"
 
 

@@ -100,7 +100,7 @@ def test_what_goes_with_a_conversation_is_told(kernels, faults):
     kernel = kernels.start().load()
     for cell, words in (
         ("%%stream --in trip --no-save\na", "--no-save and --in NAME"),
-        ("%%stream --in trip --cut drop\na", "cut='drop': use 'keep', 'continue', 'leave out'"),
+        ("%%stream --in trip --cut drop\na", "cut='drop': use 'keep', 'continue', 'leave-out'"),
         ("%%stream --cut keep\na", "--cut goes with --in NAME"),
         ("%stream history nothing", "no conversation of that name"),
     ):

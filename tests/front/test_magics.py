@@ -26,7 +26,7 @@ def frames(*texts, done=True):
         ("%%stream hello\nhi", "the prompt goes into the lines below"),
         ("%%stream --model\nhi", "--model/-m: expected one argument"),
         ('%%stream --system "You are\nhi', "No closing quotation"),
-        ("%%stream --model gpt-5\nhi", "unknown model 'gpt-5': use demo:, openai:NAME"),
+        ("%%stream --model gpt-5\nhi", "unknown model 'gpt-5': did you mean openai:gpt-5?"),
         ("%%stream -p seed\nhi", "-p seed: write it as NAME=VALUE"),
         ("%%stream -p =3\nhi", "-p =3: write it as NAME=VALUE"),
         ("%%stream -p model=x\nhi", "-p model=x: use --model"),

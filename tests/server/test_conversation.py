@@ -172,12 +172,12 @@ def test_two_who_ask_at_once(talk):
 
 
 def test_what_came_of_a_cut_turn_is_kept_or_left_out(talk, chain):
-    """`keep`: as it stands on the page. `leave out`: neither question nor text. The history says how it ended."""
+    """`keep`: as it stands on the page. `leave-out`: neither question nor text. The history says how it ended."""
     chain.server.script([cut("half an ans")])
     ended(talk, "a", "interrupted")
     settled(talk.ask("b", key="b"))
     assert talk.heard()[-1] == [user("a"), model("half an ans"), user("b")]
-    settled(talk.ask("c", key="c", cut="leave out"))
+    settled(talk.ask("c", key="c", cut="leave-out"))
     assert talk.heard()[-1] == [user("b"), model("re: b"), user("c")]
     history = talk.history()
     assert "── 1: you ──\na\n── 1: pear-1 (interrupted" in history
@@ -205,7 +205,7 @@ def test_a_turn_that_cannot_be_continued_says_so(talk, chain):
     call = {"index": 0, "id": "c", "type": "function", "function": {"name": "look", "arguments": "{"}}
     chain.server.script([Answer.sse(sse_data(chunk("I look. ")), sse_data(chunk(None, tool_calls=[call])))])
     ended(talk, "a", "interrupted")
-    with pytest.raises(StreamError, match=r"turn 1 .*tool calls.*cut='keep'.*cut='leave out'"):
+    with pytest.raises(StreamError, match=r"turn 1 .*tool calls.*cut='keep'.*cut='leave-out'"):
         talk.ask("b", key="b", cut="continue")
     assert len(talk.heard()) == 1
 
@@ -231,7 +231,7 @@ def test_a_question_with_a_key_in_it_is_not_stored(talk, chain):
 @pytest.mark.parametrize("given", [{"cut": "drop"}, {"name": " "}])
 def test_what_makes_no_sense_is_refused(given):
     """One line says what is allowed."""
-    with pytest.raises(ValueError, match=r"use 'keep', 'continue', 'leave out'|needs a name"):
+    with pytest.raises(ValueError, match=r"use 'keep', 'continue', 'leave-out'|needs a name"):
         nbstream.Conversation("demo:", **given)
 
 

@@ -368,7 +368,10 @@ def test_where_a_model_lives(model, base_url, url, name, key_env):
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda: chat("x", "gpt-5"), "unknown model 'gpt-5': use demo:, openai:NAME (or anthropic, "),
+        (
+            lambda: chat("x", "gpt-5"),
+            "unknown model 'gpt-5': did you mean openai:gpt-5?",
+        ),
         (lambda: chat("x", "openai:"), "unknown model"),
         (lambda: chat("x", base_url="http://h"), "name the model"),
         (lambda: chat("  "), "the prompt is empty"),

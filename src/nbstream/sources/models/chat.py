@@ -11,7 +11,7 @@ from nbstream.sources.http.call import DEMO, Call, check_headers, check_url
 from nbstream.sources.http.key import Key
 from nbstream.sources.http.sse import SSESource
 from nbstream.sources.models.messages import Prompt, messages_of, renamed
-from nbstream.sources.models.providers import APIS, CHAT, PROVIDERS, Provider
+from nbstream.sources.models.providers import APIS, CHAT, FAMILIES, PROVIDERS, Provider
 from nbstream.sources.models.registered import made_by, registered
 from nbstream.sources.redaction import holds_key
 
@@ -119,6 +119,9 @@ def _resolve(model: str, base_url: str | None) -> tuple[Provider, str]:
         return PROVIDERS["demo"], "demo"
     if known is None or prefix == "demo" or not (name or known.nameless) or name not in (known.models or (name,)):
         others = ", ".join([*(one for one in PROVIDERS if one not in ("demo", "openai")), *registered()])
+        meant = next((f"{by}:{model}" for begins, by in FAMILIES.items() if not colon and model.startswith(begins)), "")
+        if meant:
+            raise ValueError(f"unknown model {model!r}: did you mean {meant}? `%stream models` names the providers")
         raise ValueError(f"unknown model {model!r}: use demo:, openai:NAME (or {others}), or any name with base_url=")
     return known, name
 

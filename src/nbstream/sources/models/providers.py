@@ -103,3 +103,8 @@ PROVIDERS: dict[str, Provider] = {
     "llamacpp": Provider("http://127.0.0.1:8080/v1", "llamacpp", nameless=True),
     "local": Provider(f"{LOCAL}/{{model}}/v1", "llamacpp", moves=False, models=tuple(MODELS)),
 }  # fmt: skip
+#: By what a model's name begins with: where one of that name most likely lives.
+FAMILIES = {
+    "gpt-": "openai", "chatgpt-": "openai", "o1": "openai", "o3": "openai", "o4": "openai", "claude-": "anthropic",
+    "gemini-": "gemini", "mistral-": "mistral", "codestral-": "mistral", "deepseek-": "deepseek",
+}  # fmt: skip
