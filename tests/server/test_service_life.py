@@ -5,6 +5,7 @@ import random
 import signal
 import subprocess
 import time
+from collections import Counter, defaultdict
 from contextlib import closing
 from dataclasses import replace
 
@@ -13,6 +14,7 @@ from services import ServiceRelay, lines_of_token, until, upstream
 
 import nbstream
 from nbstream.log.disk import open_disk_store
+from nbstream.log.readback import parts_of
 from nbstream.records import Delta, Open, Part
 from nbstream.testing import Answer, FaultServer, Gate, Pause
 
@@ -166,6 +168,77 @@ def test_a_killed_relays_streams_go_on_in_another_one(tmp_path, server, files, s
 
 def _complete(reader):
     return bool(reader.records) and reader.records[-1].get("how") == "complete"
+
+
+@pytest.mark.parametrize("how", ["killed", "drained"])
+def test_a_team_goes_on_in_another_relay(tmp_path, server, files, how):
+    """Each agent that was under way goes on behind its last word; one that was complete, or stopped, is not called."""
+    token, contents = files
+    slow = resumable(60, every_s=0.03)
+    server.script(
+        [], otherwise=lambda r: slow(r) if r.path in ("/a", "/b", "/held") else Answer.sse(*words(0, 3), DONE)
+    )
+    agents = {name: {"url": f"{server.url}/{name}", "format": "nbstream"} for name in ("a", "b", "held", "done")}
+    store = tmp_path / "store"
+    with ServiceRelay(tmp_path / "a", contents, "--drain-s", "0.2", store=store) as first:
+        stream = first.ask("POST", "/v1/streams", {"source": {"agents": agents}}, token=token).json["id"]
+        until(lambda: sum("w1" in said for said in _said(first, stream, token).values()) == len(agents))
+        first.ask("POST", f"/v1/streams/{stream}/stop", {"agent": "held"}, token=token)
+        until(lambda: '"stopped"' in first.ask("GET", f"/v1/streams/{stream}/records", token=token).body.decode())
+        if how == "killed":
+            first.kill()
+        else:
+            assert first.end() == 0
+    with closing(open_disk_store(store)) as opened:
+        parts = [part for part in parts_of(opened.log(stream)) if part.agent == "held" and part.kind == "text"]
+        held = "".join(part.text for part in parts)
+    with ServiceRelay(tmp_path / "b", contents, store=store) as second:
+        until(lambda: second.state(stream, token=token) in ("complete", "stopped"))
+        (taken,) = second.lines("took_over")
+        assert taken["stream"] == stream
+        said = _said(second, stream, token)
+    assert said == {**dict.fromkeys("ab", "".join(f"w{n} " for n in range(60))), "held": held, "done": "w0 w1 w2 "}
+    called = Counter(request.path for request in server.requests)
+    assert called == {"/a": 2, "/b": 2, "/held": 1, "/done": 1}
+
+
+@pytest.mark.parametrize("case", ["one failed", "one has shown nothing"])
+def test_a_team_whose_calls_might_cost_twice_is_left_alone(tmp_path, server, files, case):
+    """One that failed waits for its user, and one that was asked and has said nothing may have cost: none is called."""
+    token, contents = files
+    gate, slow = Gate(), resumable(1000)
+    wrong = Answer(status=400) if case == "one failed" else Answer.sse(gate)
+    server.script([], otherwise=lambda request: slow(request) if request.path == "/a" else wrong)
+    agents = {name: {"url": f"{server.url}/{name}", "format": "nbstream"} for name in ("a", "b")}
+    store = tmp_path / "store"
+    with ServiceRelay(tmp_path / "a", contents, store=store) as first:
+        stream = first.ask("POST", "/v1/streams", {"source": {"agents": agents}}, token=token).json["id"]
+        until(lambda: "w2" in first.text(stream, token=token))
+        if case == "one failed":
+            until(lambda: '"failed"' in first.ask("GET", f"/v1/streams/{stream}/records", token=token).body.decode())
+        else:
+            gate.wait()
+        first.kill()
+    before = len(server.requests)
+    with ServiceRelay(tmp_path / "b", contents, store=store) as second:
+        time.sleep(3.5)  # three looks: that nothing happens cannot be waited for
+        assert second.state(stream, token=token) == "interrupted"
+        assert second.lines("took_over") == []
+    assert len(server.requests) == before
+
+
+def _said(relay, stream, token):
+    """Return the text of each agent by now."""
+    return _by_agent(relay.ask("GET", f"/v1/streams/{stream}/records", token=token).json["records"])
+
+
+def _by_agent(records):
+    said = defaultdict(str)
+    for record in records:
+        for part in record.get("parts", ()):
+            if part["kind"] == "text":
+                said[part["agent"]] += part["text"]
+    return said
 
 
 @pytest.mark.parametrize("case", ["no place to go on from", "not listed", "stopped", "nothing shown"])

@@ -91,6 +91,8 @@ class Track:
     gaps: Gaps = field(default_factory=Gaps)
     late: int = 0
     gapped: bool = False
+    #: An agent of a team was called, and does not only wait for others.
+    started: bool = False
     #: Output has come; of a stream that was continued: since its last generation began.
     begun: bool = False
     #: The agent and kind that spoke last.
@@ -168,6 +170,7 @@ class Track:
         fields = part.fields or {}
         if part.kind in ("agent_start", "waiting"):
             self.ended, self.parent = None, fields.get("parent") or self.parent
+            self.started = part.kind == "agent_start"
             self.spec = fields.get("source") or self.spec
         elif part.kind in ("gap", "late"):
             self.gaps.count(part)

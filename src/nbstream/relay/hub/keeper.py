@@ -20,6 +20,7 @@ from nbstream.runtime import runtime
 
 if TYPE_CHECKING:
     from nbstream.log.contract import Status
+    from nbstream.recorder.progress import Track
     from nbstream.relay.hub.access import SharedAccess
     from nbstream.relay.hub.journal import Journal
     from nbstream.relay.hub.tokens import Tokens
@@ -143,14 +144,27 @@ class Keeper:
 
 
 def _goes_on(service: Service, status: Status) -> bool:
-    """Whether the upstream goes on behind the last record: it gave a place for that. A team is left to its user."""
-    if status.open.source.get("kind") != "sse":
+    """Whether the upstream goes on behind the last record: it gave a place for that. Of a team, each that is called."""
+    source = status.open.source
+    if any(one.get("kind") != "sse" for one in source.get("agents", {"": source}).values()):
         return False
     log = service.store.log(status.stream)
     if all(isinstance(record, Open) for record in log.read(status.tail - MOST_IN_VAIN)):
         return False  # maybe it is what kills its relays
     progress = Progress.of(log)
+    if progress.team:
+        return all(map(_may_be_called, progress.voices.values()))
     return progress.begun and progress.cursor is not None and progress.can_resume(replayable=False)
+
+
+def _may_be_called(agent: Track) -> bool:
+    """Whether to go on with all that are unfinished asks no more of this agent than its user wants."""
+    ended = agent.ended or {}
+    if ended.get("status") in ("complete", "stopped"):
+        return True  # nobody calls it
+    if ended.get("error") is not None:
+        return False  # somebody has to see that
+    return not agent.started or (agent.begun and agent.cursor is not None)
 
 
 def _scope(status: Status) -> str:
