@@ -17,7 +17,7 @@ _SCOPE = re.compile(rf"user:({USER_NAME.pattern}):(.*)", re.DOTALL)
 
 def scope_of(user: str, scope: str) -> str:
     """Return *scope* as one of the user's; it may be that already."""
-    return scope if _SCOPE.fullmatch(scope) and owner_of_scope(scope) == user else f"user:{user}:{scope}"
+    return scope if owner_of_scope(scope) == user else f"user:{user}:{scope}"
 
 
 def key_of(user: str, key: str) -> str:
@@ -32,8 +32,14 @@ def owns(user: str, key: str) -> bool:
 
 
 def owner_of(key: str) -> str | None:
-    """Return whose the stream under *key* is, None for one of a store that is not shared."""
-    return owner_of_scope(str(json.loads(key)[0])) if key.startswith('["user:') else None
+    """Return whose the stream under *key* is, None for one of a store that is not shared, or no key of ours."""
+    if not key.startswith('["user:'):
+        return None
+    try:
+        scope = json.loads(key)[0]
+    except ValueError:
+        return None
+    return owner_of_scope(scope) if isinstance(scope, str) else None
 
 
 def owner_of_scope(scope: str) -> str | None:

@@ -6,7 +6,7 @@ import os
 import platform
 import secrets
 import time
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -48,6 +48,11 @@ class Limits:
     linger_s: float = 600.0
     #: What is cut and cannot be resumed is continued by a new generation, without being asked for.
     auto_continue: bool = False
+
+    @property
+    def unusual(self) -> dict[str, Any] | None:
+        """Those that are not the usual ones."""
+        return {name: value for name, value in asdict(self).items() if value != getattr(Limits, name)} or None
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +199,7 @@ class Here:
         return Open(
             stream=stream, key=key, intent=intent, source={**source.spec, "replayable": source.replayable},
             fingerprint=source.fingerprint or "", writer=self._writer, host=platform.node(), boot=boot_id(),
-            at=time.time(), parent=parent,
+            at=time.time(), parent=parent, limits=self._limits.unusual,
         )  # fmt: skip
 
 

@@ -102,6 +102,8 @@ class Open:
     #: Of a turn: `conversation`, its name; `behind`, the keys of the turns before it; `before`, the stream of the last
     #: of them; `prompt`, unless it holds a key.
     turn: Mapping[str, Any] | None = None
+    #: Of the call's limits (`recording.Limits`) those that are not the usual ones: another relay may go on with it.
+    limits: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from services import ServiceRelay, lines_of_token, until, upstream
 import nbstream
 from nbstream.log.disk import open_disk_store
 from nbstream.log.readback import parts_of
+from nbstream.owner import key_of
 from nbstream.records import Delta, Open, Part
 from nbstream.testing import Answer, FaultServer, Gate, Pause
 
@@ -241,9 +242,11 @@ def _by_agent(records):
     return said
 
 
-@pytest.mark.parametrize("case", ["no place to go on from", "not listed", "stopped", "nothing shown"])
+@pytest.mark.parametrize(
+    "case", ["no place to go on from", "not listed", "stopped", "nothing shown", "no token to start"]
+)
 def test_what_would_cost_twice_is_left_alone(tmp_path, server, files, case):
-    """Without a cursor, off the list, after a stop, or before any text: it stays as it is, and no call is made."""
+    """Without a cursor, a listed address or a right, after a stop, before any text: it stays as it is, uncalled."""
     token, contents = files
     gate = Gate()
     text = [f"data: {json.dumps({'type': 'delta', 'text': 'x'})}\n\n"] if "no place" in case else words(0, 2)
@@ -260,7 +263,8 @@ def test_what_would_cost_twice_is_left_alone(tmp_path, server, files, case):
         first.process.kill()
         first.process.wait(10)
     listed = upstream("http://127.0.0.1:1/") if case == "not listed" else contents[1]
-    with ServiceRelay(tmp_path / "b", (contents[0], listed), store=store) as second:
+    lines = contents[0].replace('"start"', '"read"') if "no token" in case else contents[0]
+    with ServiceRelay(tmp_path / "b", (lines, listed), store=store) as second:
         time.sleep(3.5)  # three looks: that nothing happens cannot be waited for
         expected = "stopped" if case == "stopped" else "interrupted"
         assert second.state(stream, token=token) == expected
@@ -294,23 +298,72 @@ def test_a_stream_that_kills_relays_is_left_alone_in_the_end(tmp_path, server, f
             assert server.accepted == 0
 
 
-def test_who_reads_at_another_relay_holds_the_stream(tmp_path, server, files):
-    """A lease of 2 s, a reader at the other relay only: the call goes on, as long as it reads."""
+def test_who_reads_at_another_relay_holds_the_stream(tmp_path, server, files, soak):
+    """A lease of 4 s, a reader at the other relay only: the call goes on while it reads (soak: longer than a hold)."""
     token, contents = files
-    gate = Gate()
-    server.script([Answer.sse(*words(0, 1), gate, *words(1, 2), DONE)])
-    store = tmp_path / "store"
+    server.script([], otherwise=resumable(10_000, every_s=0.5))
+    store, count = tmp_path / "store", 120 if soak else 40
     with (
         ServiceRelay(tmp_path / "a", contents, store=store) as first,
         ServiceRelay(tmp_path / "b", contents, store=store) as second,
     ):
-        stream = first.start(f"{server.url}/x", token=token, limits={"linger_s": 22}).json["id"]
+        stream = first.start(f"{server.url}/x", token=token, limits={"linger_s": 4}).json["id"]
         reader = second.events(stream, token=token)
-        until(lambda: "another relay" in first.ask("GET", f"/v1/streams/{stream}", token=token).json["holders"], 25)
+        reader.read(lambda r: f"w{count} " in r.text or "how" in r.records[-1])
+        assert f"w{count} " in reader.text, reader.records[-1]
+        assert "another relay" in first.ask("GET", f"/v1/streams/{stream}", token=token).json["holders"]
         assert second.ask("POST", f"/v1/streams/{stream}/stop", {}, token=token).status == 200, "any relay stops it"
         until(lambda: first.state(stream, token=token) == "stopped")
         reader.close()
         server.wait_closed(5)
+
+
+def test_a_call_keeps_its_limits_in_another_relay(tmp_path, server, files):
+    """A lease of 3 s is one of 3 s after a takeover, too: nobody reads it, so the call is closed."""
+    token, contents = files
+    server.script([], otherwise=resumable(10_000, every_s=0.05))
+    store = tmp_path / "store"
+    with ServiceRelay(tmp_path / "a", contents, store=store) as first:
+        stream = first.start(f"{server.url}/x", token=token, limits={"linger_s": 3}).json["id"]
+        until(lambda: "w2" in first.text(stream, token=token))
+        first.kill()
+    with ServiceRelay(tmp_path / "b", contents, store=store) as second:
+        until(lambda: second.lines("took_over"))
+        until(lambda: second.state(stream, token=token) == "interrupted")
+        answer = second.ask("GET", f"/v1/streams/{stream}", token=token).json
+        assert "nobody" in answer["error"]["message"], answer
+        server.wait_closed(5)
+
+
+@pytest.mark.parametrize("what", ["a format of tomorrow", "a source without an address", "a key that is none"])
+def test_a_stream_that_is_not_understood_costs_no_relay(tmp_path, server, files, what):
+    """A newer version's stream, or a forged one, is left alone, noted once; the relay goes on with the others."""
+    token, contents = files
+    server.script([], otherwise=resumable(200, every_s=0.02))
+    source = {"kind": "sse", "url": f"{server.url}/s1", "method": "POST", "format": "nbstream"}
+    key = key_of("alice", json.dumps(["book", "cell", 0]))
+    if "format" in what:
+        source["format"] = "of.tomorrow"
+    elif "address" in what:
+        source = {"kind": "sse"}
+    else:
+        key = '["user:alice:book'
+    store = tmp_path / "store"
+    with ServiceRelay(tmp_path / "a", contents, store=store) as first:
+        stream = first.start(f"{server.url}/x", token=token).json["id"]
+        until(lambda: "w2" in first.text(stream, token=token))
+        first.kill()
+    with closing(open_disk_store(store)) as opened:
+        started = opened.start(Open("s1", key, "new", source, "f", "relay 1", "h", "b", 1.0))
+        started.log.append(1, Delta((Part("text", "x", sequence=1),), at=1.0, cursor={"id": "0"}))
+        started.lock.release()
+    with ServiceRelay(tmp_path / "b", contents, store=store) as second:
+        until(lambda: second.state(stream, token=token) == "complete")
+        time.sleep(2.5)  # two looks more: that nothing happens cannot be waited for
+        assert second.process.poll() is None
+        assert [one["stream"] for one in second.lines("took_over")] == [stream]
+        assert len(second.lines("not_taken_over")) == (0 if "key" in what else 1)
+    assert all(request.path == "/x" for request in server.requests)
 
 
 def test_over_tls(tmp_path, server, files, certificate):

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from nbstream.relay.reach import Reach
     from nbstream.sources.contract import Source
 
-#: What the state line says of a stream that could have been in a relay and is not.
 #: How long a relay elsewhere that could not be reached may take to be reached again.
 AGAIN_S = 1.5
+#: What the state line says of a stream that could have been in a relay and is not.
 FALLBACK = "a kernel restart will interrupt this"
 
 

@@ -145,11 +145,18 @@ class SharedAccess(Access):
         hosts = sorted({urlsplit(url).hostname or url.partition(":")[0] for url in urls if url})
         self._journal.note(event, user=user, stream=status.stream, upstream=",".join(hosts))
 
+    def has_room(self, user: User) -> bool:
+        """Whether the user may have one more live stream here."""
+        with self._lock:
+            return self._live(user) < user.live
+
+    def _live(self, user: User) -> int:
+        return sum(self._owner(stream) == user.name for stream in runtime().recorders) + self._starting[user.name]
+
     def _reserve(self, user: User) -> None:
         now = time.monotonic()
         with self._lock:
-            live = sum(self._owner(stream) == user.name for stream in runtime().recorders)
-            if live + self._starting[user.name] >= user.live:
+            if self._live(user) >= user.live:
                 raise Refusal(
                     429, f"{user.live} streams of yours are live: stop one, or wait until one has ended",
                     headers=_later(AGAIN_S),

@@ -8,10 +8,11 @@ One store, several relays, no word between them. Who reads here holds a stream t
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from typing import TYPE_CHECKING
 
-from nbstream.errors import LogError, RelayError, SourceError, StoreFull, StreamError
+from nbstream.errors import LogError, RelayError, StoreFull, StreamError
 from nbstream.owner import owner_of
 from nbstream.recorder.progress import Progress
 from nbstream.records import Open
@@ -27,15 +28,17 @@ if TYPE_CHECKING:
     from nbstream.relay.hub.upstreams import Upstreams
     from nbstream.relay.service import Service
 
-#: How often files are looked at, and streams that somebody may have left.
+#: How often files are looked at, streams that somebody may have left, and who holds them elsewhere.
 LOOK_S = 1.0
-#: A look at all streams may take so much of the time.
-SHARE = 0.05
+#: A look for streams that were left may take so long; the rest is judged in the next one.
+LONGEST_LOOK_S = 0.25
 #: Streams that were looked at and are not ours to go on with.
-LEFT = 10_000
+LEFT = 100_000
 #: Relays that may die with a stream before anything came; the next one leaves it to its user.
 MOST_IN_VAIN = 5
 ELSEWHERE = "another relay"
+#: A relay hears that a stream is held elsewhere by what has changed since its last look; the first may be too early.
+SURELY = 3
 
 
 class Keeper:
@@ -50,84 +53,81 @@ class Keeper:
         self.asked = False
         #: No stream is taken over any more: this relay is ending.
         self.leaving = False
-        self._left: set[tuple[str, int]] = set()
+        #: (stream, tail) of those that only their users go on with, and of those that our files forbid.
+        self._users: set[tuple[str, int]] = set()
+        self._forbidden: set[tuple[str, int]] = set()
+        #: How often it was said of a stream recorded elsewhere that it is held here, and when it is to be said again.
+        self._said: dict[str, tuple[int, float]] = {}
         self._touched: dict[str, float] = {}
 
     async def run(self) -> None:
         """Look after everything until it is cancelled."""
-        look_at = hold_at = 0.0
         while True:
             await asyncio.sleep(LOOK_S)
-            now = time.monotonic()
             await asyncio.to_thread(self._reload)
             self._access.hang_up_strangers()
             try:
-                if now >= hold_at:
-                    hold_at = now + PING_S
-                    await asyncio.to_thread(self._hold_elsewhere)
+                await asyncio.to_thread(self._hold_elsewhere)
                 await asyncio.to_thread(self._held_elsewhere)
-                if now >= look_at and not self.leaving:
-                    began = time.monotonic()
-                    await asyncio.to_thread(self.look)
-                    look_at = time.monotonic() + (time.monotonic() - began) / SHARE
+                await asyncio.to_thread(self.look)
             except LogError as exc:  # the store is out of reach for now
                 self._journal.failed(exc)
 
     def look(self) -> None:
         """Go on with every stream that its relay left in the middle, where that repeats neither text nor money."""
-        for status in self._service.store.left(key=lambda key: owner_of(key) is not None):
-            if self.leaving:
+        until = time.monotonic() + LONGEST_LOOK_S
+        for status in self._service.store.left(key=_is_shared, known=self._users | self._forbidden):
+            if self.leaving or time.monotonic() > until:
                 return
-            if status.open.writer.startswith("relay ") and (status.stream, status.tail) not in self._left:
-                self._take_over(status)
+            self._take_over(status)
 
     def _take_over(self, status: Status) -> None:
-        stream = status.stream
+        stream, owner = status.stream, owner_of(status.open.key) or ""
         try:
             if not _goes_on(self._service, status):
-                self._leave(status)
+                _add(self._users, status)
                 return
-            self._service.resume(stream, {"scope": _scope(status)})
+            user = self._tokens.may(owner, "start")
+            if user is None:
+                _add(self._forbidden, status)
+                return
+            if not self._access.has_room(user):
+                return  # there will be
+            limits = dict(status.open.limits or {})
+            auto = bool(limits.pop("auto_continue", False))
+            self._service.resume(stream, {"scope": _scope(status), "limits": limits, "auto_continue": auto})
         except StoreFull:
             raise  # out of reach for now: it is looked at again
-        except (LogError, SourceError, ValueError, TypeError) as exc:
-            self._leave(status)
-            self._journal.note(
-                "not_taken_over", stream=stream, user=owner_of(status.open.key), error=type(exc).__name__
-            )
-        except RelayError as exc:
-            if exc.status != 429:  # else there will be room
-                self._leave(status)
+        except Exception as exc:  # noqa: BLE001 - whatever it is, it is of this stream, and others have relays to lose
+            if isinstance(exc, RelayError) and exc.status == 429:
+                return  # there will be room
+            _add(self._forbidden, status)
+            self._journal.note("not_taken_over", stream=stream, user=owner, error=type(exc).__name__)
         else:
             if runtime().recorder(stream) is not None:
-                self._access.note("took_over", status, user=owner_of(status.open.key))
-
-    def _leave(self, status: Status) -> None:
-        if len(self._left) >= LEFT:
-            self._left.clear()
-        self._left.add((status.stream, status.tail))
+                self._access.note("took_over", status, user=owner)
 
     def _hold_elsewhere(self) -> None:
-        """Say in the store that somebody here holds a stream that another relay records."""
-        for stream in self._service.holders.streams():
-            if runtime().recorder(stream) is None:
+        """Say in the store that somebody here holds a stream that another relay records: at once, and now and then."""
+        held = {one for one in self._service.holders.streams() if runtime().recorder(one) is None}
+        said, self._said, now = self._said, {}, time.monotonic()
+        for stream in held:
+            times, due = said.get(stream, (0, now))
+            if now >= due:
                 try:
                     if self._service.store.status(stream).live:
                         self._service.store.touch(stream)
                 except StreamError:
                     continue  # gone, or not to be written now: it is held again in a moment
+                times, due = times + 1, now + (LOOK_S if times < SURELY else PING_S)
+            self._said[stream] = times, due
 
     def _held_elsewhere(self) -> None:
         """Let the streams that are recorded here be held by those who said so in the store since the last look."""
-        seen: dict[str, float] = {}
-        for stream in runtime().recorders:
-            try:
-                seen[stream] = touched = self._service.store.status(stream).touched
-            except StreamError:
-                continue
-            if touched != self._touched.get(stream, touched):
+        before, self._touched = self._touched, self._service.store.touched(tuple(runtime().recorders))
+        for stream, touched in self._touched.items():
+            if touched != before.get(stream, touched):
                 self._service.holders.hold(stream, ELSEWHERE, HOLD_S)
-        self._touched = seen
 
     def _reload(self) -> None:
         asked, self.asked = self.asked, False
@@ -140,12 +140,24 @@ class Keeper:
                 if read:
                     self._journal.note("reloaded", file=name)
                     self._service.know(self._upstreams.keys)
-                    self._left.clear()
+                    self._forbidden.clear()
+
+
+def _is_shared(key: str) -> bool:
+    return owner_of(key) is not None
+
+
+def _add(streams: set[tuple[str, int]], status: Status) -> None:
+    if len(streams) >= LEFT:
+        streams.clear()
+    streams.add((status.stream, status.tail))
 
 
 def _goes_on(service: Service, status: Status) -> bool:
     """Whether the upstream goes on behind the last record: it gave a place for that. Of a team, each that is called."""
     source = status.open.source
+    if not status.open.writer.startswith("relay "):
+        return False  # a kernel's
     if any(one.get("kind") != "sse" for one in source.get("agents", {"": source}).values()):
         return False
     log = service.store.log(status.stream)
@@ -168,6 +180,4 @@ def _may_be_called(agent: Track) -> bool:
 
 
 def _scope(status: Status) -> str:
-    import json
-
     return str(json.loads(status.open.key)[0])

@@ -66,6 +66,10 @@ class Tokens:
         """Whether any token of the user is left."""
         return name in self._known
 
+    def may(self, name: str, right: str) -> User | None:
+        """Return the user of that name if one of his tokens has the scope *right*."""
+        return next((user for _, user in self._known.get(name, ()) if right in user.scopes), None)
+
     def reload(self, *, asked: bool = False) -> bool:
         """Read the file again if it has changed, or if somebody *asked*; return whether it was read."""
         now = stamp(self._file)
