@@ -866,7 +866,7 @@ def test_foreign_keys_stop_a_start(store, url, plain, key):
     with pytest.raises(LogDamaged, match=r"another program's data under .*prefix"):
         store.start(an_open())
     left = {name.decode().removeprefix(prefix_of(url)) for name in plain.scan_iter(f"{prefix_of(url)}*")}
-    assert left == {key, "sweep"}
+    assert left == {key, "sweep", "server"}
     assert plain.get(prefix_of(url) + key) == PICKLE
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import builtins
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import replace
@@ -140,9 +140,11 @@ class DiskStore:
                 found.append(self.status(stream))
         return sorted(found, key=lambda status: status.created, reverse=True)
 
-    def left(self, *, key: Callable[[str], bool] | None = None) -> builtins.list[Status]:
+    def left(
+        self, *, key: Callable[[str], bool] | None = None, known: Container[tuple[str, int]] = ()
+    ) -> builtins.list[Status]:
         """See `Store.left`."""
-        return [status for status in self.list(key=key) if status.left]
+        return [one for one in self.list(key=key) if one.left and (one.stream, one.tail) not in known]
 
     def request_stop(self, stream: str, *, opened: int, agent: str | None = None) -> Future[None]:
         """See `Store.request_stop`."""
@@ -160,6 +162,15 @@ class DiskStore:
         """See `Store.touch`."""
         now = self._clock()
         self._here.writer.submit(lambda cache: changes.touch(cache, stream, now)).result()
+
+    def touched(self, streams: Sequence[str]) -> dict[str, float]:
+        """See `Store.touched`."""
+        found = {}
+        with self._here.table.snapshot() as seen:
+            for stream in streams:
+                with suppress(StreamGone, LogDamaged):
+                    found[stream] = seen.meta(stream).touched
+        return found
 
     def delete(self, stream: str) -> None:
         """See `Store.delete`."""

@@ -13,9 +13,6 @@ from nbstream.records import Close, Open, Record, encode
 if TYPE_CHECKING:
     from nbstream.log.attached import Attached
 
-#: A long answer is seen while it streams: noted this often, and not with every record.
-NOTE_EVERY_S = 3600.0
-
 
 class DiskLog:
     """A `Log`; *here* returns what this process holds of the store, *noted* is when the stream was last touched."""
@@ -35,7 +32,7 @@ class DiskLog:
         """See `Log.submit`."""
         row = encode(record)
         now = self._clock()
-        touches = isinstance(record, (Open, Close)) or now - self._noted > NOTE_EVERY_S
+        touches = isinstance(record, (Open, Close)) or now - self._noted > rows.NOTE_EVERY_S
         if touches:
             self._noted = now
         return self._here().writer.submit(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import builtins
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
@@ -84,9 +84,11 @@ class MemoryStore:
             found = [self.status(stream) for stream, one in kept if key is None or key(one.meta.key)]
         return sorted(found, key=lambda status: status.created, reverse=True)
 
-    def left(self, *, key: Callable[[str], bool] | None = None) -> builtins.list[Status]:
+    def left(
+        self, *, key: Callable[[str], bool] | None = None, known: Container[tuple[str, int]] = ()
+    ) -> builtins.list[Status]:
         """See `Store.left`."""
-        return [status for status in self.list(key=key) if status.left]
+        return [one for one in self.list(key=key) if one.left and (one.stream, one.tail) not in known]
 
     def request_stop(self, stream: str, *, opened: int, agent: str | None = None) -> Future[None]:
         """See `Store.request_stop`."""
@@ -102,6 +104,13 @@ class MemoryStore:
         with self._shelf.lock:
             kept = self._shelf.kept(stream)
             kept.meta = kept.meta._replace(touched=self._shelf.clock())
+
+    def touched(self, streams: Sequence[str]) -> dict[str, float]:
+        """See `Store.touched`."""
+        with self._shelf.lock:
+            self._shelf.check_open()
+            kept = self._shelf.streams
+            return {stream: kept[stream].meta.touched for stream in streams if stream in kept}
 
     def delete(self, stream: str) -> None:
         """See `Store.delete`."""

@@ -10,12 +10,13 @@ from __future__ import annotations
 import builtins
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any
 
 from nbstream.errors import Fenced, LogDamaged, LogError, StoreFull
+from nbstream.log import redis_looks as looks
 from nbstream.log import redis_scripts as scripts
 from nbstream.log import rows
 from nbstream.log.contract import Lock, Started, Status, Want
@@ -28,6 +29,10 @@ from nbstream.records import Open, Record, decode, encode
 
 #: Streams asked about in one script: others wait for some milliseconds.
 CHUNK = 250
+#: Streams of which a script says no more than a line.
+PIECE = 1000
+#: With more streams than that the size is an estimate.
+SAMPLE = 500
 #: Logs read in one: 8 MiB at the recorder's 16 KiB a record, 16 at first.
 JOURNEY = 32
 
@@ -57,23 +62,22 @@ class RedisStore:
     def start(self, first: Open, *, replaces: str | None = None) -> Started:
         """See `Store.start`."""
         here, stream, now = self._here, rows.stream_id(first.stream), self._clock()
-        token = here.holds.token()
-        try:
-            answer = here.server.run(
-                scripts.START, stream, _text(first.key), replaces or "", token, encode(first), repr(now), here.holds.who
-            )
-        except StoreFull:
-            here.holds.leave(stream, token)  # whether it was started is unknown
-            raise
-        if answer[0] == b"taken":
-            raise rows.taken(stream)
-        if answer[0] == b"named":
-            return Started(self._log(answer[1].decode()), None)
-        return Started(self._log(stream, noted=now), here.holds.hold(stream, token))
+        key, row, who = _text(first.key), encode(first), here.holds.who
+        with here.holds.token() as token:
+            try:
+                answer = here.server.run(scripts.START, stream, key, replaces or "", token, row, repr(now), who)
+            except StoreFull:
+                here.holds.leave(stream, token)  # whether it was started is unknown
+                raise
+            if answer[0] == b"taken":
+                raise rows.taken(stream)
+            if answer[0] == b"named":
+                return Started(self._log(answer[1].decode()), None)
+            return Started(self._log(stream, noted=now), here.holds.hold(stream, token))
 
     def find(self, key: str) -> str | None:
         """See `Store.find`."""
-        return self._here.server.run(scripts.FIND, _text(key)).decode() or None
+        return self._here.server.run(looks.FIND, _text(key)).decode() or None
 
     def log(self, stream: str) -> RedisLog:
         """See `Store.log`."""
@@ -91,38 +95,46 @@ class RedisStore:
     def lock(self, stream: str) -> Lock | None:
         """See `Store.lock`."""
         here = self._settled
-        token = here.holds.token()
-        try:
-            answer = _despite_dead(here, scripts.LOCK, stream, token, here.holds.who)
-        except StoreFull:
-            here.holds.leave(stream, token)
-            raise
-        if answer == b"gone":
-            raise rows.gone(stream)
-        return here.holds.hold(stream, token) if answer == b"ok" else None
+        with here.holds.token() as token:
+            try:
+                answer = _despite_dead(here, scripts.LOCK, stream, token, here.holds.who)
+            except StoreFull:
+                here.holds.leave(stream, token)
+                raise
+            if answer == b"gone":
+                raise rows.gone(stream)
+            return here.holds.hold(stream, token) if answer == b"ok" else None
 
     def status(self, stream: str) -> Status:
         """See `Store.status`."""
-        (found,) = self._settled.server.run(scripts.STATUS, stream)
+        (found,) = self._settled.server.run(looks.STATUS, stream)
         if not found:
             raise rows.gone(stream)
         return _status(stream, found)
 
     def list(self, *, key: Callable[[str], bool] | None = None) -> builtins.list[Status]:
         """See `Store.list`."""
-        return self._list([stream for stream, one in self._pairs(scripts.INDEX) if key is None or key(one)])
+        found = (stream for piece in self._index() for stream, one in piece if key is None or key(one))
+        return self._list(builtins.list(dict.fromkeys(found)))
 
-    def left(self, *, key: Callable[[str], bool] | None = None) -> builtins.list[Status]:
-        """See `Store.left`."""
-        begun = json.loads(self._settled.server.run(scripts.BEGUN).decode("utf-8", "surrogateescape")) or []
-        alive = {beats: beats != "" and not is_dead(beats) for _, _, beats in begun}
-        some = [stream for stream, one, beats in begun if not alive[beats] and (key is None or key(one))]
-        return [status for status in self._list(some) if status.left]
+    def left(
+        self, *, key: Callable[[str], bool] | None = None, known: Container[tuple[str, int]] = ()
+    ) -> builtins.list[Status]:
+        """See `Store.left`; nor is one returned of which Redis has lost how it ended."""
+        alive: dict[str, bool] = {"": False}
+        some: dict[str, None] = {}
+        for piece in self._pieces(looks.BEGUN):
+            for stream, one, beats, count in piece:
+                if beats not in alive:
+                    alive[beats] = not is_dead(beats)
+                if not alive[beats] and (key is None or key(one)) and (stream, count - 1) not in known:
+                    some[stream] = None
+        return [status for status in self._list(builtins.list(some)) if status.left]
 
     def _list(self, streams: builtins.list[str]) -> builtins.list[Status]:
         found = []
-        for some in _chunks(streams):
-            for stream, answer in zip(some, self._settled.server.run(scripts.STATUS, *some), strict=True):
+        for some in _chunks(streams, CHUNK):
+            for stream, answer in zip(some, self._settled.server.run(looks.STATUS, *some), strict=True):
                 if answer:  # not deleted meanwhile
                     with suppress(LogDamaged):  # not to be shown
                         found.append(_status(stream, answer))
@@ -134,7 +146,7 @@ class RedisStore:
 
     def stop_requested(self, stream: str, *, opened: int, agent: str | None = None) -> bool:
         """See `Store.stop_requested`."""
-        answer: int = self._here.server.run(scripts.STOPPED, stream, _stop(opened, None), _stop(opened, agent))
+        answer: int = self._here.server.run(looks.STOPPED, stream, _stop(opened, None), _stop(opened, agent))
         if answer < 0:
             raise rows.gone(stream)
         return answer == 1
@@ -143,6 +155,10 @@ class RedisStore:
         """See `Store.touch`."""
         if not self._here.server.run(scripts.TOUCH, stream, repr(self._clock())):
             raise rows.gone(stream)
+
+    def touched(self, streams: Sequence[str]) -> dict[str, float]:
+        """See `Store.touched`."""
+        return {stream: float(touched) for stream, touched in self._touched(streams)}
 
     def delete(self, stream: str) -> None:
         """See `Store.delete`."""
@@ -155,18 +171,22 @@ class RedisStore:
         if not asked and not _is_sane(when, stamp):
             return []
         swept = []
-        for stream, touched in self._pairs(scripts.TOUCHES):
-            with suppress(ValueError, Fenced):  # of unknown age; live
-                # And asked again in the script: somebody may display it just now.
-                if expired(float(touched), now=when, days=days) and self._delete(stream, touched):
-                    swept.append(stream)
+        for piece in self._index():
+            for stream, touched in self._touched([stream for stream, _ in piece]):
+                with suppress(Fenced):  # live
+                    # And asked again in the script: somebody may display it just now.
+                    if expired(float(touched), now=when, days=days) and self._delete(stream, touched):
+                        swept.append(stream)
         return swept
 
     def size(self) -> int:
         """See `Store.size`."""
         run = self._here.server.run
-        streams = [stream for stream, _ in self._pairs(scripts.INDEX)]
-        return int(run(scripts.SIZE)) + sum(int(run(scripts.SIZE, *some)) for some in _chunks(streams))
+        number = int(run(looks.NUMBER))
+        if number <= SAMPLE:
+            return int(run(looks.SIZE, "0")) + self._size([stream for piece in self._index() for stream, _ in piece])
+        some = [stream.decode() for stream in run(looks.SAMPLE, str(SAMPLE))]
+        return int(run(looks.SIZE, "5")) + self._size(some) * number // max(1, len(some))
 
     @property
     def closed(self) -> bool:
@@ -199,10 +219,31 @@ class RedisStore:
             self._here.hub.signal(stream)
         return bool(answer == b"ok")
 
-    def _pairs(self, script: Script) -> Iterator[tuple[str, str]]:
-        """Return what a script says of each stream."""
-        flat = json.loads(self._here.server.run(script).decode("utf-8", "surrogateescape")) or []
-        return zip(flat[::2], flat[1::2], strict=True)
+    def _pieces(self, script: Script) -> Iterator[Any]:
+        """Return what a script says piece by piece of all streams: each that is there all the time, some twice."""
+        here, cursor = self._settled, "0"
+        while True:
+            told = here.server.run(script, cursor, str(PIECE)).decode("utf-8", "surrogateescape")
+            cursor, piece = json.loads(told)
+            yield piece or ()
+            if cursor == "0":
+                return
+
+    def _index(self) -> Iterator[builtins.list[tuple[str, str]]]:
+        """Return every stream and its key, in pieces."""
+        for flat in self._pieces(looks.INDEX):
+            yield builtins.list(zip(flat[::2], flat[1::2], strict=True))
+
+    def _touched(self, streams: Sequence[str]) -> Iterator[tuple[str, str]]:
+        """Return when each was touched, as it stands there, without those that are gone or of unknown age."""
+        for some in _chunks(streams, PIECE):
+            for stream, touched in zip(some, self._here.server.run(looks.TOUCHED, *some), strict=True):
+                with suppress(ValueError):
+                    float(touched)
+                    yield stream, touched.decode()
+
+    def _size(self, streams: builtins.list[str]) -> int:
+        return sum(int(self._here.server.run(looks.SIZE, "0", *some)) for some in _chunks(streams, CHUNK))
 
 
 def _despite_dead(here: Attached, script: Script, *args: str) -> Any:
@@ -213,8 +254,8 @@ def _despite_dead(here: Attached, script: Script, *args: str) -> Any:
     return answer
 
 
-def _chunks(streams: builtins.list[str]) -> Iterator[builtins.list[str]]:
-    return (streams[at : at + CHUNK] for at in range(0, len(streams), CHUNK))
+def _chunks(streams: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+    return (streams[at : at + size] for at in range(0, len(streams), size))
 
 
 def _text(key: str) -> bytes:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, suppress
@@ -12,14 +14,17 @@ from typing import Any, Literal, cast
 from nbstream.errors import Fenced, LogDamaged, LogError, RecordsLost, StoreFull
 from nbstream.log import rows
 from nbstream.log.contract import Want
-from nbstream.log.disk_log import NOTE_EVERY_S
 from nbstream.log.hub import Hub
 from nbstream.log.readback import one_by_one
 from nbstream.log.redis_holds import Holds
-from nbstream.log.redis_scripts import COUNT, FIRST_STAMP, MARKS, READ, WRITE, Write
+from nbstream.log.redis_looks import COUNT, MARKS, READ
+from nbstream.log.redis_scripts import FIRST_STAMP, WRITE, Write
 from nbstream.log.redis_server import RedisServer
 from nbstream.log.work_queue import WorkQueue
 from nbstream.records import Close, Open, Record, decode, encode
+
+#: Stop rows are remembered so long: a Redis that saves every second has lost no more than the last two.
+STOPS_S = 30.0
 
 
 class Attached:
@@ -29,8 +34,9 @@ class Attached:
         self.server = RedisServer(url)
         try:
             self.server.check()
+            known = ""
             with suppress(StoreFull):  # what is saved can be read where there is no memory left, too
-                self.server.run(FIRST_STAMP, repr(now))
+                known = self.server.run(FIRST_STAMP, repr(now)).decode()
         except BaseException:
             self.server.close()
             raise
@@ -38,8 +44,10 @@ class Attached:
         self._marks: dict[str, Any] = {}
         #: Stream, token and offset of the appends whose answer was lost: tried again, they may be found stored.
         self._unanswered: set[tuple[str, ...]] = set()
+        #: Stop rows that were set of late, and when.
+        self._stops: deque[tuple[float, Write]] = deque()
         self._queue: WorkQueue[Write] = WorkQueue(self._store, signal=self.hub.signal)
-        self.holds = Holds(self.server, self.submit)
+        self.holds = Holds(self.server, self.submit, known, self._stop_again)
 
     def submit(self, write: Write) -> Future[None]:
         """Hand *write* over; returns at once."""
@@ -64,7 +72,22 @@ class Attached:
             self._unanswered.update(write[1:4] for write in group)
             return [(None, exc) for _ in group]
         self._unanswered.difference_update(write[1:4] for write in group)
+        self._remember_stops(group, answers)
         return [(None, _refused(write, answer)) for write, answer in zip(group, answers, strict=True)]
+
+    def _remember_stops(self, group: list[Write], answers: list[Any]) -> None:
+        now = time.monotonic()
+        for write, answer in zip(group, answers, strict=True):
+            if write.what == "stop" and _is_ok(answer):
+                self._stops.append((now, write._replace(token=answer.decode().partition(" ")[2])))
+        while self._stops and now - self._stops[0][0] > STOPS_S:
+            self._stops.popleft()
+
+    def _stop_again(self) -> None:
+        """Set the stop rows again that Redis may have lost, each for the very `open` that it was meant for."""
+        for at, write in list(self._stops):
+            if time.monotonic() - at <= STOPS_S:
+                self.submit(write)
 
     def _changed(self, streams: Collection[str]) -> Collection[str]:
         before = self._marks
@@ -101,7 +124,7 @@ class RedisLog:
         what: Literal["open", "delta", "end"] = "open" if isinstance(record, Open) else "delta"
         if isinstance(record, Close) and record.says_why:
             what = "end"
-        touches = isinstance(record, (Open, Close)) or now - self._noted > NOTE_EVERY_S
+        touches = isinstance(record, (Open, Close)) or now - self._noted > rows.NOTE_EVERY_S
         if touches:
             self._noted = now
         write = Write(
@@ -217,8 +240,12 @@ def _record(stream: str, offset: int, at: bytes, fields: list[bytes]) -> Record:
     return decode(fields[1], stream=stream, offset=offset)
 
 
+def _is_ok(answer: Any) -> bool:
+    return isinstance(answer, bytes) and answer.partition(b" ")[0] == b"ok"
+
+
 def _refused(write: Write, answer: Any) -> LogError | None:
-    if answer == b"ok":
+    if _is_ok(answer):
         return None
     if answer == b"gone":
         return rows.gone(write.stream)

@@ -18,6 +18,8 @@ from nbstream.records import Close, Open, Record
 #: Stamp of the last sweep, seconds since the epoch.
 SWEEP = "!sweep"
 METAS = "!m:"
+#: A long answer is seen while it streams: that it was touched is noted this often, and not with every record.
+NOTE_EVERY_S = 3600.0
 
 #: What to do about a stream that cannot be read at all.
 ANEW = "`%%stream --fresh` in its cell asks anew"
