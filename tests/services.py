@@ -116,18 +116,18 @@ class ServiceRelay:
         page = self.ask("GET", f"/v1/streams/{stream}/records?after=-1", token=token).json
         return text_of(page["records"])
 
-    def events(self, stream, *, token, after=-1):
-        """Return a reader of the stream's events."""
-        return Events(self, stream, token, after)
+    def events(self, stream, *, token=None, after=-1, more="", **headers):
+        """Return a reader of the stream's events; *more* of its query, and headers."""
+        sent = {"Authorization": f"Bearer {token}"} if token else {}
+        return Events(self, f"/v1/streams/{stream}/records?after={after}{more}", after, {**sent, **headers})
 
 
 class Events:
     """Reads an event stream as it comes."""
 
-    def __init__(self, relay, stream, token, after):
+    def __init__(self, relay, path, after, headers):
         self.connection = relay.connection()
-        headers = {"Authorization": f"Bearer {token}", "Accept": "text/event-stream"}
-        self.connection.request("GET", f"/v1/streams/{stream}/records?after={after}", headers=headers)
+        self.connection.request("GET", path, headers={"Accept": "text/event-stream", **headers})
         self.answer = self.connection.getresponse()
         self.raw, self.last, self.records, self._parser = b"", after, [], SSEParser()
 

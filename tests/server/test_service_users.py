@@ -3,10 +3,13 @@
 import json
 import subprocess
 import sys
+import time
+from functools import partial
 
 import pytest
 from services import CANARY, ServiceRelay, lines_of_token, until, upstream
 
+from nbstream.relay.holders import GRACE_S
 from nbstream.testing import Answer, FaultServer, Gate
 
 DONE = "event: done\ndata: {}\n\n"
@@ -56,6 +59,19 @@ def test_a_read_token_can_neither_start_nor_stop(relay, server):
         answer = relay.ask(method, target, {"source": {"url": f"{server.url}/y"}}, token=reader)
         assert answer.status == 403, target
         assert "may not" in answer.json["error"]["message"]
+    hold = partial(relay.ask, "PUT", f"{path}/hold")
+    assert "kernel:a" in hold({"holder": "kernel:a", "for_s": 60}, token=alice).json["holders"]
+    assert hold({"holder": "kernel:a", "for_s": 0, "end": True}, token=reader).status == 403
+    assert hold({"holder": "kernel:a of alice", "for_s": 60}, token=reader).status == 200
+    assert hold({"holder": "kernel:a", "for_s": 60}, token=reader).status == 200
+    for name in ("kernel:a", "kernel:a of alice", "kernel:a of alice (reads)", "a"):
+        assert hold({"holder": name, "for_s": 0}, token=reader).status == 200, "it lets go of its own"
+    left = relay.ask("GET", path, token=alice).json
+    assert "kernel:a" in left["holders"], "what a token that may stop holds is not its to let go"
+    assert "kernel:a of alice" not in left["holders"]
+    relay.events(stream, token=reader, more="&holder=kernel:a").close()
+    time.sleep(GRACE_S + 0.5)  # what a broken connection held counts for so long
+    assert "kernel:a" in relay.ask("GET", path, token=alice).json["holders"]
     until(lambda: relay.text(stream, token=reader) == "one")
     assert [one["id"] for one in relay.ask("GET", "/v1/streams", token=reader).json["streams"]] == [stream]
     gate.open()

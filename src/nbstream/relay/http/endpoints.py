@@ -148,6 +148,8 @@ class Endpoints:
         if isinstance(for_s, bool) or not isinstance(for_s, (int, float)):
             raise Refusal(400, "for_s: a number of seconds")
         end, attended = _optional(ask, "end", bool, False), _optional(ask, "attended", bool, True)  # noqa: FBT003
+        if end:
+            self._access.need(request.scope, "stop")
         await self._desk.ask(lambda: self._service.store.log(stream))  # there must be something to hold
         name = self._access.holder(request.scope, holder)
         answer = await self._understood(lambda: self._service.hold(stream, name, for_s, end=end, attended=attended))

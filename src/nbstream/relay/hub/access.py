@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 KEPT = 10_000
 #: When to come again after too many at once: a slot is free when a call ends.
 AGAIN_S = 5
+_READS = " (reads)"
 
 
 class SharedAccess(Access):
@@ -129,7 +130,9 @@ class SharedAccess(Access):
         user: User | None = scope["user"]
         if user is None or "holders" not in answer:
             return answer
-        return {**answer, "holders": [name.removesuffix(_of(user)) for name in answer["holders"]]}
+        mine = f" of {user.name}"
+        names = (name.removesuffix(_READS).removesuffix(mine) for name in answer["holders"])
+        return {**answer, "holders": sorted(set(names))}
 
     def hang_up_strangers(self) -> None:
         """End the readers of users who have no token any more."""
@@ -182,7 +185,8 @@ class SharedAccess(Access):
 
 
 def _of(user: User) -> str:
-    return f" of {user.name}"
+    """Return what follows the names of a user's holders: who may not stop has others, and lets go of those alone."""
+    return f" of {user.name}" + ("" if "stop" in user.scopes else _READS)
 
 
 def _later(seconds: int) -> dict[str, str]:
