@@ -45,6 +45,7 @@ class ServiceRelay:
         self.log = place / f"{name}.log"
         self.store = store or place / "store"
         self.tls = tls
+        self.readers = []
         given = ["--tls-cert", str(tls[0]), "--tls-key", str(tls[1])] if tls else []
         self.command = [
             *NBSTREAM, "relay", "--bind", "127.0.0.1:0", "--store", str(self.store), "--tokens", str(self.tokens),
@@ -62,6 +63,8 @@ class ServiceRelay:
         return self
 
     def __exit__(self, *_):
+        for reader in self.readers:
+            reader.close()
         self.kill()
 
     def kill(self):
@@ -119,7 +122,10 @@ class ServiceRelay:
     def events(self, stream, *, token=None, after=-1, more="", **headers):
         """Return a reader of the stream's events; *more* of its query, and headers."""
         sent = {"Authorization": f"Bearer {token}"} if token else {}
-        return Events(self, f"/v1/streams/{stream}/records?after={after}{more}", after, {**sent, **headers})
+        self.readers.append(
+            Events(self, f"/v1/streams/{stream}/records?after={after}{more}", after, {**sent, **headers})
+        )
+        return self.readers[-1]
 
 
 class Events:

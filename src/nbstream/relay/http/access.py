@@ -37,6 +37,11 @@ class Access:
         scope["user"] = None
         return hmac.compare_digest(token.encode(), self._token.encode())
 
+    def lasts(self, user: User | None, scope: Scope) -> bool:
+        """Whether who has given a ticket may still read; the request counts as that user's."""
+        scope["user"] = user
+        return True
+
     def prove(self, nonce: str) -> str:
         """Return the proof that this is the relay that has the token."""
         return proof(self._token, self._port_of(), nonce)

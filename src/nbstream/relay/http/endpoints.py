@@ -85,7 +85,9 @@ class Endpoints:
 
     async def _records(self, request: Request) -> ASGIApp:
         stream, held, asked = await self._stream(request, "read"), cursor(request), request.query_params
-        given, holder = asked.get("format"), asked.get("holder")
+        given = asked.get("format")
+        # Who reads by a ticket holds as any reader does, and under nobody's name.
+        holder = asked.get("holder") if request.scope["trusted"] else None
         if holder is not None:
             holder = self._access.holder(request.scope, holder)
         common = self._service, self._desk, self._activity, self._limits, self._access
@@ -158,7 +160,7 @@ class Endpoints:
     async def _ticket(self, request: Request) -> ASGIApp:
         stream = await self._stream(request, "read")
         await self._desk.ask(lambda: self._service.store.log(stream))
-        return self._watch.ticket(stream)
+        return self._watch.ticket(stream, request.scope["user"])
 
     async def _page(self, request: Request) -> ASGIApp:
         stream, ticket = stream_of(request), request.query_params.get("ticket")

@@ -41,7 +41,7 @@ class SharedAccess(Access):
         self._owners: OrderedDict[str, str] = OrderedDict()
         self._starting: Counter[str] = Counter()
         self._starts: defaultdict[str, deque[float]] = defaultdict(deque)
-        self._readers: defaultdict[str, set[Callable[[], None]]] = defaultdict(set)
+        self._readers: defaultdict[str, dict[Callable[[], None], User]] = defaultdict(dict)
         self._lock = threading.Lock()
 
     def knows(self, token: str, scope: Scope) -> bool:
@@ -49,27 +49,32 @@ class SharedAccess(Access):
         scope["user"] = self._tokens.user_of(token)
         return scope["user"] is not None
 
+    def lasts(self, user: User | None, scope: Scope) -> bool:
+        """See `Access.lasts`."""
+        scope["user"] = self._tokens.now(user) if user is not None else None
+        return scope["user"] is not None and "read" in scope["user"].scopes
+
     def prove(self, nonce: str) -> str:  # noqa: ARG002 - there is nothing to prove it by
         """Refuse: TLS proves a relay that is reached over a network."""
         raise Refusal(400, "this relay has many tokens and proves itself by TLS")
 
     def need(self, scope: Scope, right: str) -> User | None:
-        """See `Access.need`. Who reads by a ticket has no token: the guard let him in to that alone."""
-        user: User | None = scope["user"]
-        if user is not None and right not in user.scopes:
+        """See `Access.need`."""
+        user: User = scope["user"]
+        if right not in user.scopes:
             raise Refusal(403, f"this token may not {right}: it has {', '.join(sorted(user.scopes))}")
         return user
 
     def check(self, scope: Scope, stream: str) -> None:
         """See `Access.check`."""
-        user: User | None = scope["user"]
-        if user is not None and self._owner(stream) != user.name:
+        user: User = scope["user"]
+        if self._owner(stream) != user.name:
             raise Refusal(404, UNKNOWN, kind="StreamGone")
 
     def own(self, scope: Scope) -> Callable[[str], bool] | None:
         """See `Access.own`."""
-        user: User | None = scope["user"]
-        return partial(owns, user.name if user is not None else "")
+        user: User = scope["user"]
+        return partial(owns, user.name)
 
     @contextmanager
     def starting(self, scope: Scope, ask: Mapping[str, Any], *, resumes: bool = False) -> Iterator[Mapping[str, Any]]:
@@ -99,25 +104,21 @@ class SharedAccess(Access):
     @contextmanager
     def reading(self, scope: Scope, hang_up: Callable[[], None]) -> Iterator[None]:
         """See `Access.reading`."""
-        user: User | None = scope["user"]
-        if user is None:  # by a ticket
-            yield
-            return
+        user: User = scope["user"]
         mine = self._readers[user.name]
         if len(mine) >= user.readers:
             raise Refusal(429, f"you have {user.readers} readers open: close one", headers=_later(AGAIN_S))
-        mine.add(hang_up)
+        mine[hang_up] = user
         try:
             yield
         finally:
-            mine.discard(hang_up)
+            del mine[hang_up]
             if not mine and self._readers.get(user.name) is mine:
                 del self._readers[user.name]
 
     def holder(self, scope: Scope, name: str) -> str:
         """See `Access.holder`."""
-        user: User | None = scope["user"]
-        return name if user is None else f"{name}{_of(user)}"
+        return f"{name}{_of(scope['user'])}"
 
     def health(self, scope: Scope, found: dict[str, Any]) -> dict[str, Any]:
         """See `Access.health`. How much others use it is for whoever watches the relay."""
@@ -127,18 +128,19 @@ class SharedAccess(Access):
 
     def told(self, scope: Scope, answer: dict[str, Any]) -> dict[str, Any]:
         """See `Access.told`. A user knows his holders by the names he gave them."""
-        user: User | None = scope["user"]
-        if user is None or "holders" not in answer:
+        user: User = scope["user"]
+        if "holders" not in answer:
             return answer
         mine = f" of {user.name}"
         names = (name.removesuffix(_READS).removesuffix(mine) for name in answer["holders"])
         return {**answer, "holders": sorted(set(names))}
 
     def hang_up_strangers(self) -> None:
-        """End the readers of users who have no token any more."""
-        for name, readers in list(self._readers.items()):
-            if not self._tokens.has(name):
-                for hang_up in tuple(readers):
+        """End the readers whose token was taken away, or is not for reading any more."""
+        for readers in self._readers.values():
+            for hang_up, user in readers.items():
+                now = self._tokens.now(user)
+                if now is None or "read" not in now.scopes:
                     hang_up()
 
     def note(self, event: str, status: Status, *, user: str | None) -> None:
