@@ -109,6 +109,27 @@ def test_foreign_streams_look_like_none(relay, server):
     assert relay.ask("GET", f"/v1/streams/{hers}", token=alice).status == 410
 
 
+def test_an_id_that_cannot_be_used_says_nothing(relay, server):
+    """A foreign id, one of one's own and what can be none are answered alike; asked again, a start is found."""
+    server.script([Answer.sse(delta(f"{n}"), DONE) for n in range(9)])
+    alice, bob = relay.of["alice"], relay.of["bob"]
+    hers = relay.start(f"{server.url}/x", token=alice).json["id"]
+    his = relay.start(f"{server.url}/x", token=bob, key="other", replaces=None, id="his-own").json["id"]
+    told = set()
+    for stream in (hers, his, "no id", "x" * 129, "../up"):
+        answer = relay.start(f"{server.url}/y", token=bob, key="mine", replaces=None, id=stream)
+        told.add((answer.status, answer.body, frozenset(name.lower() for name in answer.headers)))
+    assert len(told) == 1, told
+    status, body, _ = told.pop()
+    assert status == 409
+    assert b"cannot be used" in body
+    first, again = (relay.start(f"{server.url}/y", token=bob, key="mine", replaces=None, id="new-1") for _ in range(2))
+    assert (first.status, first.json["id"]) == (201, "new-1")
+    assert (again.status, again.json["id"]) == (201, "new-1"), "the first answer was lost"
+    until(lambda: relay.state("new-1", token=bob) == "complete")
+    assert len(server.requests) == 3
+
+
 def test_no_key_of_a_request_reaches_another_users_stream(relay, server):
     """A key spelled as the store has it, with another user's name in it, is still the asker's own."""
     gate = Gate()

@@ -37,7 +37,8 @@ class Guard:
     """
     Passes on what may come in; `scope["trusted"]` says whether it came with a token, `scope["user"]` whose.
 
-    Of what comes by a ticket: who gave it. *any_host*: under which name a relay of many is reached is not known here, and a token is asked for all the same.
+    Of what comes by a ticket: who gave it. *any_host*: under which name a relay of many is reached is not known here,
+    and a token is asked for all the same.
     """
 
     def __init__(

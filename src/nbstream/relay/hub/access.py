@@ -11,7 +11,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from nbstream.errors import LogDamaged, StreamGone
+from nbstream.errors import Fenced, LogDamaged, StreamGone
+from nbstream.log.rows import stream_id
 from nbstream.owner import key_of, owner_of, owns, scope_of
 from nbstream.relay import asking
 from nbstream.relay.http.access import Access
@@ -90,8 +91,16 @@ class SharedAccess(Access):
         if asking.text(ask, "holder"):
             mine["holder"] = self.holder(scope, ask["holder"])
         self._reserve(user)
+        given = asking.text(ask, "id") if "replaces" in ask and not resumes else None
         try:
+            if given:
+                _can_be_one(given)
             yield mine
+        except Fenced as exc:
+            if not given:
+                raise
+            # In the same words, or it would tell which ids others have.
+            raise Refusal(409, "this id cannot be used for a new stream; take another one", kind="Fenced") from exc
         finally:
             with self._lock:
                 self._starting[user.name] -= 1
@@ -189,6 +198,13 @@ class SharedAccess(Access):
 def _of(user: User) -> str:
     """Return what follows the names of a user's holders: who may not stop has others, and lets go of those alone."""
     return f" of {user.name}" + ("" if "stop" in user.scopes else _READS)
+
+
+def _can_be_one(stream: str) -> None:
+    try:
+        stream_id(stream)
+    except ValueError as exc:
+        raise Fenced(str(exc)) from exc
 
 
 def _later(seconds: int) -> dict[str, str]:
