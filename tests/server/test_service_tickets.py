@@ -82,6 +82,27 @@ def test_readers_by_ticket_count_for_who_gave_it(relay, server):
     readers[0].close()
 
 
+def test_the_holders_of_a_user_are_few(relay, server):
+    """Of one stream 32 names at a time: one more is 429 in one line, a known one is not, and one let go makes room."""
+    stream = begun(relay, server, "alice")
+
+    def hold(number, for_s=3600):
+        body = {"holder": f"kernel:{number}", "for_s": for_s}
+        return relay.ask("PUT", f"/v1/streams/{stream}/hold", body, token=OF["alice"])
+
+    assert {hold(number).status for number in range(32)} == {200}
+    refused = hold(32)
+    assert refused.status == 429
+    assert int(refused.getheader("retry-after")) > 0
+    assert "32 holders of yours" in refused.json["error"]["message"]
+    assert hold(3).status == 200
+    assert hold(3, 0).status == 200
+    assert hold(32).status == 200
+    path = f"/v1/streams/{stream}/records?after=-1&holder="
+    assert relay.ask("GET", path + "x" * 201, token=OF["alice"]).status == 400
+    assert relay.start(f"{server.url}/y", token=OF["alice"], holder="x" * 201).status == 400
+
+
 @pytest.mark.parametrize("left", ["a token of another user", "another token of his", "his own, not for reading"])
 def test_a_token_that_is_taken_away_reads_no_more(relay, server, left):
     """Its open readers and those of its cookies end within moments, nothing opens any more, and its call goes on."""

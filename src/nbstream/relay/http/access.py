@@ -9,7 +9,7 @@ The endpoints ask it before they do anything; it raises `Refusal`.
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -71,6 +71,9 @@ class Access:
     def holder(self, scope: Scope, name: str) -> str:
         """Return the name of a holder, which no other user can have."""
         return name
+
+    def holds(self, scope: Scope, name: str, names: Collection[str]) -> None:
+        """Refuse (429) one holder too many of a stream that has those *names*."""
 
     def health(self, scope: Scope, found: dict[str, Any]) -> dict[str, Any]:
         """Return of how the relay is what the user may know."""

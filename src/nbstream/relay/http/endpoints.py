@@ -17,7 +17,17 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from nbstream.relay.http.answers import Refusal
-from nbstream.relay.http.asked import EVENTS, cursor, form_of, json_body, marks_ids, number, seconds, stream_of
+from nbstream.relay.http.asked import (
+    EVENTS,
+    NAME_CHARS,
+    cursor,
+    form_of,
+    json_body,
+    marks_ids,
+    number,
+    seconds,
+    stream_of,
+)
 from nbstream.relay.http.events import EventStream
 from nbstream.relay.http.forms import event_form
 from nbstream.relay.http.metrics import CONTENT_TYPE, health, prometheus
@@ -145,8 +155,8 @@ class Endpoints:
     async def _hold(self, request: Request) -> ASGIApp:
         stream, ask = await self._stream(request, "read"), await json_body(request, self._limits)
         holder, for_s = ask.get("holder"), ask.get("for_s")
-        if not isinstance(holder, str) or not 0 < len(holder) <= 200:
-            raise Refusal(400, "holder: a name of at most 200 characters")
+        if not isinstance(holder, str) or not 0 < len(holder) <= NAME_CHARS:
+            raise Refusal(400, f"holder: a name of at most {NAME_CHARS} characters")
         if isinstance(for_s, bool) or not isinstance(for_s, (int, float)):
             raise Refusal(400, "for_s: a number of seconds")
         end, attended = _optional(ask, "end", bool, False), _optional(ask, "attended", bool, True)  # noqa: FBT003
@@ -154,6 +164,7 @@ class Endpoints:
             self._access.need(request.scope, "stop")
         await self._desk.ask(lambda: self._service.store.log(stream))  # there must be something to hold
         name = self._access.holder(request.scope, holder)
+        self._access.holds(request.scope, name, self._service.holders.names(stream))
         answer = await self._understood(lambda: self._service.hold(stream, name, for_s, end=end, attended=attended))
         return JSONResponse(self._access.told(request.scope, answer))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter, OrderedDict, defaultdict, deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from nbstream.owner import key_of, owner_of, owns, scope_of
 from nbstream.relay import asking
 from nbstream.relay.http.access import Access
 from nbstream.relay.http.answers import UNKNOWN, Refusal
+from nbstream.relay.http.asked import NAME_CHARS
 from nbstream.runtime import runtime
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 KEPT = 10_000
 #: When to come again after too many at once: a slot is free when a call ends.
 AGAIN_S = 5
+#: Names under which a user's kernels can hold one stream at a time.
+HOLDERS = 32
 _READS = " (reads)"
 
 
@@ -127,7 +130,15 @@ class SharedAccess(Access):
 
     def holder(self, scope: Scope, name: str) -> str:
         """See `Access.holder`."""
+        if not 0 < len(name) <= NAME_CHARS:
+            raise Refusal(400, f"holder: a name of at most {NAME_CHARS} characters")
         return f"{name}{_of(scope['user'])}"
+
+    def holds(self, scope: Scope, name: str, names: Collection[str]) -> None:
+        """See `Access.holds`."""
+        mine = _of(scope["user"])
+        if name not in names and sum(one.endswith(mine) for one in names) >= HOLDERS:
+            raise Refusal(429, f"{HOLDERS} holders of yours have this stream: let one go", headers=_later(AGAIN_S))
 
     def health(self, scope: Scope, found: dict[str, Any]) -> dict[str, Any]:
         """See `Access.health`. How much others use it is for whoever watches the relay."""
