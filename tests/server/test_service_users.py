@@ -186,7 +186,8 @@ def test_limits_of_a_user_say_when_to_come_again(relay, server):
     readers = [relay.events(second.json["id"], token=small) for _ in range(3)]
     assert [one.answer.status for one in readers] == [200, 200, 429]
     readers[0].close()
-    until(lambda: relay.ask("GET", f"/v1/streams/{second.json['id']}/records?wait=0.1", token=small).status == 200)
+    until(lambda: relay.events(second.json["id"], token=small).answer.status == 200)
+    assert relay.events(second.json["id"], token=small).answer.status == 429
     for one in readers:
         one.close()
 
@@ -275,13 +276,16 @@ def test_no_token_in_the_clear(tmp_path, bind):
         assert relay.ask("GET", "/readyz", Host="hub.example").status == 200
 
 
-def test_a_file_that_others_can_read_is_warned_of(tmp_path):
-    """The relay starts, and says so in its log."""
+@pytest.mark.parametrize(("mode", "warned"), [(0o644, 1), (0o660, 1), (0o640, 0), (0o440, 0), (0o600, 0)])
+def test_a_file_that_others_can_read_is_warned_of(tmp_path, mode, warned):
+    """The relay starts, and says so in its log, as JSON like the rest; a group that may read (Kubernetes) is meant."""
     relay = ServiceRelay(tmp_path, (GOOD_TOKENS, GOOD_UPSTREAMS))
-    relay.tokens.chmod(0o644)
+    relay.tokens.chmod(mode)
     with relay:
         assert relay.ask("GET", "/healthz").status == 200
-        assert f"chmod 600 {relay.tokens}" in relay.log.read_text("utf-8")
+        until(lambda: relay.lines("ready"))
+        said = [one for one in relay.lines("log") if f"chmod 600 {relay.tokens}" in one["message"]]
+        assert len(said) == warned
 
 
 def test_the_command_makes_a_token(tmp_path):

@@ -86,8 +86,8 @@ def _read(file: Path) -> dict[str, list[tuple[str, User]]]:
         user = _user(entry)
         found[user.name].append((user.token, user))
     try:
-        if file.stat().st_mode & 0o077:
-            warnings.warn(f"{file} can be read by others: chmod 600 {file}", stacklevel=2)
+        if file.stat().st_mode & 0o037:  # its group may read it: that is how a service is given a file of root's
+            warnings.warn(f"{file} can be read or written by others: chmod 600 {file}", stacklevel=2)
     except OSError as exc:
         raise RelayError(f"{file} cannot be read ({exc.strerror})") from exc
     return dict(found)
