@@ -38,7 +38,10 @@ def test_the_container_is_not_root_and_the_cluster_waits_for_it():
     text = (PLACE / "Containerfile").read_text("utf-8")
     copied = [name for line in re.findall(r"^COPY (.*) \S+$", text, re.MULTILINE) for name in line.split()]
     assert all((ROOT / name).exists() for name in copied), "it is built from a checkout"
-    assert {"pyproject.toml", "src"} <= set(copied)
+    project = (ROOT / "pyproject.toml").read_text("utf-8")
+    forced = re.findall(r'^"(\S+)" = "nbstream/', project, re.MULTILINE)
+    assert forced
+    assert {"pyproject.toml", "README.md", "LICENSE", "src", *forced} <= set(copied)
     assert '"/build[redis]"' in text
     assert re.search(r"^USER [1-9]\d*$", text, re.MULTILINE)
     _, *words = json.loads(re.search(r"^ENTRYPOINT (.*)$", text, re.MULTILINE)[1])
