@@ -10,6 +10,7 @@ from contextlib import closing
 from dataclasses import replace
 
 import pytest
+from redis_process import RedisProcess
 from services import ServiceRelay, lines_of_token, until, upstream
 
 import nbstream
@@ -385,3 +386,18 @@ def test_over_tls(tmp_path, server, files, certificate):
         assert ended.returncode == 1
         assert "--tls-cert" in ended.stderr
         assert len(ended.stderr.splitlines()) == 1
+
+
+def test_a_relay_without_its_store_is_not_ready(tmp_path, server, files):
+    """Whoever shares calls out passes it by while its Redis is away; it lives, says which store it has, and is back."""
+    token, lines = lines_of_token("watcher", ["metrics", "read"])
+    with RedisProcess(appendonly="yes") as redis:
+        url = redis.url()
+        with ServiceRelay(tmp_path / "hub", (lines, files[1][1]), store=url) as relay:
+            assert relay.ask("GET", "/readyz").status == 200
+            assert relay.ask("GET", "/healthz", token=token).json["store"] == f"redis://127.0.0.1:{redis.port}/0"
+            redis.kill()
+            assert relay.ask("GET", "/readyz").status >= 500
+            assert relay.process.poll() is None
+            redis.start()
+            until(lambda: relay.ask("GET", "/readyz").status == 200)

@@ -203,6 +203,7 @@ class Endpoints:
 
     async def _readyz(self, request: Request) -> ASGIApp:  # noqa: ARG002 - an endpoint
         self._take_calls()
+        await self._in_thread(self._service.store.find, "ready?")  # raises where it is away
         return JSONResponse({"ready": True})
 
     async def _metrics(self, request: Request) -> ASGIApp:
