@@ -66,7 +66,7 @@ class SharedAccess(Access):
         """See `Access.need`."""
         user: User = scope["user"]
         if right not in user.scopes:
-            raise Refusal(403, f"this token may not {right}: it has {', '.join(sorted(user.scopes))}")
+            raise Refusal(403, f"this token has no scope {right}: it has {', '.join(sorted(user.scopes))}")
         return user
 
     def check(self, scope: Scope, stream: str) -> None:

@@ -105,8 +105,10 @@ def _user(entry: Entry) -> User:
     if digest is None or not re.fullmatch(r"[0-9a-fA-F]{64}", digest):
         raise entry.wrong("sha256 must be 64 hexadecimal digits; `nbstream relay token USER` writes them")
     scopes = entry.fields.get("scopes", list(USUAL))
-    if not isinstance(scopes, list) or not scopes or any(scope not in SCOPES for scope in scopes):
+    if not isinstance(scopes, list) or not scopes:
         raise entry.wrong(f"scopes must be a list of {', '.join(SCOPES)}")
+    if unknown := [scope for scope in scopes if scope not in SCOPES]:
+        raise entry.wrong(f"scopes: {str(unknown[0])[:40]!r} is none of {', '.join(SCOPES)}")
     return User(
         name, frozenset(scopes), live=entry.count("live", User.live), readers=entry.count("readers", User.readers),
         starts_a_minute=entry.count("starts_a_minute", User.starts_a_minute), token=digest.lower(),

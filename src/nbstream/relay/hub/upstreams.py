@@ -201,7 +201,9 @@ def _key(entry: Entry) -> tuple[str, str]:
     if holds_key(env or file or ""):
         raise entry.wrong("key_env and key_file name where the key is; this looks like the key itself")
     if env is not None:
-        key, where = os.environ.get(env, "").strip(), f"the variable {env}"
+        if not env.isidentifier():
+            raise entry.wrong("key_env takes the name of a variable in the relay's environment, such as OPENAI_API_KEY")
+        key, where = os.environ.get(env, "").strip(), f"the variable {env} of the relay's environment"
     elif file is not None:
         try:
             key, where = Path(file).read_text("utf-8").strip(), file
