@@ -194,6 +194,24 @@ def test_nothing_is_left_before_the_living_have_said_so(own):
     other.close()
 
 
+def test_a_reckoning_that_is_refused_is_made_again(own):
+    """A Redis that comes back without memory cannot be told; as soon as there is some, it is."""
+    server = own()
+    store = open_redis_store(server.url())
+    _log, lock = store.start(an_open())
+    snapshot(server)
+    lock.release()
+    store._own.here.holds.settle()
+    server._settings["maxmemory"] = "1"
+    put_back(server)
+    with server.client() as client:
+        until(lambda: client.info("errorstats").get("errorstat_OOM", {}).get("count", 0) > 2, "some refusals")
+        assert store.status("s1").live
+        client.config_set("maxmemory", "0")
+    until(lambda: not store.status("s1").live, "the end")
+    store.close()
+
+
 @pytest.mark.parametrize("what", ["other", "same"])
 def test_a_stop_is_set_again_for_its_own_open_alone(own, what):
     """The `open` that was stopped is lost too, and its place taken: that one is not stopped."""
