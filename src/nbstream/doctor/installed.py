@@ -11,6 +11,7 @@ from importlib import metadata
 from pathlib import Path
 
 import nbstream
+from nbstream.doctor import remote
 from nbstream.doctor.check import Check
 from nbstream.errors import StreamError
 
@@ -89,25 +90,15 @@ def _relays() -> list[Check]:
     from nbstream.options import options
     from nbstream.relay.address import every
 
-    if options().relay:
-        return [_remote()]
     try:
         store = open_store(options().store or None)
     except (StreamError, ValueError):
         return []  # said above
+    if options().relay:
+        return [remote.relay(store)]
     running = list(every(store.directory)) if isinstance(store, DiskStore) else []
     found = ", ".join(f"process {one.pid} at {one.url} (nbstream {one.version})" for one in running)
     return [Check("relay", found or "none runs; the first stream that needs one starts it")]
-
-
-def _remote() -> Check:
-    """Ask the relay that was named; the same line says who this is there."""
-    from nbstream.overview import usage
-
-    told = usage()["relay"] or {}
-    if "error" in told:
-        return Check("relay", str(told["url"]), str(told["error"]))
-    return Check("relay", f"{told['url']} (nbstream {told.get('version')}, user {told.get('user')})")
 
 
 def _directory(directory: Path, advice: str) -> Check:

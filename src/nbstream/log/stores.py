@@ -43,6 +43,11 @@ def open_store(url: str | None = None) -> Store:
         return store
 
 
+def name_of(store: Store) -> str:
+    """Return where *store* lies, as a user would name it, without a password."""
+    return str(getattr(store, "directory", None) or getattr(store, "address", MEMORY))
+
+
 def _open(url: str) -> Store:
     if url == MEMORY:
         return MemoryStore()
