@@ -225,6 +225,21 @@ def test_doctor_says_what_the_token_may_do(tmp_path, user, scopes, said):
     assert open_store().list() == []
 
 
+def test_doctor_tries_only_what_the_relay_calls(tmp_path, user, alice):
+    """A relay that lists no demo model is right: the trial says that it was not tried and why; with it, it is tried."""
+    demo = upstream("http://127.0.0.1:9/") + '[[upstream]]\nprovider = "demo"\n'
+    for name, upstreams in (("without", upstream("http://127.0.0.1:9/")), ("with", demo)):
+        with ServiceRelay(tmp_path / name, (alice[1], upstreams), store=tmp_path / "store") as relay:
+            user(relay, alice[0])
+            check = doctor.trials.checks()[0]
+            assert check.ok, check
+            if name == "without":
+                assert str(check).startswith("unknown  restart        not tried: this relay does not call demo:")
+            else:
+                assert "went on in the relay, uncut" in check.found
+    assert nbstream.streams() == []
+
+
 @pytest.mark.parametrize("elsewhere", ["another directory", "none named"])
 def test_a_store_that_is_not_the_relays_is_told_before_a_call(  # noqa: PLR0917 - fixtures
     tmp_path, server, user, alice, monkeypatch, elsewhere

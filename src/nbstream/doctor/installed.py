@@ -13,6 +13,7 @@ from pathlib import Path
 import nbstream
 from nbstream.doctor import remote
 from nbstream.doctor.check import Check
+from nbstream.doctor.durability import crash_of_redis
 from nbstream.errors import StreamError
 
 #: Bytes written to see that the store can be written: one transaction is about as long.
@@ -66,7 +67,7 @@ def _jupyterlab() -> Check:
 def _store() -> list[Check]:
     from nbstream.log.disk import DiskStore
     from nbstream.log.memory import MemoryStore
-    from nbstream.log.stores import open_store
+    from nbstream.log.stores import name_of, open_store
     from nbstream.options import options
 
     with warnings.catch_warnings(record=True) as warned:
@@ -80,7 +81,10 @@ def _store() -> list[Check]:
     found = store.list()
     live = sum(status.live for status in found)
     advice = "; ".join(str(one.message) for one in warned)
-    place = _directory(store.directory, advice) if isinstance(store, DiskStore) else Check("store", repr(store))
+    if isinstance(store, DiskStore):
+        place = _directory(store.directory, advice)
+    else:
+        place = Check("store", name_of(store), warning=crash_of_redis(store))
     return [place, Check("streams", f"{len(found)} saved, {live} live")]
 
 
