@@ -1,8 +1,9 @@
-"""What the doctor says of a real Redis."""
+"""What the doctor and `nbstream clean` say of a real Redis."""
 
 import pytest
 from redis_process import RedisProcess
 
+from nbstream import cli
 from nbstream.doctor import installed
 from nbstream.log.stores import open_store
 from nbstream.options import NbStream
@@ -52,3 +53,15 @@ def test_settings_that_may_not_be_asked_are_not_spoken_of(check):
             client.acl_setuser("app", enabled=True, passwords=["+secret"], keys=["*"], commands=["+@all", "-config"])
         found = check(redis.url(user="app:secret@"))
         assert str(found) == f"ok       store          redis://127.0.0.1:{redis.port}/0"
+
+
+def test_clean_names_the_store(monkeypatch, capsys):
+    """Whoever cleans by a daily job sees which store it was, without its password."""
+    with RedisProcess(requirepass="secret") as redis:
+        monkeypatch.setenv("NBSTREAM_STORE", redis.url(user=":secret@"))
+        NbStream.clear_instance()
+        assert cli.main(["clean", "--older-than", "2d"]) == 0
+        open_store().close()
+        NbStream.clear_instance()
+        said = capsys.readouterr().out
+        assert said == f"deleted 0 streams older than 2 days from redis://127.0.0.1:{redis.port}/0\n"
