@@ -113,6 +113,11 @@ def relay_token() -> str:
     return token
 
 
+def token_variable() -> str:
+    """Return the name of the variable by which the token was given."""
+    return TOKEN if os.environ.get(TOKEN, "").strip() else TOKEN_FILE
+
+
 def relay_user() -> str | None:
     """Return who this is in the relay that is to be used: the name in his token. None where no relay is named."""
     if not options().relay:

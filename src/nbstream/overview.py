@@ -132,6 +132,9 @@ def _remote(store: Store) -> dict[str, Any]:
     if reach is None:
         return {**said, "error": "not used: this store is in the memory of the kernel"}
     try:
-        return {**said, **reach.do(reach.ensure().health())}
+        told = reach.do(reach.ensure().health())
+        if "user" not in told:  # anybody may ask it how it is
+            raise reach.unknown()
+        return {**said, **told}
     except (StreamError, LateError) as exc:
         return {**said, "error": str(exc)}

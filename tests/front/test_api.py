@@ -109,6 +109,20 @@ def test_a_memory_store_is_opened_by_name(store):
         nbstream.open_store("ftp://x")
 
 
+@pytest.mark.parametrize("address", ["redis:127.0.0.1:1/0", "rediss:/user:secret@x", "Redis:x", "unix:/run/redis.sock"])
+def test_an_address_that_lacks_its_slashes_makes_no_directory(home, tmp_path, monkeypatch, address):
+    """A slip in the address of a Redis is one line, also from the environment, and makes no such folder."""
+    monkeypatch.chdir(tmp_path)
+    before = set(tmp_path.iterdir())
+    monkeypatch.setenv("NBSTREAM_STORE", address)
+    for given in (address, None):
+        with pytest.raises(ValueError, match=r"is no address: write [a-z]+:///?[HP]") as raised:
+            nbstream.open_store(given)
+        assert "secret" not in str(raised.value)
+    assert set(tmp_path.iterdir()) == before
+    nbstream.open_store(f"./{address.replace('/', '_')}").close()
+
+
 def test_regenerate_is_a_new_stream(store):
     """`regenerate` asks the same question anew, under the same key; the old stream is kept and is its parent."""
     old = nbstream.start(quick(), key="k")

@@ -194,8 +194,9 @@ def test_list_and_clean(place):
         lines = place.run("list").stdout.splitlines()
         assert [line.split()[:2] for line in lines] == [[live, "streaming"], [finished, "complete"]]
         assert lines[0].endswith(PROMPT)
-        assert place.run("clean").stdout == "deleted 0 streams older than 30 days\n"
-        assert place.run("clean", "--older-than", "0d").stdout == "deleted 1 stream older than 0 days\n"
+        where = f"from {place.home / 'store'}\n"
+        assert place.run("clean").stdout == f"deleted 0 streams older than 30 days {where}"
+        assert place.run("clean", "--older-than", "0d").stdout == f"deleted 1 stream older than 0 days {where}"
         assert [line.split()[0] for line in place.run("list").stdout.splitlines()] == [live]
 
 

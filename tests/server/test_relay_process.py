@@ -345,6 +345,10 @@ def test_it_says_in_one_line_why_it_cannot_start(home, spawn):
         (["--bind", "0.0.0.0"], "listens on this machine only"),
         (["--port", str(address.port)], "cannot listen on 127.0.0.1"),
         (["--store", "memory:"], "needs a store on disk"),
+        (["--store", "redis://127.0.0.1:1/0"], "a store in Redis is for a relay with --tokens"),
+        (["--store", "redis:127.0.0.1:1/0"], "redis://HOST"),
+        (["--store", "rediss:/x"], "rediss://HOST"),
+        (["--stop", "--store", "unix:/x"], "unix:///PATH"),
     ):
         process = spawn(*NBSTREAM, "relay", "--store", str(home / "store"), *arguments)
         told, errors = process.communicate(timeout=30)

@@ -147,8 +147,9 @@ def test_refusals_are_the_relays_own_words(tmp_path, server, user, alice):
         with pytest.raises(StreamError, match=r"this relay does not call 127\.0\.0\.1:\d+; it calls 127\.0\.0\.1:9"):
             nbstream.start(nbstream.sse(f"{server.url}/x"))
         user(relay, "alice.unknown")
-        with pytest.raises(StreamError, match="this token is not known here"):
+        with pytest.raises(StreamError, match="this token is not known here; set NBSTREAM_RELAY_TOKEN to") as raised:
             nbstream.start(nbstream.sse(f"{server.url}/x"))
+        assert relay.url in str(raised.value)
     with pytest.raises(StreamError, match="cannot be reached"):
         nbstream.start(nbstream.sse(f"{server.url}/x"))
     assert server.accepted == 0
@@ -223,8 +224,96 @@ def test_a_reader_moves_to_another_relay_in_the_middle(  # noqa: PLR0917 - fixtu
 
 
 @pytest.mark.parametrize(
+    ("scopes", "said"),
+    [
+        (("read", "start", "stop"), "user alice"),
+        (("read",), "this token may not start, stop: ask for one with the scopes read, start, stop"),
+        (("read", "start"), "this token may not stop: "),
+        (("metrics",), "this token may not read, start, stop: "),
+        (None, "this token is not known here; set NBSTREAM_RELAY_TOKEN to"),
+    ],
+    ids=str,
+)
+def test_doctor_says_what_the_token_may_do(tmp_path, user, scopes, said):
+    """Only one that may do all is fine; an unknown one is no user called None. Asking makes no call, leaves nothing."""
+    token, lines = lines_of_token("alice", scopes or ("read",))
+    with ServiceRelay(tmp_path / "hub", (lines, upstream("http://127.0.0.1:9/")), store=tmp_path / "store") as relay:
+        user(relay, token if scopes else "alice.wrong")
+        (check,) = [check for check in doctor.installed.checks() if check.name == "relay"]
+        assert said in str(check)
+        assert relay.url in str(check)
+        assert "None" not in str(check)
+        assert check.ok == ("user" in said)
+        (told,) = [line for line in overview.lines() if line.startswith("relay")]
+        assert "None" not in told
+    assert open_store().list() == []
+
+
+def test_doctor_tries_only_what_the_relay_calls(tmp_path, user, alice):
+    """A relay that lists no demo model is right: the trial says that it was not tried and why; with it, it is tried."""
+    demo = upstream("http://127.0.0.1:9/") + '[[upstream]]\nprovider = "demo"\n'
+    for name, upstreams in (("without", upstream("http://127.0.0.1:9/")), ("with", demo)):
+        with ServiceRelay(tmp_path / name, (alice[1], upstreams), store=tmp_path / "store") as relay:
+            user(relay, alice[0])
+            check = doctor.trials.checks()[0]
+            assert check.ok, check
+            if name == "without":
+                assert str(check).startswith("unknown  restart        not tried: this relay does not call demo:")
+            else:
+                assert "went on in the relay, uncut" in check.found
+    assert nbstream.streams() == []
+
+
+@pytest.mark.parametrize("elsewhere", ["another directory", "none named"])
+def test_a_store_that_is_not_the_relays_is_told_before_a_call(  # noqa: PLR0917 - fixtures
+    tmp_path, server, user, alice, monkeypatch, elsewhere
+):
+    """One line names NBSTREAM_STORE and both places; nothing is called, and nothing is left in the store."""
+    if elsewhere == "none named":
+        monkeypatch.delenv("NBSTREAM_STORE")
+        monkeypatch.setenv("NBSTREAM_HOME", str(tmp_path / "home"))
+    with ServiceRelay(tmp_path / "hub", (alice[1], upstream(server.url)), store=tmp_path / "relays") as relay:
+        user(relay, alice[0])
+        for _ in range(2):
+            with pytest.raises(RelayError, match="keeps its streams in another store") as raised:
+                nbstream.start(nbstream.sse(f"{server.url}/x"))
+        said = str(raised.value)
+        assert said.count("\n") == 0
+        assert all(
+            word in said for word in (relay.url, "NBSTREAM_STORE", str(open_store().directory), "no call was made")
+        )
+        (check,) = [check for check in doctor.installed.checks() if check.name == "relay"]
+        assert not check.ok
+        assert "keeps its streams in another store" in str(check)
+        assert relay.lines("call") == []
+        assert nbstream.start(iter(["kept"])).wait(10) == "complete"
+    assert server.accepted == 0
+    assert [status.open.source["kind"] for status in open_store().list()] == ["object"]
+
+
+def test_a_relay_that_has_another_store_by_now_makes_no_call_that_goes_on(tmp_path, server, user, alice):
+    """Its address is taken by a relay of another store: the call that it began is stopped, the line says why."""
+    gate = Gate()
+    server.script([Answer.sse(delta("first"), DONE), Answer.sse(delta("unseen", 1), gate)])
+    files = (alice[1], upstream(server.url))
+    with ServiceRelay(tmp_path / "a", files, store=tmp_path / "store") as relay:
+        user(relay, alice[0])
+        assert nbstream.start(nbstream.sse(f"{server.url}/x")).wait(20) == "complete"
+    other = ServiceRelay(tmp_path / "b", files, store=tmp_path / "other")
+    other.command[other.command.index("--bind") + 1] = f"127.0.0.1:{relay.port}"
+    with other, pytest.raises(RelayError, match=r"keeps its streams in another store.*its call was stopped"):
+        nbstream.start(nbstream.sse(f"{server.url}/y"))
+    server.wait_closed(5)
+
+
+@pytest.mark.parametrize(
     ("relay", "token", "said"),
     [
+        ("http://127.0.0.1:1,http://127.0.0.1:2", "a.b", "takes one address: several relays stand behind a proxy"),
+        ("http://127.0.0.1:1 http://127.0.0.1:2", "a.b", "takes one address: several relays stand behind a proxy"),
+        ("https://hub.example:port", "a.b", "must be an address like https://HOST:PORT"),
+        ("https://hub.example:99999", "a.b", "must be an address like https://HOST:PORT"),
+        ("https://[hub", "a.b", "must be an address like https://HOST:PORT"),
         ("http://hub.example:8443", "a.b", "a token goes over https only"),
         ("hub.example:8443", "a.b", "must be an address like https://HOST:PORT"),
         ("https://u:p@hub.example", "a.b", "must be an address like https://HOST:PORT"),

@@ -82,7 +82,9 @@ def _parser() -> argparse.ArgumentParser:
         "--bind", default="127.0.0.1", metavar="ADDR", help="127.0.0.1 (default) or ::1; with --tokens any, ADDR:PORT"
     )
     relay.add_argument("--port", type=_port, default=0, help="default: any that is free")
-    relay.add_argument("--store", metavar="DIR", help="where the streams are (default: as for this user)")
+    relay.add_argument(
+        "--store", metavar="DIR", help="where the streams are (default: as for this user); with --tokens also redis://"
+    )
     relay.add_argument(
         "--exit-after", type=_seconds, default=600.0, metavar="S", help="end when nobody needed it for S seconds (600)"
     )

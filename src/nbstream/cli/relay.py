@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from nbstream.errors import RelayError
 from nbstream.log.home import store_directory
-from nbstream.log.stores import MEMORY
+from nbstream.log.stores import MEMORY, is_redis
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -99,4 +99,6 @@ def _directory(store: str | None) -> Path:
     url = store or os.environ.get("NBSTREAM_STORE") or str(store_directory())
     if url == MEMORY:
         raise RelayError("a relay needs a store on disk, which other processes can open too")
+    if is_redis(url):
+        raise RelayError("a store in Redis is for a relay with --tokens; one for this machine alone takes --store DIR")
     return Path(url)

@@ -8,6 +8,8 @@ from contextlib import suppress
 
 from nbstream import api, overview, words
 from nbstream.errors import StoreFull
+from nbstream.log.stores import name_of, open_store
+from nbstream.options import options
 from nbstream.stopping import STOP_S, stop_agent
 from nbstream.view.terminal import TerminalView, strip
 
@@ -55,7 +57,8 @@ def stop(name: str, agent: str | None) -> int:
 def clean(days: float) -> int:
     """Delete what nobody has shown or written for *days*."""
     gone = api.clean(days)
-    print(f"deleted {len(gone)} stream{'' if len(gone) == 1 else 's'} older than {days:g} days")
+    where = name_of(open_store(options().store or None))
+    print(f"deleted {len(gone)} stream{'' if len(gone) == 1 else 's'} older than {days:g} days from {where}")
     return 0
 
 

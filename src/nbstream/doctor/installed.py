@@ -11,7 +11,9 @@ from importlib import metadata
 from pathlib import Path
 
 import nbstream
+from nbstream.doctor import remote
 from nbstream.doctor.check import Check
+from nbstream.doctor.durability import crash_of_redis
 from nbstream.errors import StreamError
 
 #: Bytes written to see that the store can be written: one transaction is about as long.
@@ -65,7 +67,7 @@ def _jupyterlab() -> Check:
 def _store() -> list[Check]:
     from nbstream.log.disk import DiskStore
     from nbstream.log.memory import MemoryStore
-    from nbstream.log.stores import open_store
+    from nbstream.log.stores import name_of, open_store
     from nbstream.options import options
 
     with warnings.catch_warnings(record=True) as warned:
@@ -79,7 +81,10 @@ def _store() -> list[Check]:
     found = store.list()
     live = sum(status.live for status in found)
     advice = "; ".join(str(one.message) for one in warned)
-    place = _directory(store.directory, advice) if isinstance(store, DiskStore) else Check("store", repr(store))
+    if isinstance(store, DiskStore):
+        place = _directory(store.directory, advice)
+    else:
+        place = Check("store", name_of(store), warning=crash_of_redis(store))
     return [place, Check("streams", f"{len(found)} saved, {live} live")]
 
 
@@ -89,25 +94,15 @@ def _relays() -> list[Check]:
     from nbstream.options import options
     from nbstream.relay.address import every
 
-    if options().relay:
-        return [_remote()]
     try:
         store = open_store(options().store or None)
     except (StreamError, ValueError):
         return []  # said above
+    if options().relay:
+        return [remote.relay(store)]
     running = list(every(store.directory)) if isinstance(store, DiskStore) else []
     found = ", ".join(f"process {one.pid} at {one.url} (nbstream {one.version})" for one in running)
     return [Check("relay", found or "none runs; the first stream that needs one starts it")]
-
-
-def _remote() -> Check:
-    """Ask the relay that was named; the same line says who this is there."""
-    from nbstream.overview import usage
-
-    told = usage()["relay"] or {}
-    if "error" in told:
-        return Check("relay", str(told["url"]), str(told["error"]))
-    return Check("relay", f"{told['url']} (nbstream {told.get('version')}, user {told.get('user')})")
 
 
 def _directory(directory: Path, advice: str) -> Check:

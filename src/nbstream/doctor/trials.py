@@ -35,12 +35,19 @@ SHOWN = 150
 #: How long anything here may take before it counts as not working.
 LATE_S = 20.0
 
+#: Exit code of a process whose call no relay makes.
+REFUSED = 3
 #: What is killed: it prints the stream's id and every piece, as a cell would.
 VICTIM = f"""
-import asyncio, nbstream
+import asyncio, sys, nbstream
+from nbstream.errors import RelayError
 async def main():
     source = nbstream.chat({PROMPT!r}, "demo:", max_tokens={TOKENS}, tokens_per_s={TOKENS_PER_S})
-    stream = nbstream.start(source)
+    try:
+        stream = nbstream.start(source)
+    except RelayError as exc:
+        print(exc, file=sys.stderr)
+        sys.exit({REFUSED})
     print(stream.id, flush=True)
     async for part in stream:
         print(part.text, end="", flush=True)
@@ -68,7 +75,10 @@ def _tried(name: str, trial: Callable[[], Check]) -> Check:
 def restart(victim: str = VICTIM) -> Check:
     """Kill a process while it streams; look whether all it showed is saved, and whether the answer becomes whole."""
     began = time.monotonic()
-    stream, shown = _killed(victim)
+    stream, shown, code = _killed(victim)
+    if stream is None and code == REFUSED and options().relay:
+        # It need not call the demo model. What else it refuses us is said of the relay itself.
+        return Check("restart", f"not tried: {shown}", known=False)
     if stream is None:
         return Check("restart", "tried", f"a process that streams cannot be started: {shown}")
     with _deleted(stream):
@@ -103,10 +113,13 @@ def stop() -> Check:
     return Check("stop", f"tried: the server saw its call closed {took * 1000:.0f} ms after Stop")
 
 
-def _killed(victim: str) -> tuple[Stream | None, str]:
-    """Return the stream of a process that was killed, and what that had shown; without a stream, why."""
+def _killed(victim: str) -> tuple[Stream | None, str, int]:
+    """Return the stream of a process that was killed, what it had shown (else why there is none), and its exit code."""
     given = options()
-    ours = {"NBSTREAM_HOST": given.host, "NBSTREAM_STORE": given.store, "PYTHONIOENCODING": "utf-8"}
+    ours = {
+        "NBSTREAM_HOST": given.host, "NBSTREAM_STORE": given.store, "NBSTREAM_RELAY": given.relay,
+        "PYTHONIOENCODING": "utf-8",
+    }  # fmt: skip
     pipe = subprocess.PIPE
     with subprocess.Popen(  # noqa: S603 - this Python, and code of ours
         [sys.executable, "-c", victim], env={**os.environ, **ours}, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe
@@ -123,8 +136,8 @@ def _killed(victim: str) -> tuple[Stream | None, str]:
         complaint = process.stderr.read().decode("utf-8", "replace").strip()
         hangs.cancel()
     if not name:
-        return None, complaint.rpartition("\n")[2] or "it ended without a word"
-    return api.find(name), shown.decode("utf-8", "ignore")
+        return None, complaint.rpartition("\n")[2] or "it ended without a word", process.returncode
+    return api.find(name), shown.decode("utf-8", "ignore"), process.returncode
 
 
 @contextmanager

@@ -17,7 +17,8 @@ _lock = threading.Lock()
 
 #: The store of `--no-save`: gone with the process.
 MEMORY = "memory:"
-_REDIS = ("redis", "rediss", "unix")
+#: How the address of a Redis is written.
+_REDIS = {"redis": "redis://HOST:PORT/0", "rediss": "rediss://HOST:PORT/0", "unix": "unix:///PATH"}
 
 
 def open_store(url: str | None = None) -> Store:
@@ -30,6 +31,7 @@ def open_store(url: str | None = None) -> Store:
             `redis://`, `rediss://` or `unix://` (`pip install "nbstream[redis]"`).
 
     Raises:
+        ValueError: It is none of these.
         StoreFull: The directory cannot be written; Redis cannot be reached, or refuses us.
         LogDamaged: What is there is no store of ours.
     """
@@ -43,16 +45,31 @@ def open_store(url: str | None = None) -> Store:
         return store
 
 
-def _open(url: str) -> Store:
-    if url == MEMORY:
-        return MemoryStore()
-    kind, mark, _ = url.partition("://")
-    if mark and kind.lower() in _REDIS:
-        return _open_redis(url)
-    if mark:  # the rest may hold a password
+def is_redis(url: str) -> bool:
+    """Whether *url* is the address of a Redis; raises `ValueError` for a slip in one, which would name a directory."""
+    kind, mark, rest = url.partition(":")
+    form = _REDIS.get(kind.lower()) if mark else None
+    # The rest may hold a password.
+    if form is not None and not rest.startswith("//"):
+        msg = f"{kind}:... is no address: write {form} (a directory of that name: ./{kind}:...)"
+        raise ValueError(msg)
+    if form is None and rest.startswith("//"):
         known = ", ".join(f"{one}://" for one in _REDIS)
         msg = f"unknown kind of store {kind}://: use a directory, {MEMORY}, {known}"
         raise ValueError(msg)
+    return form is not None
+
+
+def name_of(store: Store) -> str:
+    """Return where *store* lies, as a user would name it, without a password."""
+    return str(getattr(store, "directory", None) or getattr(store, "address", MEMORY))
+
+
+def _open(url: str) -> Store:
+    if url == MEMORY:
+        return MemoryStore()
+    if is_redis(url):
+        return _open_redis(url)
     from nbstream.log.disk import open_disk_store
 
     return open_disk_store(Path(url))

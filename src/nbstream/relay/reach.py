@@ -9,11 +9,13 @@ from concurrent.futures import TimeoutError as LateError
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from nbstream.errors import LogError, RelayError, StreamError
+from nbstream.errors import LogError, RelayError, StreamError, StreamGone
 from nbstream.log.memory import MemoryStore
-from nbstream.options import options
+from nbstream.log.stores import name_of
+from nbstream.options import options, token_variable
 from nbstream.recording import boot_id
 from nbstream.relay.following import Following, press
+from nbstream.relay.probe import probe
 from nbstream.relay.remote import remote
 from nbstream.runtime import runtime
 from nbstream.standing import in_relay
@@ -72,6 +74,8 @@ class Reach:
         self._leaving = leaving
         self._clients: dict[Address, RelayClient] = {}
         self._followings: dict[str, Following] = {}
+        #: Relays that were named and have shown that our store is theirs.
+        self._sharing: set[Address] = set()
         self._lock = threading.Lock()
         self._runtime = runtime()
         self._runtime.farewell(self._farewell)
@@ -94,6 +98,36 @@ class Reach:
         from nbstream.relay.process import ensure
 
         return self.client(self.do(ensure(self._directory)))
+
+    def share(self) -> None:
+        """Raise `RelayError` if the relay that was named keeps its streams in another store than ours; asked once."""
+        client = self.ensure()
+        if client.address in self._sharing:
+            return
+        with probe(self.store) as stream:
+            try:
+                self.do(client.describe(stream))
+            except StreamGone:
+                raise self.apart("no call was made") from None
+            except StreamError:
+                return  # whoever is about to call is told what is wrong
+        self._sharing.add(client.address)
+
+    def apart(self, outcome: str) -> RelayError:
+        """Return the error of a relay whose streams we cannot read; *outcome*: what became of the call."""
+        self._sharing.clear()
+        return RelayError(
+            f"the relay at {options().relay} keeps its streams in another store than this process"
+            f" ({name_of(self.store)}), so {outcome}: set NBSTREAM_STORE to the relay's store, and restart the kernel"
+        )
+
+    def unknown(self) -> RelayError:
+        """Return the error of a relay that does not know our token."""
+        return RelayError(
+            f"the relay at {options().relay}: this token is not known here; set {token_variable()} to one that its"
+            " administrator has made for you",
+            status=401,
+        )
 
     def client(self, address: Address) -> RelayClient:
         """Return the client of the relay at *address*."""
@@ -180,9 +214,13 @@ class Reach:
                 del self._followings[following.stream]
 
     def do(self, work: Coroutine[Any, Any, T]) -> T:
-        """Do *work* on the loop and wait for it; raises `RelayError` when it takes too long."""
+        """Do *work* on the loop and wait for it; raises `RelayError` when it takes too long or refuses us."""
         try:
             return self._do(work)
+        except RelayError as exc:
+            if exc.status == 401 and self.far:
+                raise self.unknown() from exc
+            raise
         except LateError:
             what = f"see {options().relay}/healthz" if self.far else "`nbstream relay --stop` ends it"
             raise RelayError(f"the relay has not answered for {ANSWER_S:.0f} s: {what}") from None

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from nbstream.errors import RelayError
+from nbstream.errors import RelayError, StreamError, StreamGone
 from nbstream.recording import new_id
 from nbstream.sources.portable import pack
 
@@ -37,6 +38,8 @@ class InRelay:
                 "replaces": birth.replaces, "id": stream, "agent": birth.agent, "turn": birth.turn,
             })
         )  # fmt: skip
+        if started and self._reach.far:
+            self._seen(answer["id"])
         return answer["id"] if started else None
 
     def resume(
@@ -52,6 +55,15 @@ class InRelay:
         body = {**self._common, "key": key, "agent": agent}
         answer = self._ask(lambda client: client.resume(stream, body, anew=anew))
         return bool(answer["resumed"])
+
+    def _seen(self, stream: str) -> None:
+        """Stop a call that was begun in another store: another relay has the address by now, or stands behind it."""
+        try:
+            self._reach.store.status(stream)
+        except StreamGone:
+            with suppress(StreamError):
+                self._ask(lambda client: client.stop(stream))
+            raise self._reach.apart("its call was stopped") from None
 
     @property
     def _common(self) -> dict[str, Any]:
@@ -110,14 +122,17 @@ class Where:
                     what = "holds a secret, which no relay elsewhere is sent"
                 raise RelayError(f"host='relay': this source {what}; leave host away, or say host='kernel'")
             return self._here(None)
+        if reach.far:
+            reach.share()  # what it raises is told: keys are there, here the call would only fail for another reason
+            return self._relay(reach, packed)
         try:
             reach.ensure()
         except RelayError as exc:
-            if self._choice == "relay" or reach.far:
-                raise  # keys are there: here the call would only fail, and for another reason
+            if self._choice == "relay":
+                raise
             return self._here(f"{FALLBACK} ({exc})")
         relay = self._relay(reach, packed)
-        return _OrHere(relay, self._here) if self._choice == "auto" and not reach.far else relay
+        return _OrHere(relay, self._here) if self._choice == "auto" else relay
 
 
 class _OrHere:
