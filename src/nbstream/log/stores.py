@@ -28,7 +28,7 @@ def open_store(url: str | None = None) -> Store:
     Args:
         url: None for the one of this user (`NBSTREAM_STORE`, else a directory of the user's cache, `NBSTREAM_HOME`
             moves it), `memory:` for one that ends with the process, the path of a directory, or the address of a Redis:
-            `redis://`, `rediss://` or `unix://` (`pip install "nbstream[redis]"`).
+            `redis://`, `rediss://` or `unix://` (`pip install redis`).
 
     Raises:
         ValueError: It is none of these.
@@ -81,6 +81,6 @@ def _open_redis(url: str) -> Store:
     except ModuleNotFoundError as exc:
         if exc.name != "redis":
             raise
-        msg = 'a store in Redis needs the package redis: pip install "nbstream[redis]"'
+        msg = 'a store in Redis needs the package redis: pip install redis'
         raise ValueError(msg) from None
     return open_redis_store(url)
