@@ -6,6 +6,7 @@ import time
 from contextlib import ExitStack
 
 import pytest
+from redis_process import RedisProcess
 from services import CANARY, ServiceRelay, lines_of_token, until, upstream
 
 import nbstream
@@ -14,6 +15,7 @@ from nbstream.errors import RelayError, StreamError
 from nbstream.log.stores import open_store
 from nbstream.options import NbStream
 from nbstream.place import here
+from nbstream.recording import END_S
 from nbstream.relay.reach import OWNERS, reach_of
 from nbstream.relay.remote import remote
 from nbstream.runtime import runtime
@@ -239,7 +241,9 @@ def test_doctor_says_what_the_token_may_do(tmp_path, user, scopes, said):
     token, lines = lines_of_token("alice", scopes or ("read",))
     with ServiceRelay(tmp_path / "hub", (lines, upstream("http://127.0.0.1:9/")), store=tmp_path / "store") as relay:
         user(relay, token if scopes else "alice.wrong")
+        began = time.monotonic()
         (check,) = [check for check in doctor.installed.checks() if check.name == "relay"]
+        assert time.monotonic() - began < END_S, "a Stop waits for nobody here"
         assert said in str(check)
         assert relay.url in str(check)
         assert "None" not in str(check)
@@ -289,6 +293,31 @@ def test_a_store_that_is_not_the_relays_is_told_before_a_call(  # noqa: PLR0917 
         assert nbstream.start(iter(["kept"])).wait(10) == "complete"
     assert server.accepted == 0
     assert [status.open.source["kind"] for status in open_store().list()] == ["object"]
+
+
+def test_another_db_of_the_same_redis_is_another_store(tmp_path, server, user, alice, monkeypatch):
+    """The relay's own db is found to be the same, another one is told before a call; neither keeps the probe."""
+    server.script([Answer.sse(delta("read from Redis"), DONE)])
+    with RedisProcess() as redis:
+        theirs, other = (f"redis://127.0.0.1:{redis.port}/{number}" for number in (0, 1))
+        with ServiceRelay(tmp_path / "hub", (alice[1], upstream(server.url)), store=theirs) as relay:
+            monkeypatch.setenv("NBSTREAM_STORE", other)
+            user(relay, alice[0])
+            with pytest.raises(RelayError, match=r"keeps its streams in another store .*/1\), so no call was made"):
+                nbstream.start(nbstream.sse(f"{server.url}/x"))
+            assert open_store().list() == []
+            open_store().close()
+            monkeypatch.setenv("NBSTREAM_STORE", theirs)
+            user(relay, alice[0])
+            stream = nbstream.start(nbstream.sse(f"{server.url}/x"))
+            assert stream.wait(20) == "complete"
+            assert stream.text == "read from Redis"
+            assert [status.stream for status in open_store().list()] == [stream.id]
+            assert all(check.ok for check in doctor.installed.checks())
+            runtime().close()
+            open_store().close()
+    monkeypatch.setenv("NBSTREAM_STORE", str(tmp_path / "store"))  # what is closed at the end
+    assert len(server.requests) == 1
 
 
 def test_a_relay_that_has_another_store_by_now_makes_no_call_that_goes_on(tmp_path, server, user, alice):

@@ -81,6 +81,6 @@ def _open_redis(url: str) -> Store:
     except ModuleNotFoundError as exc:
         if exc.name != "redis":
             raise
-        msg = 'a store in Redis needs the package redis: pip install redis'
+        msg = "a store in Redis needs the package redis: pip install redis"
         raise ValueError(msg) from None
     return open_redis_store(url)

@@ -13,7 +13,7 @@ from nbstream.errors import LogError
 from nbstream.options import relay_user
 from nbstream.owner import scope_of
 from nbstream.recording import boot_id, new_id
-from nbstream.records import Open
+from nbstream.records import Close, Open
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,8 +36,12 @@ def probe(store: Store) -> Iterator[str]:
         source={"kind": "object", "type": scope}, fingerprint="", writer=f"pid {os.getpid()}", host=platform.node(),
         boot=boot_id(), at=time.time(),
     )  # fmt: skip
-    lock = store.start(first).lock
+    log, lock = store.start(first)
     try:
+        # At rest, and by its user's will: nobody takes it up, waits for its end, or minds one that a SIGKILL left here.
+        log.append(1, Close("stopped", at=time.time()))
+        if lock is not None:
+            lock.release()
         yield stream
     finally:
         if lock is not None:
