@@ -3,9 +3,11 @@
 import pytest
 import relays
 from chain import Chain
+from services import lines_of_token
 
 from nbstream.log.stores import open_store
 from nbstream.options import NbStream
+from nbstream.runtime import runtime
 from nbstream.testing import FaultServer
 
 
@@ -44,3 +46,28 @@ def chain(tmp_path, monkeypatch, request):
         server.wait_closed(1.0)
     open_store().close()
     NbStream.clear_instance()
+
+
+@pytest.fixture
+def user(tmp_path, monkeypatch):
+    """Return a function that makes this process a user's kernel of a relay."""
+    monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path / "runtime"))
+    monkeypatch.setenv("NBSTREAM_STORE", str(tmp_path / "store"))
+    monkeypatch.delenv("NBSTREAM_HOST", raising=False)
+
+    def become(relay, token):
+        monkeypatch.setenv("NBSTREAM_RELAY", relay if isinstance(relay, str) else relay.url)
+        monkeypatch.setenv("NBSTREAM_RELAY_TOKEN", token)
+        NbStream.clear_instance()
+
+    yield become
+    runtime().close()
+    open_store().close()
+    NbStream.clear_instance()
+    assert not list((tmp_path / "runtime").glob("*")), "no relay was started here"
+
+
+@pytest.fixture
+def alice():
+    """Return a token, and its lines."""
+    return lines_of_token("alice", live=20, starts_a_minute=1000)

@@ -25,7 +25,7 @@ def relay(store: Store) -> Check:
     reach = reach_of(store, here().holder, for_good)
     if reach is None:
         return Check("relay", "not used", "this store is in the memory of the kernel; set NBSTREAM_STORE")
-    url = "NBSTREAM_RELAY"  # one that is no address may hold a password
+    url = "NBSTREAM_RELAY"  # what is no address may hold a password
     try:
         url = reach.ensure().address.url
         told = reach.do(reach.ensure().health())
@@ -33,7 +33,7 @@ def relay(store: Store) -> Check:
             raise reach.unknown()
         missing = _missing(reach, store)
     except (StreamError, LateError) as exc:
-        return Check("relay", url, str(exc))
+        return Check("relay", "cannot be used", str(exc) if url in str(exc) else f"{url}: {exc}")
     found = f"{url} (nbstream {told.get('version')}, user {told['user']})"
     if missing:
         may_not = f"this token may not {', '.join(missing)}"
