@@ -4,6 +4,7 @@ import json
 import random
 import signal
 import subprocess
+import threading
 import time
 from collections import Counter, defaultdict
 from contextlib import closing
@@ -33,13 +34,20 @@ def words(begin, end):
     return [delta(f"w{n} ", n) for n in range(begin, end)]
 
 
-def resumable(end, every_s=0.02):
-    """Return an upstream of *end* words that goes on behind Last-Event-ID."""
+def resumable(end, every_s=0.02, last=None):
+    """Return an upstream of *end* words that goes on behind Last-Event-ID; the last word waits for the event *last*."""
+
+    def said(begin):
+        for n in range(begin, end):
+            while n == end - 1 and last is not None and not last.is_set():
+                yield Pause(every_s)
+            yield delta(f"w{n} ", n)
+            yield Pause(every_s)
+        yield DONE
 
     def answer(request):
         begin = int(request.headers.get("last-event-id", -1)) + 1
-        body = [step for event in words(begin, end) for step in (event, Pause(every_s))]
-        return Answer.sse(*body, DONE)
+        return Answer(said(begin), headers={"Content-Type": "text/event-stream"})
 
     return answer
 
@@ -133,7 +141,8 @@ def test_a_killed_relays_streams_go_on_in_another_one(tmp_path, server, files, s
     choose, (token, contents) = random.Random(seed), files
     count = 10 if soak else 3
     for number in range(10 if soak else 2):
-        server.script([], otherwise=resumable(200, every_s=0.015))
+        killed = threading.Event()
+        server.script([], otherwise=resumable(200, every_s=0.015, last=killed))
         store = tmp_path / f"store{number}"
         with (
             ServiceRelay(tmp_path / f"a{number}", contents, store=store) as first,
@@ -147,7 +156,8 @@ def test_a_killed_relays_streams_go_on_in_another_one(tmp_path, server, files, s
             time.sleep(choose.uniform(0, 1))
             first.process.kill()
             first.process.wait(10)
-            killed = time.monotonic()
+            began = time.monotonic()
+            killed.set()
             for reader, stream in zip(readers, [one for one in streams for _ in (1, 2)], strict=True):
                 while reader.step() and not _complete(reader):
                     pass
@@ -161,7 +171,7 @@ def test_a_killed_relays_streams_go_on_in_another_one(tmp_path, server, files, s
                 assert text == "".join(f"w{n} " for n in range(200))
             taken = [one["stream"] for relay in (second, third) for one in relay.lines("took_over")]
             assert sorted(taken) == sorted(streams), "each by one of the two that could"
-            print(f"all complete {time.monotonic() - killed:.1f} s after the kill")
+            print(f"all complete {time.monotonic() - began:.1f} s after the kill")
     asked = {}
     for request in server.requests:
         asked.setdefault(request.path, []).append(request.headers.get("last-event-id"))
