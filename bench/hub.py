@@ -1,10 +1,11 @@
 """
 What a hub carries: two relays of one Redis, each a process of its own as deployed, with appendfsync always.
 
-    python bench/hub.py [many append list]
+    python bench/hub.py [many append list takeover]
 
 `many`: 200 readers on 50 streams x 50 tokens/s for 20 s. `append`: its cost among 10 and 1,000 stored streams. `list`:
-the streams of one of 100 users, and all, among 10,000. Source, relays, Redis and readers are processes of their own.
+the streams of one of 100 users, and all, among 10,000. `takeover`: a relay dies among 5,000 interrupted streams.
+Source, relays, Redis and readers are processes of their own.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import sys
 import tempfile
 import time
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -33,11 +35,13 @@ from services import ServiceRelay, lines_of_token, upstream
 from nbstream.log.redis import open_redis_store
 from nbstream.owner import key_of
 from nbstream.records import Close, Delta, Open, Part
+from nbstream.testing import Answer, FaultServer, Pause
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from nbstream.log.redis import RedisStore
+    from nbstream.testing import Request
 
 STREAMS, READERS, RATE, SECONDS = 50, 200, 50, 20
 STORED, USERS = 10_000, 100
@@ -177,6 +181,32 @@ def list_() -> None:
         tell(f"streams whose relay died, asked for among {STORED:,} that ended, median", in_ms(took))
 
 
+def takeover() -> None:
+    """A relay is SIGKILLed: how long until its stream goes on at the other, among so many that are left to users."""
+
+    def answer(request: Request) -> Answer:
+        said = int(request.last_event_id or -1) + 1
+        frames = (f'id: {n}\ndata: {{"type":"delta","text":"w{n} "}}\n\n' for n in range(said, 100_000))
+        return Answer.sse(*(step for frame in islice(frames, 5000) for step in (frame, Pause(0.02))))
+
+    for left in (0, 5000):
+        with FaultServer() as server, hub(server.url) as at:
+            server.script([], otherwise=answer)
+            for n in range(left):
+                _stored(at.store, f"n{n}", f"user{n % USERS}")
+                at.store.log(f"sn{n}").append(1, Delta((Part("text", "word", sequence=1),), at=1.0))
+            stream = at.relays[0].start(f"{server.url}/x", token=at.token).json["id"]
+            log = at.store.log(stream)
+            time.sleep(5)  # the other relay has looked at all that is left
+            at.relays[0].process.kill()
+            at.relays[0].process.wait()
+            began, had = time.monotonic(), log.tail()
+            while log.tail() <= had + 1:  # more than the `open` of who goes on
+                time.sleep(0.01)
+            tell(f"a relay is SIGKILLED among {left:,} interrupted streams: its own goes on",
+                 f"{time.monotonic() - began:.1f} s", "8 s")  # fmt: skip
+
+
 def _opening(stream: str, key: str, user: str) -> Open:
     return Open(f"{stream}{key}", key_of(user, json.dumps(["relay", key, 0])), "new", {}, "f", "relay 1", "h", "b", 1.0)
 
@@ -196,7 +226,7 @@ async def _read_all() -> None:
 
 def main() -> None:
     """Print the benches named on the command line, or all."""
-    benches = {"many": many, "append": append, "list": list_}
+    benches = {"many": many, "append": append, "list": list_, "takeover": takeover}
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", metavar="bench", help=" ".join(benches))
     parser.add_argument("--readers", action="store_true", help=argparse.SUPPRESS)

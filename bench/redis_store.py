@@ -4,7 +4,8 @@ What the store in Redis costs, beside the one on disk.
     python bench/redis_store.py
 
 Starts a redis-server on a port and in a directory of its own. Prints appends a second (waiting for each, and submitted
-as they come), bytes a token, the cost of an append among 10 and 1,000 streams, and the list among 10,000.
+as they come), bytes a token, the cost of an append among 10 and 1,000 streams, the list among 10,000, and for how long
+at the most others wait for Redis while somebody asks about all of those.
 """
 
 from __future__ import annotations
@@ -85,6 +86,24 @@ def among(name: str, store, count: int, have: int) -> None:
     print(f", of all {timed(store.list):7.0f} ms")
 
 
+def others_wait(server: RedisProcess, store) -> None:
+    """How long the longest command takes of each question about all streams."""
+    uses = {
+        "list": lambda: store.list(key=lambda key: key.startswith('["notebook 07"')),
+        "left": lambda: store.left(key=lambda key: key.startswith('["notebook 07"')),
+        "size": store.size,
+        "sweep": lambda: store.sweep(asked=True),
+    }
+    with server.client() as client:
+        client.config_set("slowlog-max-len", 10_000)
+        client.config_set("slowlog-log-slower-than", 0)
+        for name, use in uses.items():
+            client.slowlog_reset()
+            took = timed(use)
+            longest = max(one["duration"] for one in client.slowlog_get(10_000)) / 1e3
+            print(f"  {name:24} {took:6.1f} ms, others wait {longest:5.1f} ms at the most")
+
+
 def main() -> None:
     """Measure both in this run; only their ratios mean something on another machine."""
     root = Path(tempfile.mkdtemp())
@@ -108,6 +127,8 @@ def main() -> None:
             for name, store in (("redis", open_redis_store(server.url())), ("disk", open_disk_store(root / "list"))):
                 for have, count in ((0, 10), (10, 1000), (1000, 10_000)):
                     among(name, store, count, have)
+                if name == "redis":
+                    others_wait(server, store)
                 store.close()
     finally:
         shutil.rmtree(root)

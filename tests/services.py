@@ -45,6 +45,7 @@ class ServiceRelay:
         self.log = place / f"{name}.log"
         self.store = store or place / "store"
         self.tls = tls
+        self.readers = []
         given = ["--tls-cert", str(tls[0]), "--tls-key", str(tls[1])] if tls else []
         self.command = [
             *NBSTREAM, "relay", "--bind", "127.0.0.1:0", "--store", str(self.store), "--tokens", str(self.tokens),
@@ -62,6 +63,8 @@ class ServiceRelay:
         return self
 
     def __exit__(self, *_):
+        for reader in self.readers:
+            reader.close()
         self.kill()
 
     def kill(self):
@@ -116,18 +119,21 @@ class ServiceRelay:
         page = self.ask("GET", f"/v1/streams/{stream}/records?after=-1", token=token).json
         return text_of(page["records"])
 
-    def events(self, stream, *, token, after=-1):
-        """Return a reader of the stream's events."""
-        return Events(self, stream, token, after)
+    def events(self, stream, *, token=None, after=-1, more="", **headers):
+        """Return a reader of the stream's events; *more* of its query, and headers."""
+        sent = {"Authorization": f"Bearer {token}"} if token else {}
+        self.readers.append(
+            Events(self, f"/v1/streams/{stream}/records?after={after}{more}", after, {**sent, **headers})
+        )
+        return self.readers[-1]
 
 
 class Events:
     """Reads an event stream as it comes."""
 
-    def __init__(self, relay, stream, token, after):
+    def __init__(self, relay, path, after, headers):
         self.connection = relay.connection()
-        headers = {"Authorization": f"Bearer {token}", "Accept": "text/event-stream"}
-        self.connection.request("GET", f"/v1/streams/{stream}/records?after={after}", headers=headers)
+        self.connection.request("GET", path, headers={"Accept": "text/event-stream", **headers})
         self.answer = self.connection.getresponse()
         self.raw, self.last, self.records, self._parser = b"", after, [], SSEParser()
 

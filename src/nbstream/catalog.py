@@ -86,7 +86,7 @@ async def _ask_all(local: dict[str, Provider]) -> dict[str, str]:
 
 async def _served(provider: Provider) -> str:
     """Return what the server says that it serves."""
-    from nbstream.sources.http.answer import is_loopback
+    from nbstream.sources.http.fence import is_loopback
 
     address = provider.address.rstrip("/")
     shown = safe_url(address)

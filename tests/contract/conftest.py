@@ -1,6 +1,7 @@
 """Every store, for one suite. A further store joins by a further parameter."""
 
 import pytest
+from redis_process import RedisProcess
 from samples import Child
 
 from nbstream.log.disk import open_disk_store
@@ -51,3 +52,17 @@ def child(disk):
     other = Child(disk.directory)
     yield other
     other.kill()
+
+
+@pytest.fixture
+def own():
+    """Return how to start a Redis of this test alone."""
+    started = []
+
+    def start(**settings):
+        started.append(RedisProcess(**settings))
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.end()

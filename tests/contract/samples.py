@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 
 from nbstream.records import Close, Delta, Open, Part
 
@@ -39,6 +40,14 @@ def a_delta(text="text", sequence=1):
 def a_close(how="complete", error=None):
     """Return a `close`."""
     return Close(how, at=3.0, error=error)
+
+
+def until(true, what, within_s=20.0):
+    """Wait until *true* says so."""
+    end = time.monotonic() + within_s
+    while not true():
+        assert time.monotonic() < end, f"not within {within_s} s: {what}"
+        time.sleep(0.01)
 
 
 class Child:

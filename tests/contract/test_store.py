@@ -223,6 +223,31 @@ def test_what_was_left_is_listed(store):
     lock.release()
 
 
+def test_what_was_left_and_is_known_is_not_listed_again(store):
+    """Who has looked at a stream with this tail is not told of it again; with another tail he is."""
+    logs = {name: began(store, name, f"k-{name}") for name in ("one", "two")}
+    logs["two"].append(1, a_delta())
+    assert {one.stream for one in store.left(known={("one", 0), ("two", 0)})} == {"two"}
+    assert store.left(known={("one", 0), ("two", 1)}) == []
+    logs["one"].append(1, a_delta())
+    assert [one.stream for one in store.left(known={("one", 0), ("two", 1)})] == ["one"]
+    assert store.left(key=lambda key: key == "k-two", known={("two", 1)}) == []
+
+
+def test_when_each_was_touched(store, clock):
+    """Of several streams it is told at once when each was touched; those that are not there are left out."""
+    first = clock.now
+    for name in ("a", "b", "gone"):
+        began(store, name, name)
+    store.delete("gone")
+    clock.now += 5
+    store.touch("b")
+    names = ["b", "gone", "a", "never", "../a", "b"]
+    assert store.touched(names) == {"a": first, "b": first + 5}
+    assert store.touched(names) == {name: store.status(name).touched for name in ("a", "b")}
+    assert store.touched([]) == {}
+
+
 def test_several_logs_are_read_at_once(store):
     """Each gets what it would have got alone: records, none, or the error, also where two want the same."""
     logs = {name: began(store, name, f"k-{name}") for name in ("a", "b", "gone")}

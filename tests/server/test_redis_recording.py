@@ -1,6 +1,7 @@
 """A recorder whose store is in Redis: it is killed, silent or away under way, and everything goes on by itself."""
 
 import json
+import os
 import random
 import threading
 import time
@@ -100,7 +101,7 @@ def check(stream, reader, text, upstream):
     assert (stream.state, stream.text) == ("complete", text)
     assert text.startswith(reader.text)
     assert len(upstream.requests) == 1
-    store = open_redis_store(open_store()._url)  # as another process sees it
+    store = open_redis_store(os.environ["NBSTREAM_STORE"])  # as another process sees it
     assert "".join(part.text for part in parts_of(store.log(stream.id))) == text
     assert not store.status(stream.id).live
     store.close()

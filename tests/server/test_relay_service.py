@@ -268,6 +268,43 @@ def test_holders_forget():
     assert not holders._holds
 
 
+def test_no_stream_and_no_name_stays_behind():
+    """Thousands of readers of as many streams that nobody asks for again: what held nothing is forgotten."""
+    now = [0.0]
+    holders = Holders(lambda: now[0])
+    for n in range(5000):
+        holders.hold(f"s{n}", f"reader:{n}", 2, attended=False)
+        holders.drop(f"kernel:{n}")
+        holders.begin(f"t{n}", f"request:{n}", 10)
+        holders.drop(f"request:{n}")
+    holders.hold("kept", "kernel:k", 3600)
+    holders.drop("kernel:k")
+    now[0] = 61.0
+    holders.begin("one more", "kernel:1", 10)
+    assert set(holders._holds) == {"kept", "one more"}
+    assert set(holders._broken) == {"kernel:k"}
+    assert not holders.held("kept")
+    holders.back("kernel:k")
+    assert holders.held("kept")
+
+
+def test_a_service_forgets_the_streams_of_long_ago(service, server, monkeypatch):
+    """Of the streams it has served it knows the newest; of one that has ended no live status is kept."""
+    monkeypatch.setattr("nbstream.relay.service.KEPT_STREAMS", 2)
+    ids = []
+    for n in range(3):
+        gate = Gate()
+        server.script([Answer.sse(delta("a"), gate, DONE)])
+        _, at = service.start(ask(server, key=f"k{n}"))
+        gate.wait()
+        assert service.live(at["id"]) is not None
+        gate.open()
+        assert rest(service, at["id"]) == "complete"
+        ids.append(at["id"])
+    assert [service.knew(one) for one in ids] == [False, True, True]
+    assert len(service._said) == 1
+
+
 def test_a_connection_made_again_holds_as_before():
     """A broken connection counts after a moment, unless the holder comes back: then all it held is held, as long."""
     now = [0.0]

@@ -11,6 +11,9 @@ from services import CANARY, ServiceRelay, lines_of_token, until, upstream
 import nbstream
 from nbstream import doctor, overview
 from nbstream.errors import RelayError, StreamError
+from nbstream.place import here
+from nbstream.relay.reach import OWNERS, reach_of
+from nbstream.runtime import runtime
 from nbstream.testing import Answer, FaultServer, Gate, Pause
 
 DONE = "event: done\ndata: {}\n\n"
@@ -90,6 +93,28 @@ def test_buttons_go_to_the_relay(tmp_path, server, user, alice):
         assert gone_on.wait(20) == "complete"
         assert gone_on.text == "ab"
     assert len(server.requests) == 2
+
+
+def test_a_kernel_that_may_not_stop_lets_go_of_its_own_hold(tmp_path, server, user, alice):
+    """Its farewell ends no lease, since its token may not, and what it holds is let go of all the same."""
+    gate, (token, lines) = Gate(), lines_of_token("alice", ("read", "start"))
+    server.script([Answer.sse(delta("a"), gate, delta("b", 2), DONE)])
+    hub = ServiceRelay(tmp_path / "hub", (alice[1] + lines, upstream(server.url)), store=tmp_path / "store")
+    with hub as relay:
+        user(relay, token)
+        stream = nbstream.start(nbstream.sse(f"{server.url}/x", format="nbstream"))
+
+        def holders():
+            shown = relay.ask("GET", f"/v1/streams/{stream.id}", token=alice[0]).json["holders"]
+            return [one for one in shown if one.startswith(OWNERS)]
+
+        until(holders)
+        reach = reach_of(stream.store, here().holder, lambda: True)
+        runtime().submit(reach._followings[stream.id].leave(end=True)).result(5)
+        assert holders() == []
+        gate.open()
+        assert stream.wait(20) == "complete"
+        assert stream.text == "ab"
 
 
 def test_refusals_are_the_relays_own_words(tmp_path, server, user, alice):

@@ -17,6 +17,12 @@ from nbstream.relay.hub.upstreams import Upstreams
 from nbstream.sources.http.fence import Fence, is_public
 from nbstream.testing import Answer, FaultServer
 
+#: How a step up may be spelled for one server or another.
+WAYS_UP = (
+    "%2e%2e/", "%2E./", ".%2e/", "%252e%252e/", "%25252e%25252e/", "%25/", "..%5c", "..%2f", "..;/", "..;x=1/",
+    "..%3b/", "%2e%2e%3B/", "x;y/", "%c0%ae%c0%ae/", "%uff0e%uff0e/", "%u002e%u002e/", "%ef%bc%8e%ef%bc%8e/",
+    "%e2%80%a5/", ".../", "..%20/", "..%09/", "..%00/", "..%0d/", "%e2%80%8b../", "%2e/",
+)  # fmt: skip
 DONE = "event: done\ndata: {}\n\n"
 
 
@@ -54,7 +60,7 @@ def test_what_is_not_listed_is_not_called(relay, servers):
     port = listed.port
     tried = [
         f"{other.url}/v1", f"{listed.url}/v2", f"{listed.url}/", f"{listed.url}/v1x", f"{listed.url}/v1/../v2",
-        f"{listed.url}/v1/%2e%2e/v2", f"{listed.url}/v1/%252e%252e/v2", f"{listed.url}/v1/..%5cv2",
+        *(f"{listed.url}/v1/{way_up}v2" for way_up in WAYS_UP),
         f"http://localhost:{port}/v1", f"http://[::1]:{port}/v1", f"http://127.1:{port}/v1", f"http://2130706433:{port}/v1",
         f"http://user:pw@127.0.0.1:{port}/v1", f"http://127.0.0.1:{port}\\@127.0.0.1:{other.port}/v1",
         f"https://127.0.0.1:{port}/v1", "http://169.254.169.254/latest/meta-data", "demo:/v1/chat/completions",
@@ -108,6 +114,18 @@ def test_the_key_of_the_server_goes_to_its_upstream_alone(relay, servers, tmp_pa
         ({"key": "mine", "key_env": "MINE"}, "has its own key"),
         ({"headers": {"Host": "internal.example"}}, "'Host' is not for a user"),
         ({"headers": {"Forwarded": "for=1"}}, "'Forwarded' is not for a user"),
+        *(
+            ({"headers": {name: "mine"}}, f"header '{name}' does not go to")
+            for name in (
+                "X-HTTP-Method-Override",
+                "X-Forwarded-Host",
+                "X-Original-URL",
+                "Expect",
+                "OpenAI-Organization",
+                "Accept-Encoding",
+                "X-Title",
+            )
+        ),
     ],
 )
 def test_a_user_cannot_mix_his_own_secrets_with_the_servers(relay, servers, more, why):
@@ -132,6 +150,22 @@ def test_the_key_goes_where_keys_go(relay, servers):
     assert "authorization" not in first
     assert second["authorization"] == f"Bearer {CANARY}"
     assert "x-leak" not in second
+
+
+def test_the_headers_of_a_model_call_go_through(relay, servers):
+    """Beside the server's key what a call of a model needs is sent as it was given."""
+    listed, _ = servers
+    listed.script([Answer.sse(DONE)])
+    given = {
+        "Accept": "text/event-stream", "User-Agent": "notebook", "Anthropic-Version": "2023-06-01",
+        "anthropic-beta": "some-feature-2026", "OpenAI-Beta": "responses=v1", "Idempotency-Key": "once-0123456789",
+        "Content-Type": "application/json; charset=utf-8",
+    }  # fmt: skip
+    source = {"url": f"{listed.url}/v1/x", "method": "POST", "json": {"a": 1}, "headers": given}
+    ended(relay, relay.ask("POST", "/v1/streams", {"source": source}, token=relay.token))
+    (request,) = listed.requests
+    assert {name: request.headers[name.lower()] for name in given} == given
+    assert request.headers["authorization"] == f"Bearer {CANARY}"
 
 
 def test_an_upstream_without_a_key_says_so(tmp_path, servers):
@@ -225,6 +259,35 @@ def test_the_address_that_was_judged_is_the_one_that_is_called(tmp_path, servers
             pytest.skip("localhost is ::1 here, where the test's server does not listen")
         ended(relay, relay.start(f"http://localhost:{listed.port}/x", token=token))
         assert listed.requests[0].headers["host"] == f"localhost:{listed.port}"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ('url = "http://u:SECRETPW@h/v1"', "without user"),
+        ('url = "http://u:SECRETPW@[h/v1"', "without user"),
+        ('url = "http://u:SECRETPW?#@h/v1"', "without user"),
+        ('url = "ftp://u:SECRETPW@h/v1"', "not an http:// or https://"),
+        ('url = "http:/u:SECRETPW@h//v1"', "not an http:// or https://"),
+        ('url = "http://h/v1;x?key=SECRETPW"', "not an http:// or https://"),
+        ('provider = "http://u:SECRETPW@h/v1"', "unknown provider"),
+        ('provider = "openai"\nkey_env = "sk-SECRETPW-0123456789abcdef"', "looks like the key itself"),
+        ('provider = "openai"\nkey_file = "sk-SECRETPW-0123456789abcdef"', "looks like the key itself"),
+    ],
+)
+def test_a_wrong_entry_is_told_without_its_password(tmp_path, servers, wrong, said):
+    """One line with file and line names what is wrong, at the start and in the log, and no password."""
+    file = tmp_path / "upstreams.toml"
+    file.write_text(f"[[upstream]]\n{wrong}\n", "utf-8")
+    with pytest.raises(RelayError, match=said) as error:
+        Upstreams(file)
+    assert "upstreams.toml, line 1: " in str(error.value)
+    assert "SECRETPW" not in str(error.value)
+    with ServiceRelay(tmp_path / "hub", (lines_of_token("alice")[1], upstream(servers[0].url, key=False))) as relay:
+        relay.upstreams.write_text(f"[[upstream]]\n{wrong}\n", "utf-8")
+        until(lambda: relay.lines("not_reloaded"))
+        assert said in relay.lines("not_reloaded")[0]["message"]
+        assert "SECRETPW" not in relay.log.read_text("utf-8")
 
 
 def test_keys_are_read_again_on_a_signal(tmp_path, servers):

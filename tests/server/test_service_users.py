@@ -3,10 +3,13 @@
 import json
 import subprocess
 import sys
+import time
+from functools import partial
 
 import pytest
 from services import CANARY, ServiceRelay, lines_of_token, until, upstream
 
+from nbstream.relay.holders import GRACE_S
 from nbstream.testing import Answer, FaultServer, Gate
 
 DONE = "event: done\ndata: {}\n\n"
@@ -55,7 +58,20 @@ def test_a_read_token_can_neither_start_nor_stop(relay, server):
     for method, target in [*asked, ("DELETE", path)]:
         answer = relay.ask(method, target, {"source": {"url": f"{server.url}/y"}}, token=reader)
         assert answer.status == 403, target
-        assert "may not" in answer.json["error"]["message"]
+        assert "has no scope" in answer.json["error"]["message"]
+    hold = partial(relay.ask, "PUT", f"{path}/hold")
+    assert "kernel:a" in hold({"holder": "kernel:a", "for_s": 60}, token=alice).json["holders"]
+    assert hold({"holder": "kernel:a", "for_s": 0, "end": True}, token=reader).status == 403
+    assert hold({"holder": "kernel:a of alice", "for_s": 60}, token=reader).status == 200
+    assert hold({"holder": "kernel:a", "for_s": 60}, token=reader).status == 200
+    for name in ("kernel:a", "kernel:a of alice", "kernel:a of alice (reads)", "a"):
+        assert hold({"holder": name, "for_s": 0}, token=reader).status == 200, "it lets go of its own"
+    left = relay.ask("GET", path, token=alice).json
+    assert "kernel:a" in left["holders"], "what a token that may stop holds is not its to let go"
+    assert "kernel:a of alice" not in left["holders"]
+    relay.events(stream, token=reader, more="&holder=kernel:a").close()
+    time.sleep(GRACE_S + 0.5)  # what a broken connection held counts for so long
+    assert "kernel:a" in relay.ask("GET", path, token=alice).json["holders"]
     until(lambda: relay.text(stream, token=reader) == "one")
     assert [one["id"] for one in relay.ask("GET", "/v1/streams", token=reader).json["streams"]] == [stream]
     gate.open()
@@ -91,6 +107,27 @@ def test_foreign_streams_look_like_none(relay, server):
     assert relay.ask("DELETE", f"/v1/streams/{hers}", token=alice).status == 204
     assert relay.ask("GET", f"/v1/streams/{hers}", token=bob).status == 404, "that it was there once is hers to know"
     assert relay.ask("GET", f"/v1/streams/{hers}", token=alice).status == 410
+
+
+def test_an_id_that_cannot_be_used_says_nothing(relay, server):
+    """A foreign id, one of one's own and what can be none are answered alike; asked again, a start is found."""
+    server.script([Answer.sse(delta(f"{n}"), DONE) for n in range(9)])
+    alice, bob = relay.of["alice"], relay.of["bob"]
+    hers = relay.start(f"{server.url}/x", token=alice).json["id"]
+    his = relay.start(f"{server.url}/x", token=bob, key="other", replaces=None, id="his-own").json["id"]
+    told = set()
+    for stream in (hers, his, "no id", "x" * 129, "../up"):
+        answer = relay.start(f"{server.url}/y", token=bob, key="mine", replaces=None, id=stream)
+        told.add((answer.status, answer.body, frozenset(name.lower() for name in answer.headers)))
+    assert len(told) == 1, told
+    status, body, _ = told.pop()
+    assert status == 409
+    assert b"cannot be used" in body
+    first, again = (relay.start(f"{server.url}/y", token=bob, key="mine", replaces=None, id="new-1") for _ in range(2))
+    assert (first.status, first.json["id"]) == (201, "new-1")
+    assert (again.status, again.json["id"]) == (201, "new-1"), "the first answer was lost"
+    until(lambda: relay.state("new-1", token=bob) == "complete")
+    assert len(server.requests) == 3
 
 
 def test_no_key_of_a_request_reaches_another_users_stream(relay, server):
@@ -149,7 +186,8 @@ def test_limits_of_a_user_say_when_to_come_again(relay, server):
     readers = [relay.events(second.json["id"], token=small) for _ in range(3)]
     assert [one.answer.status for one in readers] == [200, 200, 429]
     readers[0].close()
-    until(lambda: relay.ask("GET", f"/v1/streams/{second.json['id']}/records?wait=0.1", token=small).status == 200)
+    until(lambda: relay.events(second.json["id"], token=small).answer.status == 200)
+    assert relay.events(second.json["id"], token=small).answer.status == 429
     for one in readers:
         one.close()
 
@@ -188,7 +226,7 @@ GOOD_TOKENS, GOOD_UPSTREAMS = lines_of_token("a")[1], upstream("http://127.0.0.1
     [
         ('[[token]]\nuser = "a"\nsha256 = "12"\n', "", "tokens.toml, line 1: sha256 must be 64"),
         (GOOD_TOKENS + '\n[[token]]\nuser = "a b"\nsha256 = "12"\n', "", "tokens.toml, line 6: user must be"),
-        (GOOD_TOKENS.replace("stop", "sotp"), "", "tokens.toml, line 1: scopes must be a list of"),
+        (GOOD_TOKENS.replace("stop", "sotp"), "", "tokens.toml, line 1: scopes: 'sotp' is none of read, start"),
         (GOOD_TOKENS + "lvie = 3\n", "", "tokens.toml, line 1: unknown 'lvie'"),
         (GOOD_TOKENS + "live = -1\n", "", "tokens.toml, line 1: live must be a whole number"),
         ("", "", "tokens.toml, line 1: needs at least one [[token]]"),
@@ -199,7 +237,8 @@ GOOD_TOKENS, GOOD_UPSTREAMS = lines_of_token("a")[1], upstream("http://127.0.0.1
         (GOOD_TOKENS, '[[upstream]]\nurl = "ftp://x"\n', "upstreams.toml, line 1: not an http:// or https://"),
         (GOOD_TOKENS, '[[upstream]]\nprovider = "opnai"\n', "upstreams.toml, line 1: unknown provider 'opnai'"),
         (GOOD_TOKENS, GOOD_UPSTREAMS + "[[upstream]]\n", "upstreams.toml, line 3: an upstream has either"),
-        (GOOD_TOKENS, GOOD_UPSTREAMS + 'key_env = "NOT_SET_X"\n', "line 1: the variable NOT_SET_X holds no key"),
+        (GOOD_TOKENS, GOOD_UPSTREAMS + 'key_env = "NOT_SET_X"\n', "line 1: the variable NOT_SET_X of the relay"),
+        (GOOD_TOKENS, GOOD_UPSTREAMS + 'key_env = "sk-secret"\n', "line 1: key_env takes the name of a variable"),
         (GOOD_TOKENS, GOOD_UPSTREAMS + 'key_file = "/nowhere"\n', "line 1: /nowhere cannot be read"),
         (GOOD_TOKENS, GOOD_UPSTREAMS + 'private = "yes"\n', "line 1: private must be true or false"),
         (GOOD_TOKENS, "x = 1\n", "upstreams.toml, line 1: unknown 'x'"),
@@ -238,13 +277,16 @@ def test_no_token_in_the_clear(tmp_path, bind):
         assert relay.ask("GET", "/readyz", Host="hub.example").status == 200
 
 
-def test_a_file_that_others_can_read_is_warned_of(tmp_path):
-    """The relay starts, and says so in its log."""
+@pytest.mark.parametrize(("mode", "warned"), [(0o644, 1), (0o660, 1), (0o640, 0), (0o440, 0), (0o600, 0)])
+def test_a_file_that_others_can_read_is_warned_of(tmp_path, mode, warned):
+    """The relay starts, and says so in its log, as JSON like the rest; a group that may read (Kubernetes) is meant."""
     relay = ServiceRelay(tmp_path, (GOOD_TOKENS, GOOD_UPSTREAMS))
-    relay.tokens.chmod(0o644)
+    relay.tokens.chmod(mode)
     with relay:
         assert relay.ask("GET", "/healthz").status == 200
-        assert f"chmod 600 {relay.tokens}" in relay.log.read_text("utf-8")
+        until(lambda: relay.lines("ready"))
+        said = [one for one in relay.lines("log") if f"chmod 600 {relay.tokens}" in one["message"]]
+        assert len(said) == warned
 
 
 def test_the_command_makes_a_token(tmp_path):

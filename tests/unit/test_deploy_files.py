@@ -9,7 +9,8 @@ import pytest
 
 from nbstream import cli
 
-PLACE = Path(__file__).parents[2] / "docs" / "deploy"
+ROOT = Path(__file__).parents[2]
+PLACE = ROOT / "docs" / "deploy"
 yaml = pytest.importorskip("yaml")
 
 
@@ -35,6 +36,13 @@ def test_the_unit_starts_a_service():
 def test_the_container_is_not_root_and_the_cluster_waits_for_it():
     """Entry point and arguments together are a command; the pod is given longer than the relay drains."""
     text = (PLACE / "Containerfile").read_text("utf-8")
+    copied = [name for line in re.findall(r"^COPY (.*) \S+$", text, re.MULTILINE) for name in line.split()]
+    assert all((ROOT / name).exists() for name in copied), "it is built from a checkout"
+    project = (ROOT / "pyproject.toml").read_text("utf-8")
+    forced = re.findall(r'^"(\S+)" = "nbstream/', project, re.MULTILINE)
+    assert forced
+    assert {"pyproject.toml", "README.md", "LICENSE", "src", *forced} <= set(copied)
+    assert '"/build[redis]"' in text
     assert re.search(r"^USER [1-9]\d*$", text, re.MULTILINE)
     _, *words = json.loads(re.search(r"^ENTRYPOINT (.*)$", text, re.MULTILINE)[1])
     usual = json.loads(re.search(r"^CMD (.*)$", text, re.MULTILINE)[1])
@@ -52,12 +60,16 @@ def test_the_container_is_not_root_and_the_cluster_waits_for_it():
 
 
 def test_the_hub_hands_each_user_his_own_token(tmp_path):
-    """The hook of the values sets the variables for a user with a token, and none for one without."""
+    """The hook of the values gives a user his token and his group's store and relay, and nothing to one without."""
     values = yaml.safe_load((PLACE / "jupyterhub-values.yaml").read_text("utf-8"))
     code = values["hub"]["extraConfig"]["nbstream"]
     mounted = values["hub"]["extraVolumeMounts"][0]["mountPath"]
-    assert f'"{mounted}/tokens.json"' in code
-    (tmp_path / "tokens.json").write_text('{"alice": "alice.secret"}', "utf-8")
+    assert f'"{mounted}/groups.json"' in code
+    groups = {
+        name: {"relay": f"https://{name}.example.org", "store": f"redis://{name}/0", "tokens": {user: f"{user}.secret"}}
+        for name, user in (("physics", "alice"), ("biology", "carol"))
+    }
+    (tmp_path / "groups.json").write_text(json.dumps(groups), "utf-8")
 
     class Bag:
         def __init__(self, **fields):
@@ -66,10 +78,13 @@ def test_the_hub_hands_each_user_his_own_token(tmp_path):
     config = Bag(Spawner=Bag())
     exec(code.replace(mounted, str(tmp_path)), {"c": config})
     found = {}
-    for name in ("alice", "bob"):
+    for name in ("alice", "bob", "carol"):
         spawner = Bag(user=Bag(name=name), environment={})
         config.Spawner.pre_spawn_hook(spawner)
         found[name] = spawner.environment
     assert found["bob"] == {}
-    assert found["alice"]["NBSTREAM_RELAY_TOKEN"] == "alice.secret"
-    assert set(found["alice"]) == {"NBSTREAM_RELAY", "NBSTREAM_RELAY_TOKEN", "NBSTREAM_STORE"}
+    for name, group in (("alice", "physics"), ("carol", "biology")):
+        assert found[name] == {
+            "NBSTREAM_RELAY": f"https://{group}.example.org", "NBSTREAM_RELAY_TOKEN": f"{name}.secret",
+            "NBSTREAM_STORE": f"redis://{group}/0",
+        }, "nobody has the address of another group's store"  # fmt: skip

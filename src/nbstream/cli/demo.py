@@ -164,7 +164,7 @@ def _changed(file: Path, original: Path) -> bool:
 
 
 def _needs_lab() -> int:
-    print('nbstream: the demo needs JupyterLab: pip install "nbstream[lab]"', file=sys.stderr)
+    print("nbstream: the demo needs JupyterLab: pip install jupyterlab", file=sys.stderr)
     return 1
 
 

@@ -80,7 +80,9 @@ def end(store: str | None) -> int:
 
 def _host_and_port(bind: str) -> tuple[str, int | None]:
     """Return what `--bind` says: ADDR, ADDR:PORT, or [IPv6]:PORT."""
-    found = re.fullmatch(r"\[([^]]+)\](?::(\d+))?|([^:]*):(\d+)", bind)
+    if bind.startswith(":") and bind[1:].isdigit():
+        raise RelayError(f"--bind {bind} names no address: 127.0.0.1{bind} is this machine, 0.0.0.0{bind} its networks")
+    found = re.fullmatch(r"\[([^]]+)\](?::(\d+))?|([^:]+):(\d+)", bind)
     if found is None:
         return bind, None
     port = found[2] or found[4]

@@ -58,7 +58,7 @@ def _jupyterlab() -> Check:
     version = _version("jupyterlab")
     if version is None:
         # It may well live in another environment than the kernel.
-        return Check("jupyterlab", 'not here (for `nbstream demo`: pip install "nbstream[lab]")')
+        return Check("jupyterlab", "not here (for `nbstream demo`: pip install jupyterlab)")
     if _version("jupyterlab-widgets") is None:
         return Check("jupyterlab", version, "cannot show widgets; pip install jupyterlab-widgets")
     return Check("jupyterlab", version)

@@ -123,7 +123,7 @@ class RedisStore:
         """See `Store.left`; nor is one returned of which Redis has lost how it ended."""
         alive: dict[str, bool] = {"": False}
         some: dict[str, None] = {}
-        for piece in self._pieces(looks.BEGUN):
+        for piece in self._pieces(looks.BEGUN, CHUNK):
             for stream, one, beats, count in piece:
                 if beats not in alive:
                     alive[beats] = not is_dead(beats)
@@ -219,11 +219,11 @@ class RedisStore:
             self._here.hub.signal(stream)
         return bool(answer == b"ok")
 
-    def _pieces(self, script: Script) -> Iterator[Any]:
+    def _pieces(self, script: Script, size: int) -> Iterator[Any]:
         """Return what a script says piece by piece of all streams: each that is there all the time, some twice."""
         here, cursor = self._settled, "0"
         while True:
-            told = here.server.run(script, cursor, str(PIECE)).decode("utf-8", "surrogateescape")
+            told = here.server.run(script, cursor, str(size)).decode("utf-8", "surrogateescape")
             cursor, piece = json.loads(told)
             yield piece or ()
             if cursor == "0":
@@ -231,7 +231,7 @@ class RedisStore:
 
     def _index(self) -> Iterator[builtins.list[tuple[str, str]]]:
         """Return every stream and its key, in pieces."""
-        for flat in self._pieces(looks.INDEX):
+        for flat in self._pieces(looks.INDEX, PIECE):
             yield builtins.list(zip(flat[::2], flat[1::2], strict=True))
 
     def _touched(self, streams: Sequence[str]) -> Iterator[tuple[str, str]]:

@@ -29,7 +29,7 @@ def open_store(url: str | None = None) -> Store:
     Args:
         url: None for the one of this user (`NBSTREAM_STORE`, else a directory of the user's cache, `NBSTREAM_HOME`
             moves it), `memory:` for one that ends with the process, the path of a directory, or the address of a Redis:
-            `redis://`, `rediss://` or `unix://` (`pip install "nbstream[redis]"`).
+            `redis://`, `rediss://` or `unix://` (`pip install redis`).
 
     Raises:
         NoStore: It is none of these.
@@ -82,7 +82,7 @@ def _open_redis(url: str) -> Store:
     except ModuleNotFoundError as exc:
         if exc.name != "redis":
             raise
-        msg = 'a store in Redis needs the package redis: pip install "nbstream[redis]"'
+        msg = "a store in Redis needs the package redis: pip install redis"
         raise NoStore(msg) from None
     try:
         return open_redis_store(url)

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 GRACE_S = 2.0
 #: The longest that a hold lasts without another word.
 LONGEST_S = 3600.0
+#: How often what holds nothing any more is forgotten.
+SWEEP_S = 60.0
 
 
 class _Hold(NamedTuple):
@@ -30,6 +32,7 @@ class Holders:
         self._holds: defaultdict[str, dict[str, _Hold]] = defaultdict(dict)
         #: When the last connection of a holder broke, until it has another one.
         self._broken: dict[str, float] = {}
+        self._sweep_at = now() + SWEEP_S
         self._lock = threading.Lock()
 
     def hold(self, stream: str, holder: str, for_s: float, *, attended: bool = True) -> None:
@@ -37,7 +40,8 @@ class Holders:
         now = self._now()
         with self._lock:
             self._broken.pop(holder, None)
-            # Names come and go with every reader: none stays longer than it holds.
+            self._sweep(now)
+            # Names come and go with every reader.
             holds = {name: hold for name, hold in self._holds[stream].items() if hold.until > now and name != holder}
             if for_s > 0:
                 holds[holder] = _Hold(now + for_s, attended)
@@ -56,11 +60,9 @@ class Holders:
 
     def drop(self, holder: str) -> None:
         """Note that the last connection of *holder* broke: what it holds counts for a moment more, if it stays away."""
-        now = self._now()
         with self._lock:
-            # Whoever stays away longer than any hold lasts holds nothing.
-            self._broken = {name: at for name, at in self._broken.items() if at > now - LONGEST_S}
-            self._broken[holder] = now
+            if any(holder in holds for holds in self._holds.values()):
+                self._broken[holder] = self._now()
 
     def back(self, holder: str) -> None:
         """Note that *holder* has a connection again: what it holds counts as before."""
@@ -69,10 +71,12 @@ class Holders:
 
     def begin(self, stream: str, holder: str, for_s: float) -> None:
         """Let *holder* hold *stream* for at least so long: it has just asked for it, and will say more."""
+        now = self._now()
         with self._lock:
             self._broken.pop(holder, None)
+            self._sweep(now)
             hold = self._holds[stream].get(holder, _Hold(0.0, attended=True))
-            self._holds[stream][holder] = hold._replace(until=max(hold.until, self._now() + for_s))
+            self._holds[stream][holder] = hold._replace(until=max(hold.until, now + for_s))
 
     def held(self, stream: str) -> bool:
         """Whether anybody holds *stream*."""
@@ -85,6 +89,22 @@ class Holders:
     def of(self, stream: str) -> list[str]:
         """Return the names of those who hold *stream*."""
         return sorted(self._current(stream))
+
+    def names(self, stream: str) -> list[str]:
+        """Return the names of those who hold *stream*, or would if their connection had not broken."""
+        with self._lock:
+            return [name for name, hold in self._holds.get(stream, {}).items() if hold.until > self._now()]
+
+    def _sweep(self, now: float) -> None:
+        if now < self._sweep_at:
+            return
+        self._sweep_at = now + SWEEP_S
+        for stream, holds in list(self._holds.items()):
+            self._holds[stream] = {name: hold for name, hold in holds.items() if hold.until > now}
+            if not self._holds[stream]:
+                del self._holds[stream]
+        holding = {name for holds in self._holds.values() for name in holds}
+        self._broken = {name: at for name, at in self._broken.items() if name in holding}
 
     def _current(self, stream: str) -> dict[str, _Hold]:
         now = self._now()

@@ -7,13 +7,13 @@ TLS proves who it is; the token goes over that, or to this machine, and nowhere 
 from __future__ import annotations
 
 import re
-from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from nbstream.errors import RelayError
 from nbstream.options import TOKEN, options, relay_token
 from nbstream.owner import USER_NAME
 from nbstream.relay.address import Address
+from nbstream.sources.http.fence import is_loopback
 
 
 def remote() -> Address | None:
@@ -34,7 +34,7 @@ def remote() -> Address | None:
         raise _no_address() from None
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or "@" in parts.netloc:
         raise _no_address()
-    if parts.scheme == "http" and not _loopback(parts.hostname):
+    if parts.scheme == "http" and not is_loopback(parts.hostname):
         raise RelayError(f"NBSTREAM_RELAY={url}: a token goes over https only; http is for 127.0.0.1")
     token = relay_token()
     # What is no header is quoted in no error, so it is refused here.
@@ -45,10 +45,3 @@ def remote() -> Address | None:
 
 def _no_address() -> RelayError:
     return RelayError("NBSTREAM_RELAY must be an address like https://HOST:PORT, without user or query")
-
-
-def _loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -33,6 +33,8 @@ MAX_LIVE = 64
 FIRST_HOLD_S = 10.0
 #: Every key and header value counts; what is older than so many belongs to calls long over.
 KEPT_SECRETS = 2000
+#: Streams that were served here and are remembered, the newest.
+KEPT_STREAMS = 10_000
 #: How often speed and counts are told.
 COUNTERS_S = 0.5
 
@@ -61,8 +63,8 @@ class Service:
         self._admit = admit
         self.holders = Holders()
         self._max_live = max_live
-        #: Streams this process has served: when one is gone, it is gone, not unknown.
-        self._served: set[str] = set()
+        #: Streams this process has served, the newest last: when one is gone, it is gone, not unknown.
+        self._served: OrderedDict[str, None] = OrderedDict()
         #: Of the calls this process was given, the newest last.
         self._secrets: OrderedDict[str, None] = OrderedDict()
         self._redact: Redactor | None = None
@@ -193,6 +195,10 @@ class Service:
         # What grows with every piece of text is told twice a second: its record says the rest.
         still, now = {k: v for k, v in status.items() if k not in _COUNTING}, time.monotonic()
         said = self._said.get(stream)
+        if said is None:
+            for other in tuple(self._said):
+                if runtime().recorder(other) is None:
+                    self._said.pop(other, None)  # nobody has asked since it ended
         if said is None or said.still != still or (said.pieces != status["pieces"] and now - said.at >= COUNTERS_S):
             said = self._said[stream] = _Said(said.number + 1 if said else 1, now, still, status["pieces"])
         return {"n": said.number, **status}
@@ -277,8 +283,15 @@ class Service:
             raise StreamGone("the stream of this key was deleted just now; ask again")
         return named
 
+    def _serve(self, stream: str) -> None:
+        with self._lock:
+            self._served[stream] = None
+            self._served.move_to_end(stream)
+            if len(self._served) > KEPT_STREAMS:
+                self._served.popitem(last=False)
+
     def _answer(self, stream: str, ask: Mapping[str, Any]) -> dict[str, Any]:
-        self._served.add(stream)
+        self._serve(stream)
         if ask:
             self.holders.begin(stream, text(ask, "holder") or f"request:{secrets.token_hex(4)}", FIRST_HOLD_S)
         status = self.store.status(stream)
@@ -289,7 +302,7 @@ class Service:
         return recorder.live.state if recorder is not None else status.state
 
     def _describe(self, status: Status) -> dict[str, Any]:
-        self._served.add(status.stream)
+        self._serve(status.stream)
         source = status.open.source
         return {
             "id": status.stream, "key": status.open.key, "state": str(self._state(status)), "offset": status.tail,

@@ -9,7 +9,7 @@ The endpoints ask it before they do anything; it raises `Refusal`.
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +36,11 @@ class Access:
         """Whether *token* lets a request in; what else there is to say of its user is put into *scope*."""
         scope["user"] = None
         return hmac.compare_digest(token.encode(), self._token.encode())
+
+    def lasts(self, user: User | None, scope: Scope) -> bool:
+        """Whether who has given a ticket may still read; the request counts as that user's."""
+        scope["user"] = user
+        return True
 
     def prove(self, nonce: str) -> str:
         """Return the proof that this is the relay that has the token."""
@@ -66,6 +71,9 @@ class Access:
     def holder(self, scope: Scope, name: str) -> str:
         """Return the name of a holder, which no other user can have."""
         return name
+
+    def holds(self, scope: Scope, name: str, names: Collection[str]) -> None:
+        """Refuse (429) one holder too many of a stream that has those *names*."""
 
     def health(self, scope: Scope, found: dict[str, Any]) -> dict[str, Any]:
         """Return of how the relay is what the user may know."""

@@ -128,4 +128,5 @@ class Answers:
         )
 
     def _log(self, exc: Exception) -> None:
-        _log.error("%s", self._redact("".join(traceback.format_exception(exc))))
+        said = str(exc) if isinstance(exc, StoreFull) else "".join(traceback.format_exception(exc))
+        _log.error("%s", self._redact(said))

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 EVENTS = "text/event-stream"
 JSON = "application/json"
 
+#: Of a holder.
+NAME_CHARS = 200
+
 #: Ranges that include JSON, for those who do not mind what they get.
 _ANY = {"*/*": JSON, "application/*": JSON, "text/*": EVENTS}
 

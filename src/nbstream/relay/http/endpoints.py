@@ -17,7 +17,17 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from nbstream.relay.http.answers import Refusal
-from nbstream.relay.http.asked import EVENTS, cursor, form_of, json_body, marks_ids, number, seconds, stream_of
+from nbstream.relay.http.asked import (
+    EVENTS,
+    NAME_CHARS,
+    cursor,
+    form_of,
+    json_body,
+    marks_ids,
+    number,
+    seconds,
+    stream_of,
+)
 from nbstream.relay.http.events import EventStream
 from nbstream.relay.http.forms import event_form
 from nbstream.relay.http.metrics import CONTENT_TYPE, health, prometheus
@@ -85,7 +95,9 @@ class Endpoints:
 
     async def _records(self, request: Request) -> ASGIApp:
         stream, held, asked = await self._stream(request, "read"), cursor(request), request.query_params
-        given, holder = asked.get("format"), asked.get("holder")
+        given = asked.get("format")
+        # Who reads by a ticket holds as any reader does, and under nobody's name.
+        holder = asked.get("holder") if request.scope["trusted"] else None
         if holder is not None:
             holder = self._access.holder(request.scope, holder)
         common = self._service, self._desk, self._activity, self._limits, self._access
@@ -143,20 +155,23 @@ class Endpoints:
     async def _hold(self, request: Request) -> ASGIApp:
         stream, ask = await self._stream(request, "read"), await json_body(request, self._limits)
         holder, for_s = ask.get("holder"), ask.get("for_s")
-        if not isinstance(holder, str) or not 0 < len(holder) <= 200:
-            raise Refusal(400, "holder: a name of at most 200 characters")
+        if not isinstance(holder, str) or not 0 < len(holder) <= NAME_CHARS:
+            raise Refusal(400, f"holder: a name of at most {NAME_CHARS} characters")
         if isinstance(for_s, bool) or not isinstance(for_s, (int, float)):
             raise Refusal(400, "for_s: a number of seconds")
         end, attended = _optional(ask, "end", bool, False), _optional(ask, "attended", bool, True)  # noqa: FBT003
+        if end:
+            self._access.need(request.scope, "stop")
         await self._desk.ask(lambda: self._service.store.log(stream))  # there must be something to hold
         name = self._access.holder(request.scope, holder)
+        self._access.holds(request.scope, name, self._service.holders.names(stream))
         answer = await self._understood(lambda: self._service.hold(stream, name, for_s, end=end, attended=attended))
         return JSONResponse(self._access.told(request.scope, answer))
 
     async def _ticket(self, request: Request) -> ASGIApp:
         stream = await self._stream(request, "read")
         await self._desk.ask(lambda: self._service.store.log(stream))
-        return self._watch.ticket(stream)
+        return self._watch.ticket(stream, request.scope["user"])
 
     async def _page(self, request: Request) -> ASGIApp:
         stream, ticket = stream_of(request), request.query_params.get("ticket")
@@ -188,6 +203,7 @@ class Endpoints:
 
     async def _readyz(self, request: Request) -> ASGIApp:  # noqa: ARG002 - an endpoint
         self._take_calls()
+        await self._in_thread(self._service.store.find, "ready?")  # raises where it is away
         return JSONResponse({"ready": True})
 
     async def _metrics(self, request: Request) -> ASGIApp:

@@ -20,7 +20,7 @@ import secrets
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from nbstream.errors import LogDamaged, StreamGone
+from nbstream.errors import LogDamaged, StoreFull, StreamGone
 from nbstream.relay.holders import GRACE_S
 from nbstream.relay.http.answers import Refusal
 from nbstream.relay.http.batches import Batch, ended, read
@@ -46,7 +46,8 @@ HEADERS = [
 ]
 
 
-#: Said when the relay ends: come back soon, here or to another one. Browsers take it as the time between two tries.
+#: Said when the relay ends, or its store is away: come back soon, here or to another one. Browsers take it as the time
+#: between two tries.
 RETRY = b"retry: 1000\n"
 
 
@@ -71,9 +72,15 @@ class EventStream:
         self._held = held
         self._sent = held.after  # offset of the last record sent
         self._name = f"reader:{secrets.token_hex(4)}"
+        #: Why no more can be read for now.
+        self._away: StoreFull | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer until the stream is complete, deleted or damaged, the client has left, or the relay ends."""
+        """
+        Answer until the stream is complete, deleted or damaged, the client has left, or the relay ends.
+
+        Or its store is out of reach: then the answer ends as that of a relay that ends, and the error is raised.
+        """
         log, tail, over = await self._desk.ask(self._open)
         if over or scope["method"] == "HEAD":
             headers = [] if over else HEADERS
@@ -95,9 +102,12 @@ class EventStream:
                     await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
                     await _write(send, HELLO if self._sent == self._held.after else HELLO + self._lost)
                     await self._tell(log, tail, news, send)
-                    await send({"type": "http.response.body", "body": RETRY if self._activity.closing else b""})
+                    later = self._activity.closing or self._away is not None
+                    await send({"type": "http.response.body", "body": RETRY if later else b""})
             finally:
                 self._let_go(news)
+        if self._away is not None:
+            raise self._away
 
     def _open(self) -> tuple[Log, int, bool]:
         log = self._service.store.log(self._stream)
@@ -159,6 +169,9 @@ class EventStream:
             return batch
         except StreamGone:
             return Batch([event("gone", {"id": self._stream})], self._sent, last=True, full=False)
+        except StoreFull as exc:
+            self._away = exc
+            return Batch([], self._sent, last=True, full=False)
         except LogDamaged as exc:
             said = {"type": exc.type, "message": self._service.secrets(str(exc))}
             return Batch([event("damaged", said)], self._sent, last=True, full=False)

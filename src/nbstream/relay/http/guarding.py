@@ -37,7 +37,8 @@ class Guard:
     """
     Passes on what may come in; `scope["trusted"]` says whether it came with a token, `scope["user"]` whose.
 
-    *any_host*: under which name a relay of many is reached is not known here, and a token is asked for all the same.
+    Of what comes by a ticket: who gave it. *any_host*: under which name a relay of many is reached is not known here,
+    and a token is asked for all the same.
     """
 
     def __init__(
@@ -108,4 +109,5 @@ class Guard:
             return True
         if what == "records" and asking not in ("same-origin", "none"):
             return False
-        return self._tickets.admits(request.cookies.get(COOKIE, ""), stream)
+        ticket = self._tickets.behind(request.cookies.get(COOKIE, ""), stream)
+        return ticket is not None and self._access.lasts(ticket.user, request.scope)

@@ -32,10 +32,10 @@ METRICS = (
 
 def health(service: Service, activity: Activity) -> dict[str, Any]:
     """Return how the relay is. Blocks for a moment."""
-    used = usage(service.runtime, service.store)
+    used, store = usage(service.runtime, service.store), service.store
     return {
         "version": __version__, "protocol": PROTOCOL, "pid": os.getpid(),
-        "store": str(getattr(service.store, "directory", "memory:")),
+        "store": str(getattr(store, "directory", getattr(store, "address", "memory:"))),
         "live": used.live, "upstream": used.upstream, "readers": activity.readers, "connections": activity.connections,
         "resident_bytes": used.resident_bytes, "log_bytes": used.log_bytes,
         "retries": used.retries, "stalls": used.stalls, "leaks_closed": used.leaks_closed,

@@ -8,13 +8,22 @@ from __future__ import annotations
 
 import secrets
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from nbstream.relay.hub.users import User
+
 #: Tickets and cookies kept at a time; beyond, the oldest go.
 MOST = 1000
+
+
+class Ticket(NamedTuple):
+    """What a ticket, or its cookie, opens, and for whom: None where there is one user."""
+
+    stream: str
+    user: User | None
 
 
 class Tickets:
@@ -24,27 +33,29 @@ class Tickets:
         self._tickets = _Valid(ticket_s, now)
         self._cookies = _Valid(cookie_s, now)
 
-    def issue(self, stream: str) -> str:
-        """Return a new ticket for *stream*."""
-        return self._tickets.add(stream)
+    def issue(self, stream: str, user: User | None) -> str:
+        """Return a new ticket of *user* for *stream*."""
+        return self._tickets.add(Ticket(stream, user))
 
     def trade(self, ticket: str, stream: str) -> str | None:
         """Return a cookie for a ticket that is good for *stream*; the ticket is used up. None if it is not good."""
-        return self._cookies.add(stream) if self._tickets.take(ticket) == stream else None
+        taken = self._tickets.take(ticket)
+        return self._cookies.add(taken) if taken is not None and taken.stream == stream else None
 
-    def admits(self, cookie: str, stream: str) -> bool:
-        """Whether *cookie* opens *stream*."""
-        return self._cookies.get(cookie) == stream
+    def behind(self, cookie: str, stream: str) -> Ticket | None:
+        """Return the ticket that *cookie* was given for if it opens *stream*, else None."""
+        found = self._cookies.get(cookie)
+        return found if found is not None and found.stream == stream else None
 
 
 class _Valid:
-    """Random names for streams, each for so long."""
+    """Random names for tickets, each for so long."""
 
     def __init__(self, for_s: float, now: Callable[[], float]) -> None:
         self._for_s, self._now = for_s, now
-        self._kept: dict[str, tuple[str, float]] = {}
+        self._kept: dict[str, tuple[Ticket, float]] = {}
 
-    def add(self, stream: str) -> str:
+    def add(self, ticket: Ticket) -> str:
         now = self._now()
         # In order of their end: all are given the same time.
         while self._kept:
@@ -53,15 +64,15 @@ class _Valid:
                 break
             del self._kept[oldest]
         name = secrets.token_urlsafe(32)
-        self._kept[name] = stream, now + self._for_s
+        self._kept[name] = ticket, now + self._for_s
         return name
 
-    def get(self, name: str) -> str | None:
+    def get(self, name: str) -> Ticket | None:
         # Looking up 256 random bits tells nobody how near a guess was.
-        stream, until = self._kept.get(name, (None, 0.0))
-        return stream if until > self._now() else None
+        ticket, until = self._kept.get(name, (None, 0.0))
+        return ticket if until > self._now() else None
 
-    def take(self, name: str) -> str | None:
-        stream = self.get(name)
+    def take(self, name: str) -> Ticket | None:
+        ticket = self.get(name)
         self._kept.pop(name, None)
-        return stream
+        return ticket

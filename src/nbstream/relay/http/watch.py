@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from nbstream.relay.http.limits import HTTPLimits
     from nbstream.relay.http.tickets import Tickets
+    from nbstream.relay.hub.users import User
 
 #: Nothing but what stands in the page itself, and its own server. `@NONCE@` is new with each answer.
 POLICY = (
@@ -31,9 +32,9 @@ class Watch:
     def __init__(self, tickets: Tickets, limits: HTTPLimits, *, secure: bool = False) -> None:
         self._tickets, self._limits, self._secure = tickets, limits, secure
 
-    def ticket(self, stream: str) -> Response:
-        """Return where to go with a new ticket."""
-        url = f"{_path(stream)}/watch?ticket={self._tickets.issue(stream)}"
+    def ticket(self, stream: str, user: User | None) -> Response:
+        """Return where to go with a new ticket of *user*."""
+        url = f"{_path(stream)}/watch?ticket={self._tickets.issue(stream, user)}"
         return JSONResponse({"url": url, "expires_s": self._limits.ticket_s})
 
     def trade(self, ticket: str, stream: str) -> Response:

@@ -5,17 +5,19 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter, OrderedDict, defaultdict, deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from nbstream.errors import LogDamaged, StreamGone
+from nbstream.errors import Fenced, LogDamaged, StreamGone
+from nbstream.log.rows import stream_id
 from nbstream.owner import key_of, owner_of, owns, scope_of
 from nbstream.relay import asking
 from nbstream.relay.http.access import Access
 from nbstream.relay.http.answers import UNKNOWN, Refusal
+from nbstream.relay.http.asked import NAME_CHARS
 from nbstream.runtime import runtime
 
 if TYPE_CHECKING:
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
 KEPT = 10_000
 #: When to come again after too many at once: a slot is free when a call ends.
 AGAIN_S = 5
+#: Names under which a user's kernels can hold one stream at a time.
+HOLDERS = 32
+_READS = " (reads)"
 
 
 class SharedAccess(Access):
@@ -40,7 +45,7 @@ class SharedAccess(Access):
         self._owners: OrderedDict[str, str] = OrderedDict()
         self._starting: Counter[str] = Counter()
         self._starts: defaultdict[str, deque[float]] = defaultdict(deque)
-        self._readers: defaultdict[str, set[Callable[[], None]]] = defaultdict(set)
+        self._readers: defaultdict[str, dict[Callable[[], None], User]] = defaultdict(dict)
         self._lock = threading.Lock()
 
     def knows(self, token: str, scope: Scope) -> bool:
@@ -48,27 +53,32 @@ class SharedAccess(Access):
         scope["user"] = self._tokens.user_of(token)
         return scope["user"] is not None
 
+    def lasts(self, user: User | None, scope: Scope) -> bool:
+        """See `Access.lasts`."""
+        scope["user"] = self._tokens.now(user) if user is not None else None
+        return scope["user"] is not None and "read" in scope["user"].scopes
+
     def prove(self, nonce: str) -> str:  # noqa: ARG002 - there is nothing to prove it by
         """Refuse: TLS proves a relay that is reached over a network."""
         raise Refusal(400, "this relay has many tokens and proves itself by TLS")
 
     def need(self, scope: Scope, right: str) -> User | None:
-        """See `Access.need`. Who reads by a ticket has no token: the guard let him in to that alone."""
-        user: User | None = scope["user"]
-        if user is not None and right not in user.scopes:
-            raise Refusal(403, f"this token may not {right}: it has {', '.join(sorted(user.scopes))}")
+        """See `Access.need`."""
+        user: User = scope["user"]
+        if right not in user.scopes:
+            raise Refusal(403, f"this token has no scope {right}: it has {', '.join(sorted(user.scopes))}")
         return user
 
     def check(self, scope: Scope, stream: str) -> None:
         """See `Access.check`."""
-        user: User | None = scope["user"]
-        if user is not None and self._owner(stream) != user.name:
+        user: User = scope["user"]
+        if self._owner(stream) != user.name:
             raise Refusal(404, UNKNOWN, kind="StreamGone")
 
     def own(self, scope: Scope) -> Callable[[str], bool] | None:
         """See `Access.own`."""
-        user: User | None = scope["user"]
-        return partial(owns, user.name if user is not None else "")
+        user: User = scope["user"]
+        return partial(owns, user.name)
 
     @contextmanager
     def starting(self, scope: Scope, ask: Mapping[str, Any], *, resumes: bool = False) -> Iterator[Mapping[str, Any]]:
@@ -84,8 +94,16 @@ class SharedAccess(Access):
         if asking.text(ask, "holder"):
             mine["holder"] = self.holder(scope, ask["holder"])
         self._reserve(user)
+        given = asking.text(ask, "id") if "replaces" in ask and not resumes else None
         try:
+            if given:
+                _can_be_one(given)
             yield mine
+        except Fenced as exc:
+            if not given:
+                raise
+            # In the same words, or it would tell which ids others have.
+            raise Refusal(409, "this id cannot be used for a new stream; take another one", kind="Fenced") from exc
         finally:
             with self._lock:
                 self._starting[user.name] -= 1
@@ -98,25 +116,29 @@ class SharedAccess(Access):
     @contextmanager
     def reading(self, scope: Scope, hang_up: Callable[[], None]) -> Iterator[None]:
         """See `Access.reading`."""
-        user: User | None = scope["user"]
-        if user is None:  # by a ticket
-            yield
-            return
+        user: User = scope["user"]
         mine = self._readers[user.name]
         if len(mine) >= user.readers:
             raise Refusal(429, f"you have {user.readers} readers open: close one", headers=_later(AGAIN_S))
-        mine.add(hang_up)
+        mine[hang_up] = user
         try:
             yield
         finally:
-            mine.discard(hang_up)
+            del mine[hang_up]
             if not mine and self._readers.get(user.name) is mine:
                 del self._readers[user.name]
 
     def holder(self, scope: Scope, name: str) -> str:
         """See `Access.holder`."""
-        user: User | None = scope["user"]
-        return name if user is None else f"{name}{_of(user)}"
+        if not 0 < len(name) <= NAME_CHARS:
+            raise Refusal(400, f"holder: a name of at most {NAME_CHARS} characters")
+        return f"{name}{_of(scope['user'])}"
+
+    def holds(self, scope: Scope, name: str, names: Collection[str]) -> None:
+        """See `Access.holds`."""
+        mine = _of(scope["user"])
+        if name not in names and sum(one.endswith(mine) for one in names) >= HOLDERS:
+            raise Refusal(429, f"{HOLDERS} holders of yours have this stream: let one go", headers=_later(AGAIN_S))
 
     def health(self, scope: Scope, found: dict[str, Any]) -> dict[str, Any]:
         """See `Access.health`. How much others use it is for whoever watches the relay."""
@@ -126,16 +148,19 @@ class SharedAccess(Access):
 
     def told(self, scope: Scope, answer: dict[str, Any]) -> dict[str, Any]:
         """See `Access.told`. A user knows his holders by the names he gave them."""
-        user: User | None = scope["user"]
-        if user is None or "holders" not in answer:
+        user: User = scope["user"]
+        if "holders" not in answer:
             return answer
-        return {**answer, "holders": [name.removesuffix(_of(user)) for name in answer["holders"]]}
+        mine = f" of {user.name}"
+        names = (name.removesuffix(_READS).removesuffix(mine) for name in answer["holders"])
+        return {**answer, "holders": sorted(set(names))}
 
     def hang_up_strangers(self) -> None:
-        """End the readers of users who have no token any more."""
-        for name, readers in list(self._readers.items()):
-            if not self._tokens.has(name):
-                for hang_up in tuple(readers):
+        """End the readers whose token was taken away, or is not for reading any more."""
+        for readers in self._readers.values():
+            for hang_up, user in readers.items():
+                now = self._tokens.now(user)
+                if now is None or "read" not in now.scopes:
                     hang_up()
 
     def note(self, event: str, status: Status, *, user: str | None) -> None:
@@ -189,7 +214,15 @@ class SharedAccess(Access):
 
 
 def _of(user: User) -> str:
-    return f" of {user.name}"
+    """Return what follows the names of a user's holders: who may not stop has others, and lets go of those alone."""
+    return f" of {user.name}" + ("" if "stop" in user.scopes else _READS)
+
+
+def _can_be_one(stream: str) -> None:
+    try:
+        stream_id(stream)
+    except ValueError as exc:
+        raise Fenced(str(exc)) from exc
 
 
 def _later(seconds: int) -> dict[str, str]:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import sys
+import threading
 import time
 import traceback
 from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
+
+from nbstream.errors import StoreFull
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,6 +24,8 @@ if TYPE_CHECKING:
 _QUIET = ("/healthz", "/readyz", "/metrics")
 #: How much of somebody else's complaint is kept.
 MESSAGE_CHARS = 500
+#: A store that was away less than so long ago is still the same outage.
+OUTAGE_S = 60.0
 
 
 class Journal:
@@ -27,6 +33,8 @@ class Journal:
 
     def __init__(self, redact: Callable[[str], str] = lambda text: text) -> None:
         self.redact = redact
+        self._away_at = -math.inf
+        self._lock = threading.Lock()
 
     def note(self, event: str, *, level: str = "info", **fields: Any) -> None:
         """Write one line; fields that are None are left out."""
@@ -36,9 +44,27 @@ class Journal:
         sys.stderr.flush()
 
     def failed(self, exc: BaseException) -> None:
-        """Write what of ours went wrong and where; not its message, which may quote what it was given."""
+        """
+        Write what of ours went wrong and where; not its message, which may quote what it was given.
+
+        A store out of reach is none of ours: one line says it, however many meet it.
+        """
+        if isinstance(exc, StoreFull):
+            self._away(exc)
+            return
         where = [f"{one.filename.rpartition('/')[2]}:{one.lineno}" for one in traceback.extract_tb(exc.__traceback__)]
         self.note("error", level="error", error=type(exc).__name__, where=" ".join(where[-8:]))
+
+    def _away(self, exc: StoreFull) -> None:
+        with self._lock:
+            now = time.monotonic()
+            again, self._away_at = now < self._away_at + OUTAGE_S, now
+        if not again:
+            self.note("store_away", level="error", message=self.said(str(exc)))
+
+    def said(self, message: str) -> str:
+        """Return somebody else's words as one line without keys."""
+        return " ".join(self.redact(message).split())[:MESSAGE_CHARS]
 
     def take_logs(self) -> None:
         """Let what libraries complain about be lines like these."""
@@ -69,7 +95,7 @@ class Requests:
                 user, route = scope.get("user"), scope.get("route_path")
                 request = Request(scope)
                 self._journal.note(
-                    "request", level="info" if status < 500 else "error",
+                    "request", level="info" if status < 500 else "error" if status == 500 else "warning",
                     method=request.method if request.method.isalpha() else None, route=route,
                     user=user.name if user is not None else None, stream=scope.get("stream"),
                     status=status or None, ms=round((time.monotonic() - began) * 1000),
@@ -86,7 +112,7 @@ class _Lines(logging.Handler):
         if record.exc_info and record.exc_info[1] is not None:
             self._journal.failed(record.exc_info[1])
             return
-        said = " ".join(self._journal.redact(record.getMessage()).split())[:MESSAGE_CHARS]
+        said = self._journal.said(record.getMessage())
         self._journal.note("log", level=record.levelname.lower(), logger=record.name, message=said)
 
 

@@ -9,7 +9,6 @@ import sys
 import threading
 import time
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 
 from nbstream.errors import RelayError
@@ -27,6 +26,7 @@ from nbstream.relay.hub.upstreams import Upstreams
 from nbstream.relay.service import Service
 from nbstream.relay.serving import END_S, Redacted, Server, allow_connections, listen_on, say
 from nbstream.runtime import runtime
+from nbstream.sources.http.fence import is_loopback
 from nbstream.version import __version__
 
 if TYPE_CHECKING:
@@ -65,10 +65,12 @@ def serve(hub: Hub) -> int:
     Be a relay for many users until a signal; returns the exit code.
 
     SIGTERM and SIGINT: no new calls, the live ones go on for `drain_s` at most; a second one ends that at once. SIGHUP:
-    the files are read again (they are, too, when they change). Raises `StreamError` with one line when it cannot serve.
+    the files are read again (they are, too, when they change), not the certificate. Raises `StreamError` with one line
+    when it cannot serve.
     """
     _check(hub)
     journal = Journal()
+    journal.take_logs()  # what is to be said of the files is a line like others
     tokens, upstreams = Tokens(hub.tokens), Upstreams(hub.upstreams)
     with listen_on(hub.host, hub.port) as listener:
         store = open_store(hub.store)
@@ -92,18 +94,11 @@ def _check(hub: Hub) -> None:
             ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(hub.tls_cert, hub.tls_key)
         except (OSError, ssl.SSLError) as exc:
             raise RelayError(f"--tls-cert {hub.tls_cert}, --tls-key {hub.tls_key}: {exc.strerror or exc}") from exc
-    elif not _loopback(hub.host) and not hub.behind_proxy:
+    elif not is_loopback(hub.host) and not hub.behind_proxy:
         raise RelayError(
             f"--bind {hub.host} without TLS sends tokens in the clear: give --tls-cert and --tls-key, or say"
             " --behind-proxy if a proxy in front has the certificate"
         )
-
-
-def _loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 class _Relay:
@@ -123,7 +118,6 @@ class _Relay:
             signal.signal(number, self._end)
         signal.signal(signal.SIGHUP, lambda *_: setattr(self._keeper, "asked", True))
         sys.stderr = Redacted(sys.stderr, self._service.secrets)
-        self._journal.take_logs()
         host, port = listener.getsockname()[:2]
         limits = HTTPLimits(connections=MAX_CONNECTIONS)
         app = make_app(

@@ -59,12 +59,12 @@ class Tokens:
         given, found = _hash(token), None
         for known, user in self._known.get(name, [_NOBODY]):
             if hmac.compare_digest(given, known):
-                found = user
+                found = found or user
         return found
 
-    def has(self, name: str) -> bool:
-        """Whether any token of the user is left."""
-        return name in self._known
+    def now(self, user: User) -> User | None:
+        """Return what the token of *user* is for by now, None if it was taken away."""
+        return next((known for digest, known in self._known.get(user.name, ()) if digest == user.token), None)
 
     def may(self, name: str, right: str) -> User | None:
         """Return the user of that name if one of his tokens has the scope *right*."""
@@ -87,11 +87,11 @@ def _hash(token: str) -> str:
 def _read(file: Path) -> dict[str, list[tuple[str, User]]]:
     found: defaultdict[str, list[tuple[str, User]]] = defaultdict(list)
     for entry in entries(file, "token"):
-        user, digest = _user(entry), str(entry.fields["sha256"]).lower()
-        found[user.name].append((digest, user))
+        user = _user(entry)
+        found[user.name].append((user.token, user))
     try:
-        if file.stat().st_mode & 0o077:
-            warnings.warn(f"{file} can be read by others: chmod 600 {file}", stacklevel=2)
+        if file.stat().st_mode & 0o037:  # its group may read it: that is how a service is given a file of root's
+            warnings.warn(f"{file} can be read or written by others: chmod 600 {file}", stacklevel=2)
     except OSError as exc:
         raise RelayError(f"{file} cannot be read ({exc.strerror})") from exc
     return dict(found)
@@ -105,9 +105,11 @@ def _user(entry: Entry) -> User:
     if digest is None or not re.fullmatch(r"[0-9a-fA-F]{64}", digest):
         raise entry.wrong("sha256 must be 64 hexadecimal digits; `nbstream relay token USER` writes them")
     scopes = entry.fields.get("scopes", list(USUAL))
-    if not isinstance(scopes, list) or not scopes or any(scope not in SCOPES for scope in scopes):
+    if not isinstance(scopes, list) or not scopes:
         raise entry.wrong(f"scopes must be a list of {', '.join(SCOPES)}")
+    if unknown := [scope for scope in scopes if scope not in SCOPES]:
+        raise entry.wrong(f"scopes: {str(unknown[0])[:40]!r} is none of {', '.join(SCOPES)}")
     return User(
         name, frozenset(scopes), live=entry.count("live", User.live), readers=entry.count("readers", User.readers),
-        starts_a_minute=entry.count("starts_a_minute", User.starts_a_minute),
+        starts_a_minute=entry.count("starts_a_minute", User.starts_a_minute), token=digest.lower(),
     )  # fmt: skip

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -21,7 +22,7 @@ from nbstream.sources.http.fence import Fence, is_public
 from nbstream.sources.http.key import BEARER, Key
 from nbstream.sources.http.sse import SSESource
 from nbstream.sources.models.providers import APIS, CHAT, PROVIDERS
-from nbstream.sources.redaction import secrets_of_headers, secrets_of_url
+from nbstream.sources.redaction import HIDDEN, holds_key, is_secret_name, secrets_of_url
 from nbstream.sources.team import Team
 
 if TYPE_CHECKING:
@@ -40,6 +41,11 @@ _WAYS = frozenset(api.key for api in APIS.values())
 _MORE = {"openai": ("openai.responses",)}
 #: Headers that say where a request goes or who it is from: those are ours.
 _OURS = frozenset({"host", "forwarded", "via", "connection", "transfer-encoding", "content-length", "upgrade"})
+#: What a call of a model needs. Beside our key nothing else goes out: it may say another method, path or bill.
+_PASSED = frozenset({
+    "accept", "anthropic-beta", "anthropic-version", "content-type", "idempotency-key", "last-event-id", "openai-beta",
+    "user-agent", "x-conversation-id",
+})  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -113,8 +119,12 @@ class Upstreams:
             raise SourceRefused(f"header {ours[0]!r} is not for a user of this relay to set")
         fenced = replace(call, fence=Fence(private=found.private))
         if found.key:
-            if call.has_key or secrets_of_headers(call.headers) or secrets_of_url(call.url):
+            more = sorted(name for name, _ in call.headers if name.lower() not in _PASSED)
+            if call.has_key or any(map(is_secret_name, more)) or secrets_of_url(call.url):
                 raise SourceRefused(f"this relay has its own key for {found.name}: send none, nor other secret headers")
+            if more:
+                those = ", ".join(sorted(_PASSED))
+                raise SourceRefused(f"header {more[0]!r} does not go to {found.name} with this relay's key: {those} do")
             asked = call.key.sent_as if call.key is not None else ""
             sent_as = asked if asked in _WAYS else found.key_header
             return replace(fenced, key=Key(found.key_name, sent_as)).with_key(found.key)
@@ -149,8 +159,9 @@ def _upstreams(entry: Entry) -> list[Upstream]:
         try:
             check_url(address)
             origin, path = _parts(address)
-        except ValueError as exc:
-            raise entry.wrong(str(exc) or f"not an address that can be called: {address!r}") from None
+        except ValueError:
+            why = "not an http:// or https:// address without user, '..', ';' and the like"
+            raise entry.wrong(f"{why}: {_shown(address)!r}") from None
         name = _host(address)
         pattern = (
             re.escape(path).replace(re.escape(_MODEL), "[^/:]+") if provider is not None
@@ -169,7 +180,7 @@ def _of_provider(entry: Entry, name: str) -> list[tuple[str, str]]:
     from nbstream.sources.models.chat import chat
 
     if name not in PROVIDERS:
-        raise entry.wrong(f"unknown provider {name!r}; use {', '.join(PROVIDERS)}, or url")
+        raise entry.wrong(f"unknown provider {_shown(name)!r}; use {', '.join(PROVIDERS)}, or url")
     if name in ("demo", "local"):
         return [(PROVIDERS[name].base, BEARER)]
     found = []
@@ -187,8 +198,12 @@ def _key(entry: Entry) -> tuple[str, str]:
     env, file = entry.text("key_env"), entry.text("key_file")
     if env is not None and file is not None:
         raise entry.wrong("give key_env or key_file, not both")
+    if holds_key(env or file or ""):
+        raise entry.wrong("key_env and key_file name where the key is; this looks like the key itself")
     if env is not None:
-        key, where = os.environ.get(env, "").strip(), f"the variable {env}"
+        if not env.isidentifier():
+            raise entry.wrong("key_env takes the name of a variable in the relay's environment, such as OPENAI_API_KEY")
+        key, where = os.environ.get(env, "").strip(), f"the variable {env} of the relay's environment"
     elif file is not None:
         try:
             key, where = Path(file).read_text("utf-8").strip(), file
@@ -213,11 +228,28 @@ def _parts(url: str) -> tuple[tuple[str, str, int], str]:
     except httpx.InvalidURL:
         raise ValueError from None
     path = parts.raw_path.decode("ascii").partition("?")[0]
-    # A server may take "%2e%2e" or a backslash for a way up, out of what is allowed.
-    steps = unquote(unquote(path)).replace("\\", "/").split("/")
-    if parts.userinfo or parts.scheme not in ("http", "https") or not parts.host or {".", ".."} & set(steps):
+    if parts.userinfo or parts.scheme not in ("http", "https") or not parts.host or not _is_plain(path):
         raise ValueError
     return (parts.scheme, parts.host, parts.port or (443 if parts.scheme == "https" else 80)), path
+
+
+def _is_plain(path: str) -> bool:
+    """Whether every server reads *path* alike: none takes a step of it for a way up, out of what is allowed."""
+    try:
+        text = unicodedata.normalize("NFKC", unquote(path, errors="strict"))
+    except UnicodeDecodeError:
+        return False
+    # Some decode twice, or take ";x" for a parameter of the step, or strip blanks from its end.
+    if "%" in text or ";" in text or not text.isprintable():
+        return False
+    return not any(step and not step.strip(" .") for step in text.replace("\\", "/").split("/"))
+
+
+def _shown(address: str) -> str:
+    """Return what may be told of something that is no address: nothing that may be a password in one."""
+    _, at, rest = address.rpartition("@")
+    rest = rest.partition("?")[0]
+    return f"{HIDDEN}@{rest}" if at else rest
 
 
 def _host(url: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 #: read: list, describe, read, hold and watch one's own streams. start: start, resume, continue. stop: stop, delete.
 SCOPES = ("read", "start", "stop", "metrics")
@@ -24,3 +24,5 @@ class User:
     live: int = 8
     readers: int = 32
     starts_a_minute: int = 30
+    #: SHA-256 of the token: another one of the same user may last longer, or be for more.
+    token: str = field(default="", repr=False)

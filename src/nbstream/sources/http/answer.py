@@ -14,7 +14,6 @@ import ssl
 import threading
 import time
 from contextlib import asynccontextmanager
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
@@ -24,6 +23,7 @@ from nbstream.errors import SourceLost, SourceMalformed, SourceRefused
 from nbstream.sources.closing import cancelled_once, to_the_end
 from nbstream.sources.http.call import DEMO, OWN, with_offset
 from nbstream.sources.http.connections import standing
+from nbstream.sources.http.fence import is_loopback
 from nbstream.sources.http.library_logs import redacted
 from nbstream.sources.redaction import safe_url
 from nbstream.sources.refusal import plain_text, refused_by_status
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from nbstream.sources.http.call import Call
     from nbstream.sources.http.fence import Fence
 
-__all__ = ["answer", "is_loopback", "parser_of", "tell", "tls"]
+__all__ = ["answer", "parser_of", "tell", "tls"]
 
 #: What is read, by media type: server-sent events, and JSON by the line.
 PARSERS: Final[dict[str, type[SSEParser | LineParser]]] = {
@@ -281,14 +281,6 @@ def tls() -> ssl.SSLContext:
 def _media_type(response: httpx.Response) -> str:
     media_type: str = response.headers.get("content-type", "").partition(";")[0]
     return media_type.strip(" \t").lower()
-
-
-def is_loopback(host: str) -> bool:
-    """Whether *host* is this machine, by its name or address."""
-    try:
-        return host == "localhost" or ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 def _origin(url: httpx.URL) -> tuple[str, str, int | None]:

@@ -59,3 +59,11 @@ def _literal(host: str) -> str | None:
         return str(ip_address(host.strip("[]")))
     except ValueError:
         return None
+
+
+def is_loopback(host: str) -> bool:
+    """Whether *host* is this machine, by its name or address."""
+    try:
+        return host == "localhost" or ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
