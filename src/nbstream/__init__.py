@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         LeaseOver,
         LogDamaged,
         LogError,
+        NoStore,
         NotCancelled,
         RecordsLost,
         RelayError,
@@ -49,9 +50,9 @@ if TYPE_CHECKING:
     from nbstream.stream import Stream
 
 _ERRORS = (
-    "Fenced", "LeaseOver", "LogDamaged", "LogError", "NotCancelled", "RecordsLost", "RelayError", "SourceError",
-    "SourceLost", "SourceMalformed", "SourceRefused", "SourceSilent", "StoreFull", "StreamError", "StreamGone",
-    "TeamFailed",
+    "Fenced", "LeaseOver", "LogDamaged", "LogError", "NoStore", "NotCancelled", "RecordsLost", "RelayError",
+    "SourceError", "SourceLost", "SourceMalformed", "SourceRefused", "SourceSilent", "StoreFull", "StreamError",
+    "StreamGone", "TeamFailed",
 )  # fmt: skip
 _HOMES = {
     **dict.fromkeys(
@@ -70,7 +71,7 @@ _HOMES = {
 }
 
 __all__ = [
-    "Agent", "Conversation", "Fenced", "LeaseOver", "LogDamaged", "LogError", "NotCancelled", "RecordsLost",
+    "Agent", "Conversation", "Fenced", "LeaseOver", "LogDamaged", "LogError", "NoStore", "NotCancelled", "RecordsLost",
     "RelayError", "SourceError", "SourceLost", "SourceMalformed", "SourceRefused", "SourceSilent", "State", "StoreFull",
     "Stream", "StreamError", "StreamGone", "TeamFailed", "chat", "clean", "continue_", "inspect", "merge", "on_excess",
     "open_store", "regenerate", "replay", "resume", "show", "sse", "start", "streams", "usage",

@@ -3,7 +3,7 @@ Everything that can go wrong, as one short tree.
 
     StreamError
       SourceError:  SourceLost  SourceSilent  SourceRefused(status)  SourceMalformed
-      LogError:     Fenced  StreamGone  LogDamaged (RecordsLost)  StoreFull
+      LogError:     Fenced  StreamGone  LogDamaged (RecordsLost)  StoreFull  NoStore
       RelayError(status)
       LeaseOver  TeamFailed  NotCancelled
 
@@ -112,6 +112,10 @@ class StoreFull(LogError):
     """The store has no room or cannot be written; nothing of the refused batch was stored."""
 
     retryable = True
+
+
+class NoStore(LogError, ValueError):
+    """What is given as the address of a store is none."""
 
 
 class RelayError(StreamError):

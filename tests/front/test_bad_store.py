@@ -342,6 +342,17 @@ def test_a_directory_that_cannot_be_used_is_named(home, server, damage, kind, ad
     assert server.requests == []
 
 
+@pytest.mark.parametrize("address", ["redis:127.0.0.1:1/0", "ftp://u:secret@x", "redis://u:secret@[x"])
+def test_what_is_no_address_is_one_line_in_a_cell(cells, server, address):
+    """A slip in the address of the store, from any cell: one line without our frames or a password, and no call."""
+    cells(f"%config NbStream.store = '{address}'")
+    for cell in (f"%stream --url {server.url}/x", "%stream list", "import nbstream; nbstream.streams()"):
+        said = cells.line(cell)
+        assert said.startswith("NoStore: ")
+        assert "secret" not in said
+    assert server.requests == []
+
+
 def read_only(home):
     """Make *home* read-only for whoever runs this; return what undoes it."""
     if not can_mount():

@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nbstream.errors import NoStore
 from nbstream.log.memory import MemoryStore
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def open_store(url: str | None = None) -> Store:
             `redis://`, `rediss://` or `unix://` (`pip install redis`).
 
     Raises:
-        ValueError: It is none of these.
+        NoStore: It is none of these.
         StoreFull: The directory cannot be written; Redis cannot be reached, or refuses us.
         LogDamaged: What is there is no store of ours.
     """
@@ -46,17 +47,17 @@ def open_store(url: str | None = None) -> Store:
 
 
 def is_redis(url: str) -> bool:
-    """Whether *url* is the address of a Redis; raises `ValueError` for a slip in one, which would name a directory."""
+    """Whether *url* is the address of a Redis; raises `NoStore` for a slip in one, which would name a directory."""
     kind, mark, rest = url.partition(":")
     form = _REDIS.get(kind.lower()) if mark else None
     # The rest may hold a password.
     if form is not None and not rest.startswith("//"):
         msg = f"{kind}:... is no address: write {form} (a directory of that name: ./{kind}:...)"
-        raise ValueError(msg)
+        raise NoStore(msg)
     if form is None and rest.startswith("//"):
         known = ", ".join(f"{one}://" for one in _REDIS)
         msg = f"unknown kind of store {kind}://: use a directory, {MEMORY}, {known}"
-        raise ValueError(msg)
+        raise NoStore(msg)
     return form is not None
 
 
@@ -82,5 +83,8 @@ def _open_redis(url: str) -> Store:
         if exc.name != "redis":
             raise
         msg = "a store in Redis needs the package redis: pip install redis"
-        raise ValueError(msg) from None
-    return open_redis_store(url)
+        raise NoStore(msg) from None
+    try:
+        return open_redis_store(url)
+    except ValueError as exc:
+        raise NoStore(str(exc)) from None  # whose frames may hold a password
