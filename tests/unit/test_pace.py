@@ -6,8 +6,8 @@ from nbstream import pace
 from nbstream.pace import Viewer
 
 CASES = [
-    (Viewer(), {}, 0.125, "the shortest"),
-    (Viewer(render_ms=20), {}, 0.125, "the shortest"),
+    (Viewer(), {}, 0.14, "the shortest"),
+    (Viewer(render_ms=20), {}, 0.14, "the shortest"),
     (Viewer(render_ms=34), {}, 0.17, "5 x 34 ms to paint"),
     (Viewer(render_ms=400), {}, 1.0, "the longest: 400 ms to paint"),
     (Viewer(render_ms=100), {"flood": True}, 0.2, "2 x 100 ms to paint"),
@@ -15,11 +15,11 @@ CASES = [
     (Viewer(net="2g", render_ms=34), {}, 0.6, "2g connection"),
     (Viewer(net="2g", render_ms=180), {}, 0.9, "5 x 180 ms to paint"),
     (Viewer(net="3g"), {}, 0.25, "3g connection"),
-    (Viewer(net="4g"), {}, 0.125, "the shortest"),
+    (Viewer(net="4g"), {}, 0.14, "the shortest"),
     (Viewer(saves=True), {}, 0.5, "data saver on"),
     (Viewer(hidden=True, net="2g"), {}, 1.0, "tab hidden"),
     (Viewer(memory_gb=1), {}, 0.2, "device with 1 GB of memory"),
-    (Viewer(memory_gb=8), {}, 0.125, "the shortest"),
+    (Viewer(memory_gb=8), {}, 0.14, "the shortest"),
     (Viewer(), {"chars": 2_000_000}, 0.25, "long message"),
     (Viewer(), {"chars": 2_000_000, "flood": True}, 0.08, "the shortest"),
 ]

@@ -450,7 +450,7 @@ def test_the_interval_and_why(store, complaints):
     assert runtime().page_interval(stream.id) == (None, "no page shows it")
     page = Page(stream)
     upto = page.ask()["upto"]
-    assert runtime().page_interval(stream.id) == (0.125, "the shortest")
+    assert runtime().page_interval(stream.id) == (0.14, "the shortest")
     page.send("ack", offset=upto, ms=100)
     page.ask(after=upto)
     assert runtime().page_interval(stream.id) == (0.5, "5 x 100 ms to paint")
@@ -503,7 +503,7 @@ def test_a_second_view_that_is_faster_sets_the_pace(store, complaints):
     page = Page(stream)
     page.send("ask", view="slow", after=-1, net="2g")
     page.ask()
-    assert runtime().page_interval(stream.id) == (0.125, "the shortest")
+    assert runtime().page_interval(stream.id) == (0.14, "the shortest")
     page.send("bye")
     page.send("ask", view="slow", after=-1, net="2g")
     page.until(lambda page: "2g connection" in page.state["pace"])
