@@ -188,6 +188,10 @@ class RedisStore:
         some = [stream.decode() for stream in run(looks.SAMPLE, str(SAMPLE))]
         return int(run(looks.SIZE, "5")) + self._size(some) * number // max(1, len(some))
 
+    def settings(self, pattern: str) -> dict[str, str]:
+        """Return what Redis is set to, of the names that fit *pattern*; none where we may not ask."""
+        return self._here.server.settings(pattern)
+
     @property
     def closed(self) -> bool:
         """See `Store.closed`."""

@@ -68,6 +68,14 @@ class RedisServer:
             self._do("SCRIPT LOAD", script.text)
             return self._do("EVALSHA", script.sha, 1, self.prefix, *args)
 
+    def settings(self, pattern: str) -> dict[str, str]:
+        """Return the settings whose names fit *pattern*; none where we may not ask: an ACL, a service that has no CONFIG."""
+        try:
+            found = self._do("CONFIG GET", pattern)
+        except LogError:
+            return {}
+        return {_text(name): _text(value) for name, value in found.items()} if isinstance(found, dict) else {}
+
     def forget_beat(self, process: str) -> None:
         """Remove the beat of *process*."""
         self._do("DEL", f"{self.prefix}b:{process}")
@@ -128,6 +136,10 @@ _ADVICE = {
     "MISCONF": "its disk is full or cannot be written; make room there",
     "NOREPLICAS": "its replicas are away (min-replicas-to-write)",
 }
+
+
+def _text(value: Any) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
 def _parts(url: str) -> tuple[str, str, str]:

@@ -113,7 +113,8 @@ class Upstreams:
         if found is None:
             names = list(dict.fromkeys(one.name for one in self._known))
             where = f"{call.method} at this address of {host}" if host in names else host
-            raise RelayError(f"this relay does not call {where}; it calls {', '.join(names)}", status=403)
+            advice = ": name a model of those with --model, or NBSTREAM_MODEL" if host == "demo:" else ""
+            raise RelayError(f"this relay does not call {where}; it calls {', '.join(names)}{advice}", status=403)
         ours = sorted(name for name, _ in call.headers if name.lower() in _OURS)
         if ours:
             raise SourceRefused(f"header {ours[0]!r} is not for a user of this relay to set")
