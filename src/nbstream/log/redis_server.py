@@ -69,7 +69,7 @@ class RedisServer:
             return self._do("EVALSHA", script.sha, 1, self.prefix, *args)
 
     def settings(self, pattern: str) -> dict[str, str]:
-        """Return the settings whose names fit *pattern*; none where we may not ask: an ACL, a service without CONFIG."""
+        """Return the settings whose names fit *pattern*; none where we may not ask (an ACL, no CONFIG)."""
         try:
             found = self._do("CONFIG GET", pattern)
         except LogError:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, overload
@@ -30,10 +31,10 @@ Reading: TypeAlias = "Generator[Want, list[Record], T]"
 #: record reaches its reader after 14 ms (median) instead of 3.
 REST_S = 0.0003
 LONGEST_REST_S = 0.05
-#: So many that read within a second are a crowd. Then tokens are gathered before they are stored (`Runtime.unhurried`),
-#: and all that follows is done for several at a time. 50 streams x 100 tokens/s with a reader each: p99 207 ms, without
-#: it 2.5 s (`bench/relay.py many`, both on the same busy machine).
-CROWD = 20
+#: So many that read on and on, so often within a second, are a crowd; who has just come reads two or three times. Then
+#: tokens are gathered before they are stored (`Runtime.unhurried`), and all that follows is done for several at a time.
+#: 50 streams x 100 tokens/s with a reader each: p99 132 ms, without it 2.5 s (`bench/relay.py many`, both in one hour).
+CROWD, OFTEN = 20, 4
 
 
 class Desk:
@@ -44,8 +45,8 @@ class Desk:
         self._thread = ThreadPoolExecutor(1, "nbstream-read")
         self._asked: list[tuple[Callable[[], Any], asyncio.Future[Any]]] = []
         self._busy = False
-        #: The logs that were read in this second; each reader has one of its own.
-        self._logs: set[int] = set()
+        #: How often logs were read in this second; each reader has one of its own.
+        self._reads: Counter[int] = Counter()
         self._crowded, self._since = False, time.monotonic()
 
     def crowded(self) -> bool:
@@ -82,10 +83,10 @@ class Desk:
                 found = [exc for _ in reading]
             for one, records in zip(reading, found, strict=True):
                 one.go_on(records)
-            self._logs.update(id(want.log) for want in reading.values())
+            self._reads.update(id(want.log) for want in reading.values())
         if (now := time.monotonic()) >= self._since + 1:
-            self._crowded = len(self._logs) >= CROWD
-            self._logs, self._since = set(), now
+            self._crowded = sum(count >= OFTEN for count in self._reads.values()) >= CROWD
+            self._reads, self._since = Counter(), now
         return answering
 
     def _hand_out(self, answers: list[asyncio.Future[Any]], done: asyncio.Future[list[_Answering]]) -> None:
