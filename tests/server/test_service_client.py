@@ -108,8 +108,9 @@ def test_a_kernel_that_may_not_stop_lets_go_of_its_own_hold(tmp_path, server, us
             shown = relay.ask("GET", f"/v1/streams/{stream.id}", token=alice[0]).json["holders"]
             return [one for one in shown if one.startswith(OWNERS)]
 
-        until(holders)
         reach = reach_of(stream.store, here().holder, lambda: True)
+        # Not by its start alone, but by its own word: another one of that would still be on its way.
+        until(lambda: holders() and stream.id in reach._followings and reach._followings[stream.id]._held)
         runtime().submit(reach._followings[stream.id].leave(end=True)).result(5)
         assert holders() == []
         gate.open()

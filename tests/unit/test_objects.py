@@ -838,9 +838,16 @@ class running_loop:  # noqa: N801 - used as a function
         return self.loop
 
     def __exit__(self, *exc):
+        asyncio.run_coroutine_threadsafe(self._rest(), self.loop).result(15)
         self.loop.call_soon_threadsafe(self.loop.stop)
         self.thread.join()
         self.loop.close()
+
+    async def _rest(self):
+        """Let what is being closed there end."""
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        if tasks:
+            await asyncio.wait(tasks, timeout=10)
 
 
 @pytest.mark.parametrize("raised", [SystemExit(3), KeyboardInterrupt(), asyncio.CancelledError(), MemoryError()])
