@@ -233,7 +233,7 @@ def test_a_team_whose_calls_might_cost_twice_is_left_alone(tmp_path, server, fil
         first.kill()
     before = len(server.requests)
     with ServiceRelay(tmp_path / "b", contents, store=store) as second:
-        time.sleep(3.5)  # three looks: that nothing happens cannot be waited for
+        time.sleep(3.5)  # some looks: that nothing happens cannot be waited for
         assert second.state(stream, token=token) == "interrupted"
         assert second.lines("took_over") == []
     assert len(server.requests) == before
@@ -276,7 +276,7 @@ def test_what_would_cost_twice_is_left_alone(tmp_path, server, files, case):
     listed = upstream("http://127.0.0.1:1/") if case == "not listed" else contents[1]
     lines = contents[0].replace('"start"', '"read"') if "no token" in case else contents[0]
     with ServiceRelay(tmp_path / "b", (lines, listed), store=store) as second:
-        time.sleep(3.5)  # three looks: that nothing happens cannot be waited for
+        time.sleep(3.5)  # some looks: that nothing happens cannot be waited for
         expected = "stopped" if case == "stopped" else "interrupted"
         assert second.state(stream, token=token) == expected
         assert second.lines("took_over") == []
@@ -370,7 +370,7 @@ def test_a_stream_that_is_not_understood_costs_no_relay(tmp_path, server, files,
         started.lock.release()
     with ServiceRelay(tmp_path / "b", contents, store=store) as second:
         until(lambda: second.state(stream, token=token) == "complete")
-        time.sleep(2.5)  # two looks more: that nothing happens cannot be waited for
+        time.sleep(2.5)  # some looks more: that nothing happens cannot be waited for
         assert second.process.poll() is None
         assert [one["stream"] for one in second.lines("took_over")] == [stream]
         assert len(second.lines("not_taken_over")) == (0 if "key" in what else 1)

@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from nbstream.relay.service import Service
 
 #: How often files are looked at, streams that somebody may have left, and who holds them elsewhere.
-LOOK_S = 1.0
-#: A look for streams that were left may take so long; the rest is judged in the next one.
-LONGEST_LOOK_S = 0.25
+LOOK_S = 0.5
+#: So long a look may judge streams that nobody goes on with; the rest is judged in the next one.
+LONGEST_S = 0.25
 #: Streams that were looked at and are not ours to go on with.
 LEFT = 100_000
 #: Relays that may die with a stream before anything came; the next one leaves it to its user.
@@ -75,24 +75,27 @@ class Keeper:
 
     def look(self) -> None:
         """Go on with every stream that its relay left in the middle, where that repeats neither text nor money."""
-        until = time.monotonic() + LONGEST_LOOK_S
+        spent = 0.0
         for status in self._service.store.left(key=_is_shared, known=self._users | self._forbidden):
-            if self.leaving or time.monotonic() > until:
+            if self.leaving or spent > LONGEST_S:
                 return
-            self._take_over(status)
+            began = time.monotonic()
+            if not self._take_over(status):
+                spent += time.monotonic() - began
 
-    def _take_over(self, status: Status) -> None:
+    def _take_over(self, status: Status) -> bool:
+        """Go on with a stream; returns whether somebody does."""
         stream, owner = status.stream, owner_of(status.open.key) or ""
         try:
             if not _goes_on(self._service, status):
                 _add(self._users, status)
-                return
+                return False
             user = self._tokens.may(owner, "start")
             if user is None:
                 _add(self._forbidden, status)
-                return
+                return False
             if not self._access.has_room(user):
-                return  # there will be
+                return False  # there will be
             limits = dict(status.open.limits or {})
             auto = bool(limits.pop("auto_continue", False))
             self._service.resume(stream, {"scope": _scope(status), "limits": limits, "auto_continue": auto})
@@ -100,12 +103,13 @@ class Keeper:
             raise  # out of reach for now: it is looked at again
         except Exception as exc:  # noqa: BLE001 - whatever it is, it is of this stream, and others have relays to lose
             if isinstance(exc, RelayError) and exc.status == 429:
-                return  # there will be room
+                return False  # there will be room
             _add(self._forbidden, status)
             self._journal.note("not_taken_over", stream=stream, user=owner, error=type(exc).__name__)
-        else:
-            if runtime().recorder(stream) is not None:
-                self._access.note("took_over", status, user=owner)
+            return False
+        if runtime().recorder(stream) is not None:
+            self._access.note("took_over", status, user=owner)
+        return True
 
     def _hold_elsewhere(self) -> None:
         """Say in the store that somebody here holds a stream that another relay records: at once, and now and then."""
