@@ -70,7 +70,8 @@ def test_what_is_not_listed_is_not_called(relay, servers):
         answer = relay.start(url, token=relay.token)
         assert answer.status in (400, 403), (url, answer.json)
         if answer.status == 403:
-            assert answer.json["error"]["message"].endswith(f"it calls 127.0.0.1:{port}")
+            advice = ": name a model of those with --model, or NBSTREAM_MODEL" if url.startswith("demo:") else ""
+            assert answer.json["error"]["message"].endswith(f"it calls 127.0.0.1:{port}{advice}")
     for model in ({"prompt": "x"}, {"prompt": "x", "model": "openai:gpt-5"}, {"prompt": "x", "model": "ollama:x"}):
         assert relay.ask("POST", "/v1/streams", {"source": model}, token=relay.token).status == 403
     team = {"agents": {"a": {"url": f"{listed.url}/v1/x"}, "b": {"url": f"{other.url}/v1/x"}}}
